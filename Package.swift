@@ -1,0 +1,83 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target is held to: full concurrency checking, an auditable fence around unsafe
+/// code, and no warning left standing.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "roost",
+  products: [
+    .executable(name: "roost", targets: ["roost"]),
+    .executable(name: "roostd", targets: ["roostd"]),
+    .executable(name: "roost-vmm", targets: ["roost-vmm"]),
+    .executable(name: "roost-init", targets: ["roost-init"]),
+    .executable(name: "roost-storage", targets: ["roost-storage"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  ],
+  targets: [
+    // C: what Swift cannot express, and system libraries.
+    .target(name: "CLinux"),
+    .target(name: "CKVM"),
+    .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+    .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1", providers: [.apt(["libisofs-dev"])]),
+    .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+    .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
+
+    // Libraries, lowest first; nothing imports upwards.
+    .target(name: "Binary", swiftSettings: strict),
+    .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict),
+    .target(
+      name: "Recipe", dependencies: ["Binary", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+    .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict),
+    .target(
+      name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM"], swiftSettings: strict),
+    .target(name: "Storage", dependencies: ["Platform", "Binary", "CBlkid", "CLVM"], swiftSettings: strict),
+    .target(
+      name: "ImageBuilder", dependencies: ["Recipe", "Platform", "Binary", "CArchive", "CISOFS"],
+      swiftSettings: strict),
+    .target(name: "Init", dependencies: ["Platform", "Binary", "CBlkid"], swiftSettings: strict),
+    .target(name: "Control", dependencies: ["Recipe", "Platform", "Binary"], swiftSettings: strict),
+
+    // Executables: thin.
+    .executableTarget(
+      name: "roost",
+      dependencies: [
+        "ImageBuilder", "Recipe", "Control", "Platform", "Binary",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+    .executableTarget(name: "roostd", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
+    .executableTarget(
+      name: "roost-vmm", dependencies: ["Hypervisor", "Devices", "Platform", "Binary"], swiftSettings: strict),
+    .executableTarget(
+      name: "roost-init", dependencies: ["Init", "Platform"], swiftSettings: strict),
+    .executableTarget(
+      name: "roost-storage", dependencies: ["Storage", "Recipe", "Platform"], swiftSettings: strict),
+
+    .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
+    .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
+    .testTarget(name: "PlatformTests", dependencies: ["Platform"], swiftSettings: strict),
+    .testTarget(name: "RecipeTests", dependencies: ["Recipe"], swiftSettings: strict),
+    .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary"], swiftSettings: strict),
+    .testTarget(
+      name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform"], swiftSettings: strict),
+    .testTarget(name: "StorageTests", dependencies: ["Storage", "Platform"], swiftSettings: strict),
+    .testTarget(name: "InitTests", dependencies: ["Init", "Platform"], swiftSettings: strict),
+    .testTarget(name: "ControlTests", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
+    .testTarget(
+      name: "ImageBuilderTests", dependencies: ["ImageBuilder", "Recipe", "Platform"], swiftSettings: strict),
+    .testTarget(
+      name: "SystemTests", dependencies: ["ImageBuilder", "Control", "Recipe", "Platform"], swiftSettings: strict),
+  ]
+)

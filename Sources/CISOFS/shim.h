@@ -1,0 +1,6 @@
+#pragma once
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+#include <sys/stat.h>
+#include <libisofs/libisofs.h>

@@ -1,0 +1,53 @@
+/* What glibc's headers do not give to Swift: variadic calls, function-like macros, missing syscalls. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ioctl(2) is variadic; these are its three shapes. */
+int clinux_ioctl_none(int fd, unsigned long request);
+int clinux_ioctl_value(int fd, unsigned long request, unsigned long value);
+int clinux_ioctl_pointer(int fd, unsigned long request, void *argument);
+
+/* open(2) and fcntl(2) are variadic. O_CLOEXEC is always added. */
+int clinux_open(const char *path, int flags, mode_t mode);
+int clinux_fcntl(int fd, int command, long argument);
+
+/* Starting a child: everything between fork and exec must be async-signal-safe, so it is C.
+   Every descriptor but the mapped ones is closed in the child. */
+struct clinux_child {
+  const char *path;           /* looked up in PATH when it has no slash */
+  char *const *argv;          /* NULL-terminated */
+  char *const *envp;          /* NULL-terminated; NULL keeps the caller's */
+  const char *cwd;            /* NULL keeps the caller's */
+  const int *descriptors;     /* child's descriptor i is a duplicate of descriptors[i]; -1 closes it */
+  size_t descriptor_count;
+  int new_session;            /* setsid(2): the child leads a session and a process group */
+  int controlling_terminal;   /* with new_session: descriptor 0 becomes the controlling terminal */
+  int new_process_group;      /* setpgid(0, 0) */
+  int parent_death_signal;    /* PR_SET_PDEATHSIG; 0 for none */
+};
+
+/* Returns the child's pid, or -1 with errno set. A failing exec is reported here too, by its errno. */
+pid_t clinux_spawn(const struct clinux_child *request);
+
+/* waitpid(2) decoded: returns pid (0: none yet with no_hang, -1: error). *code is the exit status, or
+   minus the signal's number. */
+pid_t clinux_wait(pid_t pid, int no_hang, int *code);
+
+/* Calls that the C library's module does not show to Swift without _GNU_SOURCE. All are close-on-exec. */
+int clinux_memfd_create(const char *name);
+int clinux_accept(int listener);
+int clinux_pipe(int ends[2]);
+int clinux_eventfd(int non_blocking);
+int clinux_timerfd(void);                                             /* CLOCK_MONOTONIC, non-blocking */
+int clinux_timerfd_set(int fd, uint64_t after_ns, uint64_t every_ns);
+int clinux_signalfd(const int *signals, size_t count);                /* blocks them too; non-blocking */
+int clinux_signalfd_take(int fd);                                     /* the signal's number, or -1 */
+int clinux_epoll_create(void);
+/* operation: 1 add, 2 remove, 3 modify (EPOLL_CTL_*) */
+int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t token);
+/* Fills at most 32 tokens and their events. */
+int clinux_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int timeout_ms);
+const char *clinux_error_text(int error);                             /* static text or NULL */
+void clinux_name_thread(const char *name);

@@ -1,0 +1,48 @@
+internal import CLinux
+internal import Glibc
+
+/// A kernel thread of its own, outside any pool. It must be joined.
+public struct Thread: ~Copyable, @unchecked Sendable {
+  private let handle: pthread_t
+
+  /// Runs `body` on a new thread that /proc shows as `name` (15 bytes at most).
+  public init(_ name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
+    let start = Start(name: name, body: body)
+    // SAFETY: the retained box is taken over by the new thread, or released here if there is none.
+    let box = unsafe Unmanaged.passRetained(start)
+    var thread = pthread_t()
+    let code = unsafe pthread_create(
+      &thread, nil,
+      { raw in
+        let start = unsafe Unmanaged<Start>.fromOpaque(raw!).takeRetainedValue()
+        unsafe clinux_name_thread(String(start.name.prefix(15)))
+        start.body()
+        return nil
+      }, box.toOpaque())
+    guard code == 0 else {
+      unsafe box.release()
+      throw SystemError("start the thread \(name)", errno: Errno(rawValue: code))
+    }
+    handle = thread
+  }
+
+  /// Waits for the end of the thread.
+  public consuming func join() {
+    pthread_join(handle, nil)
+  }
+
+  /// Interrupts a blocking call of the thread by a signal that has a handler.
+  public func signal(_ number: Int32) {
+    pthread_kill(handle, number)
+  }
+
+  private final class Start: Sendable {
+    let name: String
+    let body: @Sendable () -> Void
+
+    init(name: String, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+}
