@@ -1,0 +1,12 @@
+internal import ArgumentParser
+
+/// The command line of Roost, on the workstation and inside the appliance.
+@main
+struct Roost: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "roost",
+    abstract: "Many operating systems in one machine, from one recipe.",
+    version: "0.1.0",
+    subcommands: [
+    ])
+}
