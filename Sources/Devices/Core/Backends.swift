@@ -1,0 +1,120 @@
+/// What a disk does for the guest. Offsets and lengths are in bytes.
+public struct BlockOperation: Sendable {
+  /// Names the operation when it completes; unique for the life of the device, resets included.
+  public var id: UInt64
+  /// What is to be done.
+  public var kind: Kind
+  /// Where on the disk, in bytes.
+  public var offset: UInt64
+  /// How many bytes of the disk. For reads and writes it is the sum of `segments`.
+  public var count: UInt64
+  /// Where in the guest, checked to be RAM; empty but for reads and writes.
+  public var segments: [GuestSegment]
+
+  /// The kinds of operation.
+  public enum Kind: Sendable {
+    case read, write, flush, discard
+    /// `unmap` lets the backend deallocate the range.
+    case writeZeroes(unmap: Bool)
+  }
+
+  /// An operation of `kind`.
+  public init(id: UInt64, kind: Kind, offset: UInt64, count: UInt64, segments: [GuestSegment]) {
+    self.id = id
+    self.kind = kind
+    self.offset = offset
+    self.count = count
+    self.segments = segments
+  }
+}
+
+/// How an operation ended.
+public enum BlockResult: Sendable {
+  case success
+  /// The medium failed; the guest sees an I/O error.
+  case failure
+  /// The backend cannot do this kind of operation.
+  case unsupported
+}
+
+/// A disk, as the monitor provides it. `submit` is called with the device's lock held, on the thread that serves
+/// the queue: it must hand the work over and return. Operations run in any order and at the same time; `flush`
+/// makes durable what had completed when it was submitted.
+public protocol BlockBackend: Sendable {
+  /// Size in bytes; a part beyond the last whole 512-byte sector is not shown to the guest.
+  var capacity: UInt64 { get }
+  /// Whether writes are refused.
+  var isReadOnly: Bool { get }
+  /// What the guest reads as the disk's serial (at most 20 bytes of ASCII).
+  var identifier: String { get }
+  /// Logical block size in bytes: 512, or 4096.
+  var blockSize: Int { get }
+  /// Whether `discard` and `writeZeroes` are worth offering.
+  var canDiscard: Bool { get }
+
+  /// Begins `operation`. The result if it is known at once; nil when `VirtioPCI.complete(_:with:)` will be called
+  /// with it, on another thread or later.
+  func submit(_ operation: BlockOperation) -> BlockResult?
+}
+
+extension BlockBackend {
+  /// 512 bytes.
+  public var blockSize: Int { 512 }
+  /// Not worth offering.
+  public var canDiscard: Bool { false }
+}
+
+/// A network port: a tap device, usually. Frames carry the 12-byte `virtio_net_hdr` of virtio 1.2, 5.1.6 in front
+/// (a tap with IFF_VNET_HDR and a header size of 12 reads and writes just that).
+///
+/// Called with the device's lock held: it must not wait.
+public protocol NetworkBackend: Sendable {
+  /// Which offloads the guest may use.
+  var offloads: NetworkOffloads { get }
+  /// Told once per negotiation what the guest accepted: the tap's TUNSETOFFLOAD.
+  func setOffloads(_ offloads: NetworkOffloads)
+  /// Sends the frame in `segments`, which are RAM. A frame that cannot be sent is dropped, as on a wire.
+  func transmit(_ segments: [GuestSegment])
+  /// Puts the next frame into `segments`, which are RAM. Its length with header; nil when none is waiting.
+  func receive(into segments: [GuestSegment]) -> Int?
+}
+
+/// Checksum and segmentation offloads of a network port (virtio 1.2, 5.1.3).
+public struct NetworkOffloads: OptionSet, Sendable {
+  /// The bits.
+  public let rawValue: UInt8
+
+  /// A set of the bits in `rawValue`.
+  public init(rawValue: UInt8) {
+    self.rawValue = rawValue
+  }
+
+  /// Frames may come with checksums that are yet to be filled in.
+  public static let checksum = NetworkOffloads(rawValue: 1)
+  /// TCP over IPv4 may come in segments beyond the MTU.
+  public static let tcp4 = NetworkOffloads(rawValue: 2)
+  /// TCP over IPv6 may come in segments beyond the MTU.
+  public static let tcp6 = NetworkOffloads(rawValue: 4)
+}
+
+/// Where a console's or serial port's output goes. Called with the device's lock held: buffer, drop the oldest, but
+/// never wait.
+public protocol ByteSink: Sendable {
+  /// Takes one byte.
+  func write(_ byte: UInt8)
+  /// Takes a run of bytes.
+  func write(_ bytes: Span<UInt8>)
+}
+
+extension ByteSink {
+  /// Takes the bytes one by one.
+  public func write(_ bytes: Span<UInt8>) {
+    for index in bytes.indices { write(bytes[index]) }
+  }
+}
+
+/// Random bytes fit for keys.
+public protocol EntropySource: Sendable {
+  /// Fills all of `destination`.
+  func fill(_ destination: inout MutableSpan<UInt8>)
+}
