@@ -7,6 +7,7 @@ public struct TruncatedInput: Error, Hashable, Sendable, CustomStringConvertible
   /// Bytes the input has in all.
   public let available: Int
 
+  /// What was asked for, and what there is.
   public var description: String {
     "input ends early: \(needed) bytes are needed at offset \(offset), and it has \(available)"
   }

@@ -6,6 +6,7 @@ public struct EventDescriptor: ~Copyable, Sendable {
   /// The descriptor, for epoll, ioeventfd and irqfd.
   public let file: FileDescriptor
 
+  /// A new one; throws when the process or the system has too many open files.
   public init(nonBlocking: Bool = true) throws(SystemError) {
     file = FileDescriptor(adopting: try systemCall("eventfd") { clinux_eventfd(nonBlocking ? 1 : 0) })
   }
@@ -34,8 +35,10 @@ public struct EventDescriptor: ~Copyable, Sendable {
 
 /// A timer that becomes readable (timerfd(2), CLOCK_MONOTONIC).
 public struct TimerDescriptor: ~Copyable, Sendable {
+  /// The descriptor, for polling.
   public let file: FileDescriptor
 
+  /// A new one; throws when the process or the system has too many open files.
   public init() throws(SystemError) {
     file = FileDescriptor(adopting: try systemCall("timerfd_create") { clinux_timerfd() })
   }
@@ -62,8 +65,10 @@ public struct TimerDescriptor: ~Copyable, Sendable {
 
 /// Signals as readable events (signalfd(2)). The signals are blocked in the calling thread and in threads started later.
 public struct SignalDescriptor: ~Copyable, Sendable {
+  /// The descriptor, for polling.
   public let file: FileDescriptor
 
+  /// A new one; throws when the process or the system has too many open files.
   public init(_ signals: [Int32]) throws(SystemError) {
     // SAFETY: the array bounds what the call reads.
     let number = try systemCall("signalfd") {
@@ -85,16 +90,23 @@ public struct SignalDescriptor: ~Copyable, Sendable {
 
 /// What a descriptor is ready for.
 public struct Readiness: OptionSet, Sendable {
+  /// Bits of epoll_ctl(2).
   public let rawValue: UInt32
 
+  /// From the bits of the system call.
   public init(rawValue: UInt32) {
     self.rawValue = rawValue
   }
 
+  /// EPOLLIN.
   public static let readable = Readiness(rawValue: 0x001)
+  /// EPOLLPRI.
   public static let priority = Readiness(rawValue: 0x002)
+  /// EPOLLOUT.
   public static let writable = Readiness(rawValue: 0x004)
+  /// EPOLLERR, always watched.
   public static let error = Readiness(rawValue: 0x008)
+  /// EPOLLHUP, always watched.
   public static let hangUp = Readiness(rawValue: 0x010)
 }
 
@@ -102,6 +114,7 @@ public struct Readiness: OptionSet, Sendable {
 public struct Poller: ~Copyable, Sendable {
   private let file: FileDescriptor
 
+  /// A new one; throws when the process or the system has too many open files.
   public init() throws(SystemError) {
     file = FileDescriptor(adopting: try systemCall("epoll_create1") { clinux_epoll_create() })
   }
@@ -145,9 +158,12 @@ public struct Poller: ~Copyable, Sendable {
 
 /// Two ends of a pipe.
 public struct Pipe: ~Copyable {
+  /// The end to read from.
   public let reader: FileDescriptor
+  /// The end to write to.
   public let writer: FileDescriptor
 
+  /// A new one; throws when the process or the system has too many open files.
   public init() throws(SystemError) {
     var ends: (Int32, Int32) = (-1, -1)
     // SAFETY: the kernel writes two integers into the tuple.

@@ -3,22 +3,35 @@ internal import Glibc
 
 /// How a file is opened; close-on-exec is always set.
 public struct OpenMode: OptionSet, Sendable {
+  /// Bits of open(2).
   public let rawValue: Int32
 
+  /// From bits of open(2).
   public init(rawValue: Int32) {
     self.rawValue = rawValue
   }
 
+  /// O_RDONLY.
   public static let readOnly = OpenMode([])
+  /// O_WRONLY.
   public static let writeOnly = OpenMode(rawValue: O_WRONLY)
+  /// O_RDWR.
   public static let readWrite = OpenMode(rawValue: O_RDWR)
+  /// O_CREAT.
   public static let create = OpenMode(rawValue: O_CREAT)
+  /// O_EXCL.
   public static let exclusive = OpenMode(rawValue: O_EXCL)
+  /// O_TRUNC.
   public static let truncate = OpenMode(rawValue: O_TRUNC)
+  /// O_APPEND.
   public static let append = OpenMode(rawValue: O_APPEND)
+  /// O_NONBLOCK.
   public static let nonBlocking = OpenMode(rawValue: O_NONBLOCK)
+  /// O_DIRECTORY.
   public static let directory = OpenMode(rawValue: O_DIRECTORY)
+  /// O_NOCTTY.
   public static let noControllingTerminal = OpenMode(rawValue: O_NOCTTY)
+  /// O_DIRECT.
   public static let direct = OpenMode(rawValue: 0o40000)
 }
 

@@ -8,10 +8,13 @@ public enum FileKind: Sendable, Hashable {
 
 /// What stat(2) says.
 public struct FileStatus: Sendable, Hashable {
+  /// What is there.
   public let kind: FileKind
   /// Permission bits with set-id and sticky bits, 12 bits.
   public let permissions: UInt32
+  /// User id.
   public let owner: UInt32
+  /// Group id.
   public let group: UInt32
   /// Bytes.
   public let size: Int
@@ -19,6 +22,7 @@ public struct FileStatus: Sendable, Hashable {
   public let modified: Int
   /// Device number of a device node.
   public let device: UInt64
+  /// Inode number, unique within its file system.
   public let inode: UInt64
 }
 
@@ -170,7 +174,8 @@ public enum Files {
     // SAFETY: the buffer bounds what is written.
     let count = try systemCall("read the link", path: path) {
       unsafe buffer.withUnsafeMutableBytes { raw in
-        unsafe readlink(path, raw.baseAddress!.assumingMemoryBound(to: CChar.self), raw.count)
+        guard let start = raw.baseAddress else { return 0 }
+        return unsafe readlink(path, start.assumingMemoryBound(to: CChar.self), raw.count)
       }
     }
     return String(decoding: buffer.prefix(count), as: UTF8.self)
@@ -204,7 +209,10 @@ public enum Files {
   public static func makeTemporaryDirectory(prefix: String) throws(SystemError) -> String {
     var template = Array((prefix + "XXXXXX").utf8CString)
     // SAFETY: mkdtemp writes within the template, which is NUL-terminated.
-    let made = unsafe template.withUnsafeMutableBufferPointer { unsafe mkdtemp($0.baseAddress!) != nil }
+    let made = unsafe template.withUnsafeMutableBufferPointer { buffer in
+      guard let start = buffer.baseAddress else { return false }
+      return unsafe mkdtemp(start) != nil
+    }
     guard made else { throw SystemError("make a temporary directory", path: prefix, errno: currentErrno()) }
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

@@ -9,6 +9,7 @@ public enum ExitStatus: Hashable, Sendable, CustomStringConvertible {
   /// True for exit code 0.
   public var isSuccess: Bool { self == .exited(0) }
 
+  /// In words.
   public var description: String {
     switch self {
     case .exited(let code): "exit code \(code)"
@@ -40,6 +41,7 @@ public struct ChildRequest: Sendable {
   /// Signal that the child gets when the thread that started it ends; 0 for none.
   public var parentDeathSignal: Int32 = 0
 
+  /// A child that runs `arguments`, with nothing else changed.
   public init(_ arguments: [String]) {
     self.arguments = arguments
   }
@@ -52,6 +54,7 @@ public struct ChildProcess: Sendable, Hashable {
   /// Process id.
   public let pid: Int32
 
+  /// A process that somebody else started.
   public init(pid: Int32) {
     self.pid = pid
   }
@@ -123,15 +126,25 @@ public struct ChildProcess: Sendable, Hashable {
 
 /// Numbers of the signals that this project sends and takes.
 public enum Signal {
+  /// SIGHUP.
   public static let hangUp = SIGHUP
+  /// SIGINT.
   public static let interrupt = SIGINT
+  /// SIGQUIT.
   public static let quit = SIGQUIT
+  /// SIGKILL.
   public static let kill = SIGKILL
+  /// SIGUSR1.
   public static let user1 = SIGUSR1
+  /// SIGUSR2.
   public static let user2 = SIGUSR2
+  /// SIGPIPE.
   public static let pipe = SIGPIPE
+  /// SIGTERM.
   public static let terminate = SIGTERM
+  /// SIGCHLD.
   public static let child = SIGCHLD
+  /// SIGWINCH.
   public static let windowChange = SIGWINCH
 
   /// Ignores SIGPIPE in this process: writes to a closed peer then throw `brokenPipe`.

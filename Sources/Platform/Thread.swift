@@ -14,7 +14,8 @@ public struct Thread: ~Copyable, @unchecked Sendable {
     let code = unsafe pthread_create(
       &thread, nil,
       { raw in
-        let start = unsafe Unmanaged<Start>.fromOpaque(raw!).takeRetainedValue()
+        guard let raw = unsafe raw else { return nil }
+        let start = unsafe Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
         unsafe clinux_name_thread(String(start.name.prefix(15)))
         start.body()
         return nil

@@ -11,7 +11,9 @@ public enum UnixSocket {
     var address = try address(path)
     try Files.remove(path)
     // SAFETY: the address is a local of the stated size.
-    try systemCall("listen at", path: path) { unsafe withSocketAddress(&address) { unsafe bind(file.rawValue, $0, $1) } }
+    try systemCall("listen at", path: path) {
+      unsafe withSocketAddress(&address) { unsafe bind(file.rawValue, $0, $1) }
+    }
     try Files.setPermissions(path, permissions)
     try systemCall("listen at", path: path) { Glibc.listen(file.rawValue, backlog) }
     return file
