@@ -1,0 +1,319 @@
+internal import FoundationEssentials
+internal import Platform
+
+/// What the medium tells the appliance about itself: the file `/roost/manifest.json`, version 1.
+///
+/// Paths that begin with `/` are paths on the medium.
+public struct ApplianceManifest: Codable, Sendable, Hashable {
+  /// The version that this code writes and reads.
+  public static let currentVersion = 1
+  /// Where the manifest is on the medium.
+  public static let path = "/roost/manifest.json"
+
+  /// Version of the format.
+  public var version: Int
+  /// Name of the appliance.
+  public var name: String
+  /// SHA-256 of the recipe it was built from, in hexadecimal.
+  public var recipeDigest: String
+  /// Seconds since 1970 that all times on the medium were set to.
+  public var epoch: Int
+  /// The domain that owns the hardware.
+  public var controlDomain: ControlDomain
+  /// Where the guests' disks are.
+  public var storage: Storage
+  /// The network that the domains share.
+  public var network: Network
+  /// The domains in the order of the recipe.
+  public var domains: [Domain]
+
+  /// A manifest of the current version.
+  public init(
+    name: String, recipeDigest: String, epoch: Int, controlDomain: ControlDomain, storage: Storage, network: Network,
+    domains: [Domain]
+  ) {
+    version = Self.currentVersion
+    self.name = name
+    self.recipeDigest = recipeDigest
+    self.epoch = epoch
+    self.controlDomain = controlDomain
+    self.storage = storage
+    self.network = network
+    self.domains = domains
+  }
+
+  /// The domain that owns the hardware.
+  public struct ControlDomain: Codable, Sendable, Hashable {
+    /// Its host name.
+    public var hostname: String
+    /// Its Debian release.
+    public var suite: String
+
+    /// A control domain of a name and a release.
+    public init(hostname: String, suite: String) {
+      self.hostname = hostname
+      self.suite = suite
+    }
+  }
+
+  /// Where the guests' disks are.
+  public struct Storage: Codable, Sendable, Hashable {
+    /// The volume group that spans the medium and RAM.
+    public var volumeGroup: String
+    /// Size of the RAM-backed physical volume.
+    public var ramBytes: Int
+    /// Size of the volume group's extents.
+    public var extentBytes: Int
+    /// LVM's UUID of the medium's physical volume.
+    public var mediumUUID: String
+    /// LVM's UUID that the RAM-backed physical volume gets.
+    public var ramUUID: String
+    /// The volume group's metadata as LVM text.
+    public var metadataTemplate: String
+    /// The squashfs on the medium that holds the physical volume.
+    public var images: String
+    /// The physical volume's file in it.
+    public var physicalVolumeFile: String
+
+    /// All fields; the names are those that the appliance expects if not given.
+    public init(
+      volumeGroup: String = "roost", ramBytes: Int, extentBytes: Int, mediumUUID: String, ramUUID: String,
+      metadataTemplate: String = "/roost/volume-group.conf", images: String = "/roost/images.squashfs",
+      physicalVolumeFile: String = "images.pv"
+    ) {
+      self.volumeGroup = volumeGroup
+      self.ramBytes = ramBytes
+      self.extentBytes = extentBytes
+      self.mediumUUID = mediumUUID
+      self.ramUUID = ramUUID
+      self.metadataTemplate = metadataTemplate
+      self.images = images
+      self.physicalVolumeFile = physicalVolumeFile
+    }
+  }
+
+  /// The network that the domains share.
+  public struct Network: Codable, Sendable, Hashable {
+    /// The bridge in the control domain.
+    public var bridge: String
+    /// The control domain's address on it with the prefix length, such as `10.77.0.1/24`.
+    public var address: String
+    /// DNS domain of the guests' names.
+    public var domain: String
+
+    /// All fields.
+    public init(bridge: String = "roost0", address: String, domain: String = "roost") {
+      self.bridge = bridge
+      self.address = address
+      self.domain = domain
+    }
+  }
+
+  /// One guest.
+  public struct Domain: Codable, Sendable, Hashable {
+    /// Unique; a DNS label.
+    public var name: String
+    /// Its operating system as people call it.
+    public var os: String
+    /// Virtual CPUs.
+    public var cpus: Int
+    /// Memory.
+    public var memoryBytes: Int
+    /// How it boots.
+    public var boot: Boot
+    /// Its disk, if it has one.
+    public var disk: Disk?
+    /// Its network card, if it has one.
+    public var network: NetworkCard?
+    /// Whether it is started with the appliance.
+    public var autostart: Bool
+    /// How one knows that it is up.
+    public var ready: Ready
+    /// What happens when the guest resets itself.
+    public var onReboot: LifecycleAction
+    /// What happens when the guest crashes.
+    public var onCrash: LifecycleAction
+
+    /// All fields.
+    public init(
+      name: String, os: String, cpus: Int, memoryBytes: Int, boot: Boot, disk: Disk?, network: NetworkCard?,
+      autostart: Bool, ready: Ready, onReboot: LifecycleAction, onCrash: LifecycleAction
+    ) {
+      self.name = name
+      self.os = os
+      self.cpus = cpus
+      self.memoryBytes = memoryBytes
+      self.boot = boot
+      self.disk = disk
+      self.network = network
+      self.autostart = autostart
+      self.ready = ready
+      self.onReboot = onReboot
+      self.onCrash = onCrash
+    }
+
+    /// What the recipe says of `domain`, with the files and the disk that the builder made for it.
+    public init(_ domain: Recipe.Domain, in recipe: Recipe, boot: Boot, disk: Disk?) {
+      self.init(
+        name: domain.name, os: domain.os, cpus: domain.cpus, memoryBytes: domain.memoryBytes, boot: boot, disk: disk,
+        network: recipe.macAddresses[domain.name].flatMap { mac in
+          recipe.ipAddresses[domain.name].map { NetworkCard(mac: mac, address: $0) }
+        },
+        autostart: domain.autostart,
+        ready: Ready(consoleText: domain.ready.consoleText, timeoutSeconds: domain.ready.timeoutSeconds),
+        onReboot: domain.onReboot, onCrash: domain.onCrash)
+    }
+  }
+
+  /// How a domain boots.
+  public struct Boot: Codable, Sendable, Hashable {
+    /// How the kernel is entered.
+    public var method: BootMethod
+    /// The kernel on the medium.
+    public var kernel: String
+    /// The initial RAM disk on the medium, if there is one.
+    public var initrd: String?
+    /// The kernel's command line.
+    public var commandLine: String
+
+    /// All fields.
+    public init(method: BootMethod, kernel: String, initrd: String?, commandLine: String) {
+      self.method = method
+      self.kernel = kernel
+      self.initrd = initrd
+      self.commandLine = commandLine
+    }
+  }
+
+  /// A domain's disk.
+  public struct Disk: Codable, Sendable, Hashable {
+    /// The read-only volume with its image, the thin volume's external origin.
+    public var imageVolume: String
+    /// The thin volume.
+    public var volume: String
+    /// The thin volume's size.
+    public var bytes: Int
+
+    /// All fields.
+    public init(imageVolume: String, volume: String, bytes: Int) {
+      self.imageVolume = imageVolume
+      self.volume = volume
+      self.bytes = bytes
+    }
+  }
+
+  /// A domain's network card.
+  public struct NetworkCard: Codable, Sendable, Hashable {
+    /// Its hardware address.
+    public var mac: String
+    /// The IPv4 address that it is given.
+    public var address: String
+
+    /// All fields.
+    public init(mac: String, address: String) {
+      self.mac = mac
+      self.address = address
+    }
+  }
+
+  /// How one knows that a domain is up.
+  public struct Ready: Codable, Sendable, Hashable {
+    /// Text that its console shows then.
+    public var consoleText: String
+    /// How long it may take.
+    public var timeoutSeconds: Int
+
+    /// All fields.
+    public init(consoleText: String, timeoutSeconds: Int) {
+      self.consoleText = consoleText
+      self.timeoutSeconds = timeoutSeconds
+    }
+  }
+}
+
+extension ApplianceManifest {
+  /// The manifest as JSON text, keys sorted, ending in a newline: equal manifests give equal bytes.
+  public func encoded() throws(RecipeError) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+    do {
+      return Array(try encoder.encode(self)) + [10]
+    } catch {
+      throw .manifest(path: Self.path, reason: "it cannot be written as JSON: \(error)")
+    }
+  }
+
+  /// Reads the manifest in a file.
+  public static func load(_ path: String) throws(RecipeError) -> ApplianceManifest {
+    let bytes: [UInt8]
+    do throws(SystemError) {
+      bytes = try Files.read(path)
+    } catch {
+      throw .unreadable(path: path, reason: "\(error.errno)")
+    }
+    return try decode(bytes, path: path)
+  }
+
+  /// Reads a manifest from JSON. `path` is for messages only.
+  public static func decode(_ bytes: [UInt8], path: String = Self.path) throws(RecipeError) -> ApplianceManifest {
+    struct Header: Decodable {
+      let version: Int
+    }
+    let data = Data(bytes)
+    let decoder = JSONDecoder()
+    let manifest: ApplianceManifest
+    do {
+      let version = try decoder.decode(Header.self, from: data).version
+      guard version == currentVersion else {
+        throw RecipeError.manifest(
+          path: path,
+          reason: "it has version \(version) and this Roost reads version \(currentVersion);"
+            + " use the Roost that the medium was built with, or build the medium anew")
+      }
+      manifest = try decoder.decode(ApplianceManifest.self, from: data)
+    } catch let error as RecipeError {
+      throw error
+    } catch let error as DecodingError {
+      throw .manifest(path: path, reason: describe(error))
+    } catch {
+      throw .manifest(path: path, reason: "\(error)")
+    }
+    if let problem = manifest.firstProblem { throw .manifest(path: path, reason: problem) }
+    return manifest
+  }
+
+  /// What no appliance could run, in words; nil when all is in range.
+  private var firstProblem: String? {
+    var seen: Set<String> = []
+    for domain in domains {
+      if let problem = Names.problem(domain.name) { return "the domain '\(domain.name)' \(problem)" }
+      if !seen.insert(domain.name).inserted { return "two domains are named '\(domain.name)'" }
+      if !Limits.cpus.contains(domain.cpus) { return "the domain '\(domain.name)' has \(domain.cpus) CPUs" }
+      if !Limits.memory.contains(domain.memoryBytes) {
+        return "the domain '\(domain.name)' has \(domain.memoryBytes) bytes of memory"
+      }
+      if let disk = domain.disk, disk.bytes <= 0 { return "the disk of '\(domain.name)' has \(disk.bytes) bytes" }
+      if domain.ready.consoleText.isEmpty { return "the domain '\(domain.name)' has an empty ready text" }
+    }
+    if domains.isEmpty { return "it has no domains" }
+    if storage.ramBytes <= 0 || storage.extentBytes <= 0 { return "its storage sizes are not positive" }
+    return nil
+  }
+}
+
+private func describe(_ error: DecodingError) -> String {
+  func place(_ path: [any CodingKey]) -> String {
+    let text = path.map { key in key.intValue.map { "[\($0)]" } ?? ".\(key.stringValue)" }.joined()
+    return text.isEmpty ? "the top" : String(text.hasPrefix(".") ? text.dropFirst() : text[...])
+  }
+  switch error {
+  case .keyNotFound(let key, let context):
+    return "the key '\(key.stringValue)' is missing at \(place(context.codingPath))"
+  case .typeMismatch(_, let context), .valueNotFound(_, let context):
+    return "\(place(context.codingPath)): \(context.debugDescription)"
+  case .dataCorrupted(let context):
+    return "\(place(context.codingPath)): \(context.debugDescription)"
+  @unknown default:
+    return "\(error)"
+  }
+}

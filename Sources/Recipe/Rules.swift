@@ -1,0 +1,84 @@
+/// What values a recipe may have.
+enum Limits {
+  static let cpus = 1...64
+  static let memory = (8 << 20)...(1 << 40)  // bytes
+  static let memoryGranule = 1 << 20  // bytes
+  static let disk = (16 << 20)...(1 << 44)  // bytes
+  /// The size of LVM's extents, and so the granule of disks.
+  static let diskGranule = 4 << 20  // bytes
+  static let ramVolume = (64 << 20)...(1 << 40)  // bytes
+  static let readySeconds = 1...86_400
+  static let commandLine = 2_000  // bytes
+  static let domains = 64
+  static let fileSize = 1 << 20  // bytes
+  /// Aliases that a recipe may have: few enough that nesting them cannot blow up its size.
+  static let aliases = 30
+}
+
+enum Names {
+  /// What keeps `name` from being a DNS label (RFC 1123 section 2.1, lower case), in words that follow
+  /// a subject; nil when nothing does.
+  static func problem(_ name: String) -> String? {
+    if name.isEmpty { return "is empty" }
+    if name.utf8.count > 63 { return "is longer than 63 characters" }
+    let isLetterOrDigit = { (byte: UInt8) in (97...122).contains(byte) || (48...57).contains(byte) }
+    guard name.utf8.allSatisfy({ isLetterOrDigit($0) || $0 == 45 }) else {
+      return "may only have lower-case letters, digits and hyphens, as in 'web-1'"
+    }
+    if name.hasPrefix("-") || name.hasSuffix("-") { return "may not begin or end with a hyphen" }
+    return nil
+  }
+
+  /// What keeps `name` from being a Debian package's (Debian Policy section 5.6.1).
+  static func packageProblem(_ name: String) -> String? {
+    let bytes = Array(name.utf8)
+    let isLetterOrDigit = { (byte: UInt8) in (97...122).contains(byte) || (48...57).contains(byte) }
+    guard bytes.count >= 2, let first = bytes.first, isLetterOrDigit(first),
+      bytes.allSatisfy({ isLetterOrDigit($0) || [43, 45, 46].contains($0) })
+    else { return "is not the name of a Debian package (lower-case letters, digits, and + - .)" }
+    return nil
+  }
+
+  /// True if `text` shows as itself on any terminal: no control characters.
+  static func isPrintable(_ text: String) -> Bool {
+    text.unicodeScalars.allSatisfy { scalar in
+      switch scalar.properties.generalCategory {
+      case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
+      default: true
+      }
+    }
+  }
+}
+
+enum Spelling {
+  /// The candidate that `word` was probably meant to be; nil when none is near.
+  static func nearest(to word: String, in candidates: [String]) -> String? {
+    guard word.count <= 64 else { return nil }
+    let near = candidates.map { (distance: distance(word.lowercased(), $0), word: $0) }.min { $0 < $1 }
+    guard let near, near.distance <= max(1, min(word.count, near.word.count) / 3) + 1,
+      near.distance < near.word.count
+    else { return nil }
+    return near.word
+  }
+
+  /// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other
+  /// (optimal string alignment).
+  static func distance(_ left: String, _ right: String) -> Int {
+    let a = Array(left)
+    let b = Array(right)
+    var table = [[Int]](repeating: [Int](repeating: 0, count: b.count + 1), count: a.count + 1)
+    for i in 0...a.count { table[i][0] = i }
+    for j in 0...b.count { table[0][j] = j }
+    guard !a.isEmpty, !b.isEmpty else { return max(a.count, b.count) }
+    for i in 1...a.count {
+      for j in 1...b.count {
+        let replace = table[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)
+        table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replace)
+        if i > 1, j > 1, a[i - 1] == b[j - 2], a[i - 2] == b[j - 1] {
+          table[i][j] = min(table[i][j], table[i - 2][j - 2] + 1)
+        }
+      }
+    }
+    return table[a.count][b.count]
+  }
+}

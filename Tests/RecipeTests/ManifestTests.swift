@@ -1,0 +1,70 @@
+import Recipe
+import Testing
+
+@Suite struct ManifestTests {
+  private var sample: ApplianceManifest {
+    ApplianceManifest(
+      name: "quickstart", recipeDigest: "ab", epoch: 1_700_000_000,
+      controlDomain: .init(hostname: "roost", suite: "trixie"),
+      storage: .init(ramBytes: 1 << 30, extentBytes: 4 << 20, mediumUUID: "m", ramUUID: "r"),
+      network: .init(address: "10.77.0.1/24"),
+      domains: [
+        .init(
+          name: "debian", os: "Debian 13", cpus: 1, memoryBytes: 384 << 20,
+          boot: .init(method: .linux, kernel: "/k", initrd: "/i", commandLine: "console=ttyS0"),
+          disk: .init(imageVolume: "image-debian", volume: "debian", bytes: 2 << 30),
+          network: .init(mac: "52:54:00:00:00:01", address: "10.77.0.10"), autostart: true,
+          ready: .init(consoleText: "debian login:", timeoutSeconds: 300), onReboot: .restart, onCrash: .preserve),
+        .init(
+          name: "hatchling", os: "Hatchling", cpus: 1, memoryBytes: 32 << 20,
+          boot: .init(method: .pvh, kernel: "/h", initrd: nil, commandLine: ""), disk: nil, network: nil,
+          autostart: true, ready: .init(consoleText: "hatchling> ", timeoutSeconds: 60), onReboot: .destroy,
+          onCrash: .preserve),
+      ])
+  }
+
+  @Test func comesBackAsItWas() throws {
+    let bytes = try sample.encoded()
+    #expect(try ApplianceManifest.decode(bytes) == sample)
+    #expect(try sample.encoded() == bytes)
+    let text = String(decoding: bytes, as: UTF8.self)
+    #expect(text.hasSuffix("}\n"))
+    #expect(text.contains("\"metadataTemplate\" : \"/roost/volume-group.conf\""))
+    #expect(text.contains("\"method\" : \"pvh\""))
+  }
+
+  private func failure(_ text: String) -> String {
+    do {
+      _ = try ApplianceManifest.decode(Array(text.utf8), path: "m.json")
+      return "accepted"
+    } catch {
+      return error.description
+    }
+  }
+
+  @Test func anotherVersionIsRefusedByName() throws {
+    var other = sample
+    other.version = 2
+    let message = failure(String(decoding: try other.encoded(), as: UTF8.self))
+    #expect(message.contains("it has version 2 and this Roost reads version 1"), "\(message)")
+    #expect(message.hasPrefix("m.json: "))
+  }
+
+  @Test func missingKeysAndBrokenTextAreNamed() throws {
+    #expect(failure("{}").contains("'version' is missing"))
+    #expect(failure("{\"version\": 1}").contains("is missing"))
+    #expect(failure("{\"version\": ").contains("not a usable appliance manifest"))
+    #expect(failure("").contains("not a usable appliance manifest"))
+  }
+
+  @Test func twoDomainsOfOneNameAndHostileNamesAreRefused() throws {
+    var other = sample
+    other.domains[1].name = "debian"
+    #expect(failure(String(decoding: try other.encoded(), as: UTF8.self)).contains("two domains are named 'debian'"))
+    other.domains[1].name = "../x"
+    #expect(failure(String(decoding: try other.encoded(), as: UTF8.self)).contains("lower-case letters"))
+    other = sample
+    other.domains[0].cpus = 0
+    #expect(failure(String(decoding: try other.encoded(), as: UTF8.self)).contains("0 CPUs"))
+  }
+}
