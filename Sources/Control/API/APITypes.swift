@@ -1,0 +1,227 @@
+/// Constants of the control protocol: one JSON object a line, in both directions.
+///
+/// A request is `{"id":1,"op":"list"}`; its reply `{"id":1,"ok":true,"result":{…}}` or
+/// `{"id":1,"ok":false,"error":{"code":"…","message":"…"}}`. After `subscribe`, lines without an id tell what
+/// changed: `{"event":"domain","domain":{…}}` and `{"event":"appliance","appliance":{…}}`. Empty lines are ignored, so
+/// that a client on a serial port can begin with a newline and end what a predecessor left half-written.
+public enum ControlProtocol {
+  /// The version that `hello` compares.
+  public static let version = 1
+  /// Where the domain manager listens inside the appliance.
+  public static let socketPath = "/run/roost/roostd.sock"
+  /// The virtio-serial port through which the machine's host may ask.
+  public static let portName = "org.roost.control"
+  /// Bytes of a line, its newline not counted.
+  public static let maximumLineLength = 1 << 20
+  /// Most bytes of a console that one `tail` returns.
+  public static let maximumTail = 128 << 10
+}
+
+/// Where a domain is in its life.
+public enum DomainState: String, Codable, Hashable, Sendable, CaseIterable {
+  /// Known, never started.
+  case defined
+  /// Its monitor is being started, or waits for its turn to be restarted.
+  case starting
+  /// Its monitor runs; the guest has not said that it is ready.
+  case running
+  /// The guest printed what the recipe waits for.
+  case ready
+  /// Asked to power off.
+  case shuttingDown = "shutting-down"
+  /// Powered off, or stopped by the user.
+  case off
+  /// The guest or its monitor came down; it is not restarted.
+  case crashed
+  /// It could not be started; the reason says why.
+  case failed
+
+  /// True while a monitor process may exist.
+  public var isLive: Bool {
+    switch self {
+    case .starting, .running, .ready, .shuttingDown: true
+    case .defined, .off, .crashed, .failed: false
+    }
+  }
+}
+
+/// A domain as the domain manager sees it.
+public struct DomainStatus: Codable, Hashable, Sendable {
+  /// Its name in the recipe.
+  public var name: String
+  /// The guest's system, for people.
+  public var os: String
+  public var state: DomainState
+  /// Why it is in this state, where that is not obvious.
+  public var reason: String?
+  public var cpus: Int
+  public var memoryBytes: Int
+  /// True when it starts with the appliance.
+  public var autostart: Bool
+  /// Process id of its monitor, while it runs.
+  public var pid: Int32?
+  /// Seconds since the appliance's power-on (its boot-time clock) when the monitor was started last.
+  public var startedAt: Double?
+  /// Seconds from the monitor's start to readiness.
+  public var readySeconds: Double?
+  /// How often it was restarted by policy since it was last started by hand.
+  public var restarts: Int
+  /// Its IPv4 address on the appliance's network.
+  public var address: String?
+  /// The monitor's console socket.
+  public var console: String
+  /// The file that its console is recorded in.
+  public var log: String
+
+  public init(
+    name: String, os: String, state: DomainState, reason: String? = nil, cpus: Int, memoryBytes: Int,
+    autostart: Bool = true, pid: Int32? = nil, startedAt: Double? = nil, readySeconds: Double? = nil,
+    restarts: Int = 0, address: String? = nil, console: String, log: String
+  ) {
+    self.name = name
+    self.os = os
+    self.state = state
+    self.reason = reason
+    self.cpus = cpus
+    self.memoryBytes = memoryBytes
+    self.autostart = autostart
+    self.pid = pid
+    self.startedAt = startedAt
+    self.readySeconds = readySeconds
+    self.restarts = restarts
+    self.address = address
+    self.console = console
+    self.log = log
+  }
+}
+
+/// The appliance as a whole.
+public struct ApplianceStatus: Codable, Hashable, Sendable {
+  /// What the appliance is doing.
+  public enum State: String, Codable, Hashable, Sendable {
+    case up
+    case shuttingDown = "shutting-down"
+  }
+
+  /// The recipe's name.
+  public var name: String
+  public var state: State
+  /// Seconds since power-on when this was said.
+  public var uptimeSeconds: Double
+  /// What the user should know: no hardware virtualisation, storage that did not come up, no network.
+  public var notices: [String]
+
+  public init(name: String, state: State, uptimeSeconds: Double, notices: [String] = []) {
+    self.name = name
+    self.state = state
+    self.uptimeSeconds = uptimeSeconds
+    self.notices = notices
+  }
+}
+
+/// What a client may ask.
+public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable {
+  /// Compares versions. Result: `Hello`.
+  case hello
+  /// Result: `Overview`.
+  case list
+  /// As `list`, and from then on events. Result: `Overview`.
+  case subscribe
+  /// The end of a domain's console. Result: `ConsoleTail`.
+  case tail
+  /// Starts a domain that is not live. Result: `DomainStatus`.
+  case start
+  /// Presses a domain's power button. Result: `DomainStatus`.
+  case stop
+  /// Presses a domain's power button and starts it again when it is off. Result: `DomainStatus`.
+  case reboot
+  /// Stops a domain at once. Result: `DomainStatus`.
+  case destroy
+  /// Powers the appliance off, its domains first. Result: `Nothing`.
+  case poweroff
+  /// Restarts the appliance, its domains first. Result: `Nothing`.
+  case rebootHost = "reboot-host"
+
+  /// True when the request must name a domain.
+  public var needsDomain: Bool {
+    switch self {
+    case .tail, .start, .stop, .reboot, .destroy: true
+    case .hello, .list, .subscribe, .poweroff, .rebootHost: false
+    }
+  }
+}
+
+/// One request line.
+public struct ControlRequest: Codable, Hashable, Sendable {
+  /// Chosen by the client; the reply repeats it.
+  public var id: Int
+  public var op: ControlOperation
+  /// The domain's name, where the operation needs one.
+  public var domain: String?
+  /// `tail`: how many bytes at most.
+  public var bytes: Int?
+  /// `hello`: the client's version.
+  public var version: Int?
+
+  public init(id: Int, op: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil) {
+    self.id = id
+    self.op = op
+    self.domain = domain
+    self.bytes = bytes
+    self.version = version
+  }
+}
+
+/// Result of `hello`.
+public struct Hello: Codable, Hashable, Sendable {
+  /// The server's protocol version.
+  public var version: Int
+  /// The recipe's name.
+  public var appliance: String
+
+  public init(version: Int = ControlProtocol.version, appliance: String) {
+    self.version = version
+    self.appliance = appliance
+  }
+}
+
+/// Result of `list` and `subscribe`.
+public struct Overview: Codable, Hashable, Sendable {
+  public var appliance: ApplianceStatus
+  /// In the recipe's order.
+  public var domains: [DomainStatus]
+
+  public init(appliance: ApplianceStatus, domains: [DomainStatus]) {
+    self.appliance = appliance
+    self.domains = domains
+  }
+
+  /// True when there are domains that start with the appliance and all of them are ready.
+  public var isReady: Bool {
+    let expected = domains.filter(\.autostart)
+    return !expected.isEmpty && expected.allSatisfy { $0.state == .ready }
+  }
+}
+
+/// Result of `tail`.
+public struct ConsoleTail: Codable, Hashable, Sendable {
+  public var domain: String
+  /// The console's last bytes; what is not UTF-8 is replaced.
+  public var text: String
+
+  public init(domain: String, text: String) {
+    self.domain = domain
+    self.text = text
+  }
+}
+
+/// Result of an operation that has none.
+public struct Nothing: Codable, Hashable, Sendable {
+  public init() {}
+}
+
+/// What a subscriber is told.
+public enum ControlEvent: Hashable, Sendable {
+  case domain(DomainStatus)
+  case appliance(ApplianceStatus)
+}
