@@ -1,0 +1,100 @@
+# One entry point for habits: `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.ONESHELL:
+
+RECIPE ?= recipes/quickstart.yaml
+ISO ?= build/$(basename $(notdir $(RECIPE))).iso
+RELEASE := .build/release
+ROOST := $(RELEASE)/roost
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# Debian packages, by what needs them; docs/dependencies.md says why each is here.
+BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev pkg-config
+IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs grub-common grub-pc-bin \
+  grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils
+DEMO_PACKAGES := qemu-system-x86 ovmf
+TEST_PACKAGES := xorriso lvm2 acpica-tools fdisk
+
+.PHONY: help deps build programs hatchling iso demo test unit system check fmt fuzz bench docs clean
+
+help: ## list these words
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+define install
+	missing=""
+	for package in $(1); do
+	  dpkg-query -W -f '$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"
+	done
+	if [ -n "$$missing" ]; then
+	  echo "==> installing Debian packages:$$missing"
+	  $(SUDO) apt-get update -q >/dev/null
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -yq --no-install-recommends $$missing >/dev/null
+	fi
+endef
+
+deps: ## install the Debian packages that are missing, saying which
+	@command -v swift >/dev/null || { echo "make: no 'swift' in PATH: install Swift 6.3 from swift.org"; exit 1; }
+	$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(DEMO_PACKAGES))
+
+build: deps programs hatchling ## build the programs (release) and the hatchling guest
+
+programs:
+	@echo "==> programs: .build/release"
+	started=$$SECONDS
+	swift build -c release --static-swift-stdlib --quiet
+	echo "    $$((SECONDS - started)) s"
+
+hatchling:
+	@echo "==> hatchling: build/hatchling.elf"
+	mkdir -p build
+	Sources/Hatchling/build.sh build/hatchling.elf
+
+iso: build ## assemble build/quickstart.iso (RECIPE= names another)
+	@echo "==> $(ISO)"
+	$(ROOST) build $(RECIPE) -o $(ISO)
+
+demo: iso ## build everything and boot it here, in this terminal
+	@$(ROOST) boot $(ISO)
+
+test: check unit system ## the whole test suite, system tests under QEMU included
+
+unit: deps hatchling
+	@$(call install,$(TEST_PACKAGES))
+	echo "==> unit tests"
+	swift build --build-tests --quiet
+	ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf swift test --skip-build --skip SystemTests
+
+system: iso
+	@$(call install,$(TEST_PACKAGES))
+	echo "==> system tests: $(ISO) under QEMU"
+	swift build --build-tests --quiet
+	ROOST_SYSTEM_TESTS=1 ROOST_ISO=$(CURDIR)/$(ISO) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) \
+	  swift test --skip-build --no-parallel --filter SystemTests
+
+check: ## formatting and lint, and a file that must fail them
+	@echo "==> swift format lint"
+	swift format lint --strict -r Package.swift Sources Tests
+	if swift format lint --strict Tests/Canary.swift.txt 2>/dev/null; then
+	  echo "make check: the canary passed: the linter checks nothing"; exit 1
+	fi
+
+fmt: ## format all Swift sources in place
+	@swift format -i -r Package.swift Sources Tests
+
+fuzz: ## run the fuzz tests longer (SECONDS= says how long each)
+	@ROOST_FUZZ_SECONDS=$${SECONDS_EACH:-60} swift test --filter Fuzz
+
+bench: iso ## measure against peers; a table, and build/bench.json
+	@Tests/Benchmarks/run $(ISO)
+
+docs: build ## print the commands' help into docs/cli
+	@mkdir -p docs/cli
+	for command in build boot doctor list console log start stop reboot destroy screen; do
+	  $(ROOST) help $$command > docs/cli/$$command.txt
+	done
+
+clean: ## remove what was built here (the package cache of the builder stays)
+	@rm -rf .build build
