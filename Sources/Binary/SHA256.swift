@@ -89,18 +89,13 @@ public struct SHA256: Sendable {
   }
 
   private mutating func compress(_ block: Span<UInt8>, at offset: Int) {
-    var schedule = InlineArray<64, UInt32>(repeating: 0)
+    // A ring of the last sixteen words: `w[index & 15]` is replaced by word `index + 16` as it is used up.
+    var w = InlineArray<16, UInt32>(repeating: 0)
     for index in 0..<16 {
-      let at = offset + index * 4
-      schedule[index] =
-        UInt32(block[at]) << 24 | UInt32(block[at + 1]) << 16 | UInt32(block[at + 2]) << 8 | UInt32(block[at + 3])
-    }
-    for index in 16..<64 {
-      let w15 = schedule[index - 15]
-      let w2 = schedule[index - 2]
-      let s0 = rotate(w15, 7) ^ rotate(w15, 18) ^ (w15 >> 3)
-      let s1 = rotate(w2, 17) ^ rotate(w2, 19) ^ (w2 >> 10)
-      schedule[index] = schedule[index - 16] &+ s0 &+ schedule[index - 7] &+ s1
+      let at = offset &+ index &* 4
+      w[index] =
+        UInt32(block[at]) &<< 24 | UInt32(block[at &+ 1]) &<< 16 | UInt32(block[at &+ 2]) &<< 8
+        | UInt32(block[at &+ 3])
     }
     var a = state[0]
     var b = state[1]
@@ -110,20 +105,18 @@ public struct SHA256: Sendable {
     var f = state[5]
     var g = state[6]
     var h = state[7]
-    for index in 0..<64 {
-      let s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
-      let choice = (e & f) ^ (~e & g)
-      let t1 = h &+ s1 &+ choice &+ Self.constants[index] &+ schedule[index]
-      let s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)
-      let majority = (a & b) ^ (a & c) ^ (b & c)
-      h = g
-      g = f
-      f = e
-      e = d &+ t1
-      d = c
-      c = b
-      b = a
-      a = t1 &+ s0 &+ majority
+    var index = 0
+    while index < 64 {
+      // Eight rounds at a time, so that the eight registers change names instead of places.
+      Self.round(a, b, c, &d, e, f, g, &h, Self.constants[index], Self.next(&w, index))
+      Self.round(h, a, b, &c, d, e, f, &g, Self.constants[index &+ 1], Self.next(&w, index &+ 1))
+      Self.round(g, h, a, &b, c, d, e, &f, Self.constants[index &+ 2], Self.next(&w, index &+ 2))
+      Self.round(f, g, h, &a, b, c, d, &e, Self.constants[index &+ 3], Self.next(&w, index &+ 3))
+      Self.round(e, f, g, &h, a, b, c, &d, Self.constants[index &+ 4], Self.next(&w, index &+ 4))
+      Self.round(d, e, f, &g, h, a, b, &c, Self.constants[index &+ 5], Self.next(&w, index &+ 5))
+      Self.round(c, d, e, &f, g, h, a, &b, Self.constants[index &+ 6], Self.next(&w, index &+ 6))
+      Self.round(b, c, d, &e, f, g, h, &a, Self.constants[index &+ 7], Self.next(&w, index &+ 7))
+      index &+= 8
     }
     state[0] &+= a
     state[1] &+= b
@@ -135,8 +128,34 @@ public struct SHA256: Sendable {
     state[7] &+= h
   }
 
+  /// Word `index` of the message schedule; its place in the ring then holds word `index + 16`.
   @inline(__always)
-  private func rotate(_ value: UInt32, _ count: UInt32) -> UInt32 {
+  private static func next(_ w: inout InlineArray<16, UInt32>, _ index: Int) -> UInt32 {
+    let word = w[index & 15]
+    let w15 = w[(index &+ 1) & 15]
+    let w2 = w[(index &+ 14) & 15]
+    let s0 = rotate(w15, 7) ^ rotate(w15, 18) ^ (w15 &>> 3)
+    let s1 = rotate(w2, 17) ^ rotate(w2, 19) ^ (w2 &>> 10)
+    w[index & 15] = word &+ s0 &+ w[(index &+ 9) & 15] &+ s1
+    return word
+  }
+
+  @inline(__always)
+  private static func round(
+    _ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: inout UInt32, _ e: UInt32, _ f: UInt32, _ g: UInt32,
+    _ h: inout UInt32, _ constant: UInt32, _ word: UInt32
+  ) {
+    let s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
+    let choice = g ^ (e & (f ^ g))
+    let t1 = h &+ s1 &+ choice &+ constant &+ word
+    let s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)
+    let majority = (a & b) | (c & (a | b))
+    d = d &+ t1
+    h = t1 &+ s0 &+ majority
+  }
+
+  @inline(__always)
+  private static func rotate(_ value: UInt32, _ count: UInt32) -> UInt32 {
     value &>> count | value &<< (32 &- count)
   }
 
