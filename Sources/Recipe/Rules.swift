@@ -50,9 +50,10 @@ enum Names {
   }
 }
 
-enum Spelling {
+/// Guesses at what was meant.
+public enum Spelling {
   /// The candidate that `word` was probably meant to be; nil when none is near.
-  static func nearest(to word: String, in candidates: [String]) -> String? {
+  public static func nearest(to word: String, in candidates: [String]) -> String? {
     guard word.count <= 64 else { return nil }
     let near = candidates.map { (distance: distance(word.lowercased(), $0), word: $0) }.min { $0 < $1 }
     guard let near, near.distance <= max(1, min(word.count, near.word.count) / 3) + 1,
