@@ -95,14 +95,15 @@ final class Machine {
   /// Takes in what there is, waiting for it; false at the deadline or the end.
   private func take(until deadline: UInt64) throws -> Bool {
     while true {
-      do {
+      do throws(SystemError) {
         let chunk = try output.read(upTo: 1 << 16)
         log += chunk
         return !chunk.isEmpty
-      } catch where error.errno == .wouldBlock {
-        if MonotonicClock.now() > deadline { return false }
-        MonotonicClock.sleep(milliseconds: 20)
+      } catch {
+        guard error.errno == .wouldBlock else { throw error }
       }
+      if MonotonicClock.now() > deadline { return false }
+      MonotonicClock.sleep(milliseconds: 20)
     }
   }
 
