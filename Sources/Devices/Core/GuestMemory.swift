@@ -28,8 +28,8 @@ public struct GuestMemoryError: Error, Hashable, Sendable, CustomStringConvertib
 /// The guest's RAM, as a device may touch it.
 ///
 /// vCPUs and other devices write it at any time, so there is no borrowing: bytes are copied in, checked, and
-/// used from the copy. RAM may have holes; every access is checked against them, and one that is not wholly
-/// RAM throws and changes nothing (a `write` that throws may have changed nothing *outside* RAM).
+/// used from the copy. RAM may have holes; every access is checked against them first, and one that is
+/// not wholly RAM throws and changes nothing.
 ///
 /// Integers are little-endian in memory, as on every guest that Roost runs. Any thread may call any method.
 public protocol GuestMemory: Sendable {
