@@ -61,7 +61,9 @@ let package = Package(
     .executableTarget(
       name: "roost-vmm", dependencies: ["Hypervisor", "Devices", "Platform", "Binary"], swiftSettings: strict),
     .executableTarget(
-      name: "roost-init", dependencies: ["Init", "Platform"], swiftSettings: strict),
+      name: "roost-init", dependencies: ["Init", "Platform"], swiftSettings: strict,
+      // It runs before there is a root file system with libraries in it.
+      linkerSettings: [.unsafeFlags(["-static-executable"])]),
     .executableTarget(
       name: "roost-storage", dependencies: ["Storage", "Recipe", "Platform"], swiftSettings: strict),
 
