@@ -2,21 +2,33 @@ internal import Glibc
 
 /// How a file system is mounted (linux/mount.h).
 public struct MountFlags: OptionSet, Sendable {
+  /// The kernel's bits.
   public let rawValue: UInt
 
+  /// Flags of the kernel's bits.
   public init(rawValue: UInt) {
     self.rawValue = rawValue
   }
 
+  /// Takes no writes.
   public static let readOnly = MountFlags(rawValue: 1)
+  /// Set-user-id bits do not count.
   public static let noSetUserID = MountFlags(rawValue: 2)
+  /// Device nodes do not count.
   public static let noDevices = MountFlags(rawValue: 4)
+  /// Nothing on it can be executed.
   public static let noExecution = MountFlags(rawValue: 8)
+  /// Changes the flags of a mount.
   public static let remount = MountFlags(rawValue: 32)
+  /// Reading leaves no access times.
   public static let noAccessTime = MountFlags(rawValue: 1024)
+  /// Shows a directory or file at a second place.
   public static let bind = MountFlags(rawValue: 4096)
+  /// Moves a mount.
   public static let move = MountFlags(rawValue: 8192)
+  /// With `bind` or `makePrivate`: what is mounted below too.
   public static let recursive = MountFlags(rawValue: 16384)
+  /// Mounts and unmounts do not propagate.
   public static let makePrivate = MountFlags(rawValue: 1 << 18)
 }
 
@@ -66,7 +78,9 @@ public struct Mount: Hashable, Sendable {
     text.split(separator: "\n").compactMap { line in
       // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
       let fields = line.split(separator: " ")
-      guard let separator = fields.firstIndex(of: "-"), separator >= 6, fields.count >= separator + 4 else { return nil }
+      guard let separator = fields.firstIndex(of: "-"), separator >= 6, fields.count >= separator + 4 else {
+        return nil
+      }
       let readOnly = [fields[5], fields[separator + 3]].contains { $0.split(separator: ",").contains("ro") }
       return Mount(
         source: unescape(fields[separator + 2]), target: unescape(fields[4]), type: String(fields[separator + 1]),
