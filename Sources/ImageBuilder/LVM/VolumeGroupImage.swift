@@ -33,6 +33,7 @@ public enum VolumeGroupImage {
     /// The system refused.
     case system(path: String, SystemError)
 
+    /// What is wrong, and what to do about it.
     public var description: String {
       switch self {
       case .badName(let name, let reason):
