@@ -70,7 +70,7 @@ let package = Package(
     .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
     .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
     .testTarget(name: "PlatformTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
-    .testTarget(name: "RecipeTests", dependencies: ["Recipe"], swiftSettings: strict),
+    .testTarget(name: "RecipeTests", dependencies: ["Recipe", "Platform"], swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary"], swiftSettings: strict),
     .testTarget(
       name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform"], swiftSettings: strict),

@@ -86,6 +86,7 @@ public struct IPv4Address: Sendable, Hashable, CustomStringConvertible {
     rawValue = value
   }
 
+  /// As messages have it.
   public var description: String {
     [24, 16, 8, 0].map { "\(rawValue >> UInt32($0) & 255)" }.joined(separator: ".")
   }
@@ -134,5 +135,6 @@ public struct IPv4Subnet: Sendable, Hashable, CustomStringConvertible {
   /// The control domain's address and the prefix length, such as `10.77.0.1/24`.
   public var gatewayDescription: String { "\(address(Self.gateway))/\(prefixLength)" }
 
+  /// As messages have it.
   public var description: String { "\(base)/\(prefixLength)" }
 }

@@ -37,6 +37,7 @@ public enum RecipeError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The manifest is none that this version understands.
   case manifest(path: String, reason: String)
 
+  /// As messages have it.
   public var description: String {
     switch self {
     case .invalid(let diagnostics):
