@@ -8,7 +8,7 @@ struct ImportTests {
   static let allowed: [String: Set<String>] = [
     "Binary": [],
     "Platform": ["CLinux", "Glibc", "Binary", "Synchronization"],
-    "Recipe": ["Binary", "Yams", "FoundationEssentials"],
+    "Recipe": ["Platform", "Binary", "Yams", "FoundationEssentials"],
     "Devices": ["Binary", "Synchronization"],
     "Hypervisor": ["Devices", "Platform", "Binary", "Synchronization"],
     "Hypervisor/KVM": ["Devices", "Platform", "Binary", "Synchronization", "CKVM"],
