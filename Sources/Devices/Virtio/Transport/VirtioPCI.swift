@@ -1,0 +1,124 @@
+internal import Synchronization
+
+/// A virtio device as a PCI function (virtio 1.2, 4.1).
+///
+/// Register 4 decodes 16 KiB of memory: common configuration at 0, ISR at 0x1000, device configuration at 0x2000 and
+/// one doorbell per queue at 0x3000. Register 1 decodes the MSI-X table and pending bits. Register 0 is left for the
+/// legacy I/O interface.
+///
+/// Concurrency model: safe from any thread. `state` holds everything that changes, the device model included; vCPU
+/// threads take it for configuration accesses, the monitor's device threads for `serve(queue:)` and completions. It is
+/// held while the backend's and the interrupt sink's methods run, which must not wait nor call back. Lock order: PCI
+/// bus, then this, then what those two take.
+public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: PCIFunction, @unchecked Sendable {
+  private let state: Mutex<VirtioPCIState<Device, Interrupts>>
+  private let onFailure: @Sendable (VirtioError) -> Void
+  /// Number of queues.
+  public let queueCount: Int
+  /// Number of MSI-X vectors: one per queue and one for configuration changes.
+  public let vectorCount: Int
+
+  /// Puts `device` behind PCI.
+  ///
+  /// - Parameters:
+  ///   - memory: the guest's RAM.
+  ///   - interrupts: where its interrupts go.
+  ///   - onFailure: told, once per failure and without the lock, when the driver breaks the protocol.
+  public init(
+    _ device: Device, memory: Device.Memory, interrupts: Interrupts,
+    onFailure: @escaping @Sendable (VirtioError) -> Void = { _ in }
+  ) {
+    queueCount = device.queueSizes.count
+    vectorCount = queueCount + 1
+    self.onFailure = onFailure
+    state = Mutex(VirtioPCIState(device: device, memory: memory, interrupts: interrupts))
+    super.init()
+  }
+
+  // MARK: For the monitor
+
+  /// The base address register that holds the doorbells.
+  public static var doorbellBar: Int { 4 }
+
+  /// Offset of `queue`'s doorbell in the window of `doorbellBar`: where an ioeventfd goes (no data match; accesses are
+  /// two bytes wide, and of no length where KVM is asked for the fast path).
+  public static func doorbellOffset(queue: Int) -> UInt64 {
+    VirtioPCILayout.notify + VirtioPCILayout.notifyMultiplier * UInt64(queue)
+  }
+
+  /// Serves `queue`: what a doorbell does. For the thread that waits on its ioeventfd.
+  public func serve(queue: Int) {
+    withState { $0.notify($0.core.serve(queue)) }
+  }
+
+  /// Lets `body` work on the device and its queues, and interrupts for what it gave back. Nil when it threw.
+  @discardableResult
+  public func withDevice<Result: Sendable>(
+    _ body: (inout Device, inout VirtioQueues<Device.Memory>) throws(VirtioError) -> Result
+  ) -> Result? {
+    withState { state in
+      let (result, notice) = state.core.perform(body)
+      state.notify(notice)
+      return result
+    }
+  }
+
+  /// Tells the driver that the configuration structure changed, after `withDevice` changed it.
+  public func configurationChanged() {
+    withState { $0.notify($0.core.configurationChanged()) }
+  }
+
+  /// How the driver broke the protocol, until it resets the device.
+  public var failure: VirtioError? { state.withLock { $0.core.failure } }
+
+  /// Whether the driver has the device running.
+  public var isRunning: Bool { state.withLock { $0.core.isRunning } }
+
+  /// Runs `body` under the lock and reports a new failure after it.
+  private func withState<Result: Sendable>(_ body: (inout VirtioPCIState<Device, Interrupts>) -> Result) -> Result {
+    let (result, failure) = state.withLock { state in
+      let before = state.core.failure
+      let result = body(&state)
+      return (result, before == nil ? state.core.failure : nil)
+    }
+    if let failure { onFailure(failure) }
+    return result
+  }
+
+  // MARK: For the bus
+
+  public override func readConfiguration(at offset: Int, width: AccessWidth) -> UInt32 {
+    withState { $0.readConfiguration(at: offset, width: width) }
+  }
+
+  public override func writeConfiguration(_ value: UInt32, at offset: Int, width: AccessWidth) -> Bool {
+    withState { $0.writeConfiguration(value, at: offset, width: width) }
+  }
+
+  public override var windows: [PCIWindow] { state.withLock { $0.configuration.windows } }
+
+  public override var regions: [(bar: Int, region: PCIRegion, count: UInt64)] {
+    let bars = state.withLock { $0.configuration.bars }
+    return bars.enumerated().compactMap { index, bar in bar.map { (index, $0.region, $0.count) } }
+  }
+
+  public override func assign(bar: Int, address: UInt64) {
+    state.withLock { $0.configuration.setBarAddress(address, at: bar) }
+  }
+
+  public override func enable(interruptLine: UInt8) {
+    state.withLock {
+      $0.configuration.setByte(interruptLine, at: PCIConfiguration.interruptLineOffset)
+      $0.configuration.command |=
+        PCIConfiguration.Command.io | PCIConfiguration.Command.memory | PCIConfiguration.Command.busMaster
+    }
+  }
+
+  public override func read(bar: Int, offset: UInt64, width: AccessWidth) -> UInt64 {
+    withState { $0.read(bar: bar, offset: offset, width: width) }
+  }
+
+  public override func write(_ value: UInt64, bar: Int, offset: UInt64, width: AccessWidth) {
+    withState { $0.write(value, bar: bar, offset: offset, width: width) }
+  }
+}

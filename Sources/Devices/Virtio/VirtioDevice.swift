@@ -1,0 +1,111 @@
+/// Feature bits that belong to the transport and the rings (virtio 1.2, chapter 6).
+public enum VirtioFeature {
+  /// VIRTIO_F_INDIRECT_DESC.
+  public static let indirectDescriptors: UInt64 = 1 << 28
+  /// VIRTIO_F_EVENT_IDX.
+  public static let eventIndex: UInt64 = 1 << 29
+  /// VIRTIO_F_VERSION_1.
+  public static let version1: UInt64 = 1 << 32
+}
+
+/// Device types (virtio 1.2, chapter 5).
+public enum VirtioDeviceType: UInt16, Sendable {
+  case network = 1
+  case block = 2
+  case console = 3
+  case entropy = 4
+
+  /// PCI class, subclass and interface: what other monitors show, and old drivers look for.
+  var classCode: UInt32 {
+    switch self {
+    case .network: 0x020000
+    case .block: 0x010000
+    case .console: 0x078000
+    case .entropy: 0x00FF00
+    }
+  }
+}
+
+/// A device behind a virtio transport: what its type of device does with its queues. A value that the transport keeps
+/// under its lock; no method may wait.
+public protocol VirtioDevice: Sendable {
+  /// The guest's RAM.
+  associatedtype Memory: GuestMemory
+
+  /// The type of device.
+  static var type: VirtioDeviceType { get }
+  /// Feature bits of the type (0 to 23 and 50 up) that the device offers.
+  var features: UInt64 { get }
+  /// Largest size of each queue: powers of two up to 32768.
+  var queueSizes: [UInt16] { get }
+  /// The device's configuration structure.
+  var configuration: [UInt8] { get }
+
+  /// The driver wrote to the configuration structure.
+  mutating func writeConfiguration(_ value: UInt64, at offset: Int, width: AccessWidth)
+  /// The driver is ready (DRIVER_OK), having accepted `features`.
+  mutating func start(features: UInt64)
+  /// The driver notified `queue`, or may have.
+  mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError)
+  /// The driver resets the device: forget everything; what is in flight must not reach the queues any more.
+  mutating func reset()
+  /// Whether nothing is in flight that may still touch guest memory. The driver's reset is complete only then.
+  var isIdle: Bool { get }
+}
+
+extension VirtioDevice {
+  /// Nothing is writable.
+  public mutating func writeConfiguration(_ value: UInt64, at offset: Int, width: AccessWidth) {}
+  /// Nothing to prepare.
+  public mutating func start(features: UInt64) {}
+  /// Nothing to forget.
+  public mutating func reset() {}
+  /// Nothing is ever in flight.
+  public var isIdle: Bool { true }
+}
+
+/// A device's queues, and which of them were given buffers back since the driver was last told.
+public struct VirtioQueues<Memory: GuestMemory>: Sendable {
+  /// The guest's RAM.
+  public let memory: Memory
+  /// The queues.
+  public internal(set) var queues: [Virtqueue]
+  /// Bit per queue.
+  private(set) var pushed: UInt64 = 0
+
+  init(sizes: [UInt16], memory: Memory) {
+    self.memory = memory
+    queues = sizes.map { Virtqueue(maximumSize: $0) }
+  }
+
+  /// Takes the next available buffer of `queue` into `chain`; false when there is none.
+  public mutating func pop(_ queue: Int, into chain: inout DescriptorChain) throws(VirtioError) -> Bool {
+    try queues[queue].pop(into: &chain, memory)
+  }
+
+  /// Puts the buffer last popped off `queue` back.
+  public mutating func unpop(_ queue: Int) {
+    queues[queue].unpop()
+  }
+
+  /// Hands a buffer of `queue` back with `written` bytes written into it.
+  public mutating func push(_ queue: Int, head: UInt16, written: Int) throws(VirtioError) {
+    try queues[queue].push(head: head, written: written, memory)
+    pushed |= 1 << UInt64(queue & 63)
+  }
+
+  /// The queues that want an interrupt now, a bit each.
+  mutating func takeInterrupts() throws(VirtioError) -> UInt64 {
+    var wanted: UInt64 = 0
+    for index in queues.indices where pushed & (1 << UInt64(index)) != 0 {
+      if try queues[index].takeInterruptRequest(memory) { wanted |= 1 << UInt64(index) }
+    }
+    pushed = 0
+    return wanted
+  }
+
+  mutating func reset() {
+    for index in queues.indices { queues[index].reset() }
+    pushed = 0
+  }
+}
