@@ -170,5 +170,6 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int timeout
   return count;
 }
 
+int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); } /* close-on-exec always */
 const char *clinux_error_text(int error) { return strerrordesc_np(error); }
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -49,5 +49,6 @@ int clinux_epoll_create(void);
 int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t token);
 /* Fills at most 32 tokens and their events. */
 int clinux_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int timeout_ms);
+int clinux_pidfd_open(pid_t pid);                                      /* readable when the process ended */
 const char *clinux_error_text(int error);                             /* static text or NULL */
 void clinux_name_thread(const char *name);
