@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// A kernel thread of its own, outside any pool. It must be joined.
+/// A kernel thread of its own, outside any pool. It must be joined or detached.
 public struct Thread: ~Copyable, @unchecked Sendable {
   private let handle: pthread_t
 
@@ -30,6 +30,11 @@ public struct Thread: ~Copyable, @unchecked Sendable {
   /// Waits for the end of the thread.
   public consuming func join() {
     pthread_join(handle, nil)
+  }
+
+  /// Lets the thread end on its own, unwaited for.
+  public consuming func detach() {
+    pthread_detach(handle)
   }
 
   /// Interrupts a blocking call of the thread by a signal that has a handler.

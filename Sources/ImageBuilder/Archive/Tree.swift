@@ -1,0 +1,89 @@
+internal import Platform
+
+/// Root file systems as tar files: what is taken out of them, and how they are put together.
+enum Tree {
+  /// Writes `base` to `output` with some members left out and others added or replaced.
+  ///
+  /// The order of `base` stays; additions follow it, in their order, after the directories above them.
+  /// - Returns: bytes of file system blocks, 4 KiB each, and the number of inodes that the tree takes.
+  @discardableResult
+  static func merge(
+    _ base: String, omitting: (String) -> Bool, adding: [TreeEntry], epoch: Int, to output: String,
+    cancellation: Cancellation
+  ) throws(BuildError) -> Extent {
+    let reader = try ArchiveReader(base)
+    let writer = try ArchiveWriter(output, .tar, epoch: epoch)
+    let replaced = Set(adding.map(\.path))
+    var directories: Set<String> = []
+    // A directory that the base reaches through a link, such as /lib, must not be made anew beside it.
+    var links: [String: String] = [:]
+    var extent = Extent()
+    while let entry = try reader.next() {
+      try cancellation.check()
+      if entry.path.isEmpty || omitting(entry.path) { continue }
+      switch entry.kind {
+      case .directory: directories.insert(entry.path)
+      case .symbolicLink(let target): links[entry.path] = target
+      default: break
+      }
+      if replaced.contains(entry.path) { continue }
+      extent.add(entry.size)
+      try writer.copy(reader, entry)
+    }
+    for addition in adding {
+      try cancellation.check()
+      let parts = addition.path.split(separator: "/").dropLast()
+      var above = ""
+      for part in parts {
+        above += (above.isEmpty ? "" : "/") + part
+        if links[above] != nil || !directories.insert(above).inserted { continue }
+        try writer.add(.directory(above))
+        extent.add(0)
+      }
+      if case .directory = addition.content { directories.insert(addition.path) }
+      extent.add(try size(of: addition))
+      try writer.add(addition)
+    }
+    try writer.finish()
+    return extent
+  }
+
+  /// What a tree takes in a file system with blocks of 4 KiB.
+  struct Extent: Sendable, Hashable {
+    private(set) var bytes = 0
+    private(set) var inodes = 0
+
+    mutating func add(_ size: Int) {
+      bytes += max((size + 4095) / 4096, 1) * 4096
+      inodes += 1
+    }
+  }
+
+  /// The contents of the members that `wanted` names, by path.
+  static func extract(
+    _ base: String, cancellation: Cancellation, wanted: (String) -> Bool
+  ) throws(BuildError) -> [String: [UInt8]] {
+    let reader = try ArchiveReader(base)
+    var found: [String: [UInt8]] = [:]
+    while let entry = try reader.next() {
+      try cancellation.check()
+      if entry.kind == .file, wanted(entry.path) { found[entry.path] = try reader.readAll() }
+    }
+    return found
+  }
+
+  private static func size(of entry: TreeEntry) throws(BuildError) -> Int {
+    switch entry.content {
+    case .bytes(let bytes): return bytes.count
+    case .file(let path): return try fileSize(path)
+    default: return 0
+    }
+  }
+
+  private static func fileSize(_ path: String) throws(BuildError) -> Int {
+    guard let status = try? Files.status(path, followingLinks: true) else {
+      throw BuildError(.badFile, "there is no file \(path)")
+    }
+    return status.size
+  }
+}

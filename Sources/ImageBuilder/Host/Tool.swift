@@ -1,0 +1,54 @@
+internal import Platform
+
+/// Programs of the host that a build runs.
+enum Tool {
+  /// The Debian package that has each program.
+  static let packages = [
+    "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "dumpe2fs": "e2fsprogs",
+    "mksquashfs": "squashfs-tools", "sqfstar": "squashfs-tools", "zstd": "zstd", "tar": "tar", "strip": "binutils",
+    "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
+    "mformat": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",
+  ]
+
+  /// Programs that every build runs.
+  static let required = ["mmdebstrap", "mke2fs", "debugfs", "dumpe2fs", "mksquashfs", "sqfstar", "zstd", "tar"]
+
+  static func missing(_ tool: String) -> BuildError {
+    let hint = packages[tool].map { "install it: apt-get install \($0)" }
+    return BuildError(.missingTool, "the program \(tool) is not on this machine", hint: hint)
+  }
+
+  /// Refuses at once when a program is missing, naming all that are.
+  static func checkHost() throws(BuildError) {
+    var tools = required
+    if !ProcessEnvironment.isSuperuser { tools += ["unshare", "newuidmap"] }
+    let missing = tools.filter { Command.find($0) == nil }
+    guard !missing.isEmpty else { return }
+    let wanted = Set(missing.compactMap { packages[$0] }).sorted().joined(separator: " ")
+    throw BuildError(
+      .missingTool, "this machine lacks \(missing.joined(separator: ", "))", hint: "install: apt-get install \(wanted)")
+  }
+
+  /// `package version` of the tools' Debian packages: another version may make other bytes.
+  static func versions(_ cancellation: Cancellation) throws(BuildError) -> [String: String] {
+    let names = Set(packages.values).sorted()
+    let command = Command(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n"] + names)
+    guard let outcome = try? command.run(cancellation: cancellation) else {
+      try cancellation.check()
+      return [:]
+    }
+    var versions: [String: String] = [:]
+    for line in outcome.text.split(separator: "\n") {
+      let words = line.split(separator: " ")
+      if words.count == 2 { versions[String(words[0])] = String(words[1]) }
+    }
+    return versions
+  }
+
+  /// `arguments` as they are run where the files of a root file system belong to their real owners: as they are for
+  /// the superuser, in a user namespace with the user's subordinate ids for everybody else.
+  static func withOwners(_ arguments: [String]) -> [String] {
+    ProcessEnvironment.isSuperuser
+      ? arguments : ["unshare", "--map-root-user", "--map-auto", "--"] + arguments
+  }
+}

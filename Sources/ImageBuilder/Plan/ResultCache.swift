@@ -1,0 +1,96 @@
+internal import Binary
+internal import Platform
+
+/// Results of steps, each in a directory named by the digest of what decides it.
+///
+/// ```
+/// CACHE/results/<key>/…        files of one result, and `digests`: one line `<digest>  <file>` for each
+/// CACHE/packages/<suite>/…     downloaded packages
+/// CACHE/work/<pid>/…           a running build's scratch; removed at its end
+/// CACHE/logs/…                 what programs printed
+/// ```
+/// A result is made in `work`, synced, and renamed: it is there whole or not at all.
+struct ResultCache: Sendable {
+  let directory: String
+  /// This build's own scratch.
+  let work: String
+
+  /// Opens a cache, and clears what builds left that were killed.
+  init(_ directory: String) throws(BuildError) {
+    self.directory = directory
+    work = "\(directory)/work/\(ProcessEnvironment.processID)"
+    let path = directory
+    try attempt("cannot use the cache \(path)") { () throws(SystemError) in
+      for part in ["results", "packages", "work", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
+      for name in try Files.list("\(path)/work") where !Files.exists("/proc/\(name)/stat") {
+        try ResultCache.removeTree("\(path)/work/\(name)")
+      }
+    }
+    // A result of another build of this process's number cannot be there: it would be running.
+    try removeWork()
+    let work = work
+    try attempt("cannot use the cache \(path)") { () throws(SystemError) in try Files.makeDirectories(work) }
+  }
+
+  /// Where the host keeps caches: `$XDG_CACHE_HOME/roost`, else `~/.cache/roost`.
+  static var standardDirectory: String {
+    if let base = ProcessEnvironment.value("XDG_CACHE_HOME"), base.hasPrefix("/") { return "\(base)/roost" }
+    return "\(ProcessEnvironment.value("HOME") ?? "/root")/.cache/roost"
+  }
+
+  /// The directory of a result.
+  func path(of key: SHA256.Digest) -> String { "\(directory)/results/\(key)" }
+
+  /// Digests of a result's files, by name; nil when the result is not there or not whole.
+  func digests(of key: SHA256.Digest, files: [String]) -> [String: String]? {
+    guard let text = try? Files.readText("\(path(of: key))/digests") else { return nil }
+    var digests: [String: String] = [:]
+    for line in text.split(separator: "\n") {
+      let words = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+      if words.count == 2 { digests[String(words[1])] = String(words[0]) }
+    }
+    for file in files where digests[file] == nil || !Files.exists("\(path(of: key))/\(file)") { return nil }
+    return digests
+  }
+
+  /// Files a finished result: digests its files, syncs them, and renames the directory.
+  func store(_ made: String, as key: SHA256.Digest, files: [String]) throws(BuildError) -> [String: String] {
+    var digests: [String: String] = [:]
+    for file in files {
+      guard Files.exists("\(made)/\(file)") else {
+        throw BuildError(.content, "a step did not make its file \(file)")
+      }
+      digests[file] = try attempt("cannot read the result") { () throws(SystemError) in
+        try FileDigest.chunked("\(made)/\(file)").description
+      }
+    }
+    let lines = files.sorted().map { "\(digests[$0] ?? "")  \($0)\n" }.joined()
+    let target = path(of: key)
+    try attempt("cannot write to the cache \(directory)") { () throws(SystemError) in
+      for file in files { try FileDescriptor(opening: "\(made)/\(file)").synchronize() }
+      try Files.replace("\(made)/digests", with: Array(lines.utf8))
+      // An incomplete one of that name has no use; a complete one of another build's has equal bytes.
+      try Files.removeTree(target)
+      try Files.rename(made, to: target)
+    }
+    return digests
+  }
+
+  /// Removes this build's scratch.
+  func removeWork() throws(BuildError) {
+    let work = work
+    try attempt("cannot clear \(work)") { () throws(SystemError) in try ResultCache.removeTree(work) }
+  }
+
+  /// Removes a tree, also one whose files belong to the user's subordinate ids.
+  static func removeTree(_ path: String) throws(SystemError) {
+    do throws(SystemError) {
+      try Files.removeTree(path)
+    } catch {
+      guard !ProcessEnvironment.isSuperuser else { throw error }
+      let command = Command(Tool.withOwners(["rm", "-rf", "--", path]))
+      _ = try? command.run(cancellation: Cancellation())
+      try Files.removeTree(path)
+    }
+  }
+}

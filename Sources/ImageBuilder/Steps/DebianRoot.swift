@@ -1,0 +1,186 @@
+internal import Platform
+
+/// A Debian root file system as a tar file, made by mmdebstrap out of the release's own packages.
+///
+/// The kernel's package is unpacked, not installed: its image leaves the tree for the medium, its modules stay, and
+/// no initramfs generator comes along.
+struct DebianRoot: Sendable {
+  /// What the system is for.
+  enum Role: String, Sendable, Hashable {
+    /// Owns the hardware: all drivers a real machine needs, no systemd and no udev.
+    case control
+    /// Runs in a domain: the cloud kernel, systemd, apt.
+    case guest
+  }
+
+  let role: Role
+  /// Debian release, such as `trixie`.
+  let suite: String
+  /// Packages beside those that the role needs.
+  let packages: [String]
+  /// URL of the packages' archive; nil leaves the choice to mmdebstrap.
+  let mirror: String?
+  /// The domain that errors name.
+  let owner: String
+
+  static let archive = "root.tar"
+  static let kernel = "vmlinuz"
+  static let busybox = "busybox"
+
+  /// What the control domain runs of Debian's, and what Roost's own programs link.
+  private static let controlPackages = [
+    "bash", "busybox-static", "dmsetup", "dnsmasq-base", "iproute2", "iputils-ping", "kmod", "less", "libarchive13",
+    "libblkid1", "libgcc-s1", "libisofs6", "liblvm2cmd2.03", "libstdc++6", "mount", "nftables", "procps",
+    "thin-provisioning-tools", "util-linux",
+  ]
+
+  /// What a guest needs to boot, be logged into, reach its neighbours, and power off when asked to.
+  private static let guestPackages = [
+    "acpid", "iproute2", "iputils-ping", "kmod", "login", "mount", "passwd", "systemd-sysv", "udev",
+  ]
+
+  /// Documentation and translations: nobody reads them in an appliance.
+  private static let excludedPaths = [
+    "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*",
+    "/usr/share/bug/*",
+  ]
+
+  /// Modules that a machine without a desktop never loads.
+  private static let excludedModules = [
+    "sound", "drivers/media", "drivers/gpu", "drivers/staging", "drivers/net/wireless", "drivers/iio",
+    "drivers/infiniband", "drivers/comedi", "drivers/video", "drivers/bluetooth", "drivers/isdn", "drivers/accel",
+    "drivers/hwmon", "drivers/leds", "drivers/net/can", "drivers/net/hamradio", "drivers/mtd", "drivers/parport",
+    "drivers/pcmcia", "drivers/power", "drivers/w1", "drivers/rapidio", "drivers/target", "drivers/soundwire",
+    "drivers/nfc", "drivers/gnss", "drivers/firewire", "net/bluetooth", "net/wireless", "net/mac80211", "net/nfc",
+    "net/can", "net/ax25", "net/sctp", "net/dccp", "net/appletalk", "net/batman-adv", "net/tipc", "net/rxrpc",
+    "fs/ocfs2", "fs/gfs2", "fs/ceph", "fs/coda", "fs/afs", "fs/orangefs", "fs/bcachefs", "fs/nilfs2", "fs/jfs",
+    "fs/reiserfs", "fs/ubifs", "fs/jffs2",
+  ]
+
+  private var kernelPackage: String {
+    role == .control ? "linux-image-amd64" : "linux-image-cloud-amd64"
+  }
+
+  private var allPackages: [String] {
+    Set((role == .control ? Self.controlPackages : Self.guestPackages) + packages).sorted()
+  }
+
+  /// The step's name: equal systems of two domains are one step.
+  var name: String {
+    let extra = packages.isEmpty ? "" : " with \(packages.joined(separator: ", "))"
+    return role == .control ? "control domain: Debian \(suite)\(extra)" : "guests: Debian \(suite)\(extra)"
+  }
+
+  var outputs: [String] {
+    role == .control ? [Self.archive, Self.kernel, Self.busybox] : [Self.archive, Self.kernel]
+  }
+
+  func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
+    Step(
+      name: name, kind: "debian-root", version: 1,
+      settings: [
+        role.rawValue, suite, mirror ?? "default", "\(epoch)", versions["mmdebstrap"] ?? "", hook,
+      ] + allPackages + Self.excludedPaths,
+      inputs: [], outputs: outputs, isForced: isForced
+    ) { context throws(BuildError) in try make(context) }
+  }
+
+  private func make(_ context: borrowing StepContext) throws(BuildError) {
+    let downloaded = "\(context.scratch)/packages"
+    let kept = "\(context.cache)/packages/\(suite)"
+    let hookPath = "\(context.scratch)/finish"
+    let hook = hook
+    try attempt("cannot prepare the packages' cache") { () throws(SystemError) in
+      for directory in [downloaded, kept] { try Files.makeDirectories(directory) }
+      try Files.write(hook, to: hookPath, permissions: 0o755)
+    }
+    let tar = "\(context.output)/\(Self.archive)"
+    var arguments = [
+      "mmdebstrap", "--mode=\(ProcessEnvironment.isSuperuser ? "root" : "unshare")", "--format=tar",
+      "--variant=\(role == .control ? "essential" : "apt")", "--components=main",
+      "--include=\(allPackages.joined(separator: ","))", "--aptopt=APT::Install-Recommends \"false\"",
+      "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",
+      "--skip=download/empty,essential/unlink,output/dev,output/mknod",
+      "--setup-hook=mkdir -p \"$1/var/cache/apt/archives\"", "--setup-hook=sync-in \(kept) /var/cache/apt/archives",
+      "--customize-hook=\(hookPath) \"$1\"", "--customize-hook=sync-out /var/cache/apt/archives \(downloaded)",
+    ]
+    arguments += Self.excludedPaths.map { "--dpkgopt=path-exclude=\($0)" }
+    arguments += [suite, tar]
+    if let mirror { arguments.append(mirror) }
+
+    context.progress("packages' index")
+    let command = Command(arguments, environment: ["TMPDIR": context.scratch], epoch: context.epoch)
+    let report = context.report
+    let outcome = try command.run(cancellation: context.cancellation, log: context.log) { line in
+      if let text = Self.progress(of: line) { report(text) }
+    }
+    guard outcome.status.isSuccess else {
+      throw DebianFailure(text: outcome.text, owner: owner, suite: suite, mirror: mirror, log: context.log).error
+    }
+    // Each becomes visible whole: another build may be reading the directory.
+    try attempt("cannot keep the downloaded packages") { () throws(SystemError) in
+      for file in try Files.list(downloaded) where file.hasSuffix(".deb") && !Files.exists("\(kept)/\(file)") {
+        try Files.rename("\(downloaded)/\(file)", to: "\(kept)/\(file)")
+      }
+    }
+    context.progress("kernel")
+    try takeOut(tar, context)
+  }
+
+  /// Brings the kernel and the static busybox out of the tree.
+  private func takeOut(_ tar: String, _ context: borrowing StepContext) throws(BuildError) {
+    let found = try Tree.extract(tar, cancellation: context.cancellation) { path in
+      path.hasPrefix("boot/vmlinuz-") || path == "usr/bin/busybox" || path == "bin/busybox"
+    }
+    for (path, bytes) in found {
+      let name = path.hasPrefix("boot/") ? Self.kernel : Self.busybox
+      if name == Self.kernel { try KernelFile.checkLinux(bytes, path: "\(kernelPackage) of \(suite)") }
+      let target = "\(context.output)/\(name)"
+      try attempt("cannot write \(name)") { () throws(SystemError) in try Files.write(bytes, to: target) }
+    }
+  }
+
+  private static func progress(of line: String) -> String? {
+    let phases = [
+      "running apt-get update": "packages' index", "downloading packages": "downloading",
+      "extracting archives": "extracting", "installing essential": "installing essential packages",
+      "installing remaining": "installing packages", "running --customize-hook": "kernel and modules",
+      "cleaning package lists": "cleaning", "creating tarball": "packing",
+    ]
+    return phases.first { line.contains($0.key) }?.value
+  }
+}
+
+extension DebianRoot {
+  /// Runs when the packages are in place: the kernel, and what would differ between two builds.
+  private var hook: String {
+    var lines = [
+      "#!/bin/sh", "set -eu", "root=$1", "export APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\"",
+      "cd \"$root/var/cache/apt/archives\"",
+      "image=$(apt-cache depends --important \(kernelPackage) \\",
+      "  | sed -n 's/^ *Depends: \\(linux-image-[0-9].*\\)$/\\1/p' | head -n 1)",
+      "[ -n \"$image\" ] || { echo \"E: Unable to locate package \(kernelPackage)\" >&2; exit 1; }",
+      "apt-get -q download \"$image\" >&2",
+      "for package in \"$image\"_*.deb; do newest=$package; done",
+      "dpkg-deb --fsys-tarfile \"$newest\" \\",
+      "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules'",
+      "cd /",
+      "for modules in \"$root\"/usr/lib/modules/*; do",
+    ]
+    if role == .control {
+      for directory in Self.excludedModules { lines.append("  rm -rf \"$modules/kernel/\(directory)\"") }
+    }
+    lines += [
+      "  chroot \"$root\" depmod \"${modules##*/}\"", "done", "rm -f \"$root\"/etc/resolv.conf \"$root\"/etc/hostname",
+      "rm -f \"$root\"/etc/*- \"$root\"/var/lib/dpkg/*-old \"$root\"/var/cache/debconf/*-old",
+      "rm -f \"$root\"/var/cache/ldconfig/aux-cache \"$root\"/var/lib/systemd/random-seed",
+      "rm -rf \"$root\"/usr/share/doc \"$root\"/usr/share/man \"$root\"/usr/share/info",
+      "find \"$root/var/log\" -type f -delete",
+    ]
+    if role == .guest {
+      // Nobody but the owner of the machine reaches a domain's console: root needs no password there.
+      lines.append("sed -i 's/^root:[^:]*:/root::/' \"$root/etc/shadow\"")
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}
