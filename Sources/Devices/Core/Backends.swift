@@ -69,9 +69,9 @@ extension BlockBackend {
 ///
 /// Called with the device's lock held: it must not wait.
 public protocol NetworkBackend: Sendable {
-  /// Which offloads the guest may use.
+  /// Which offloads the guest may use when it transmits.
   var offloads: NetworkOffloads { get }
-  /// Told once per negotiation what the guest accepted: the tap's TUNSETOFFLOAD.
+  /// Told once per negotiation what the guest accepts when it receives: the tap's TUNSETOFFLOAD.
   func setOffloads(_ offloads: NetworkOffloads)
   /// Sends the frame in `segments`, which are RAM. A frame that cannot be sent is dropped, as on a wire.
   func transmit(_ segments: [GuestSegment])
