@@ -1,0 +1,68 @@
+internal import Platform
+
+/// GRUB's menu on the medium: a template of `iso/grub.cfg` and what is filled in.
+public struct BootMenu: Sendable {
+  /// The name of the first entry.
+  public let title: String
+  /// The kernel's command line.
+  public let commandLine: String
+
+  /// A menu with these words in it.
+  public init(title: String, commandLine: String) {
+    self.title = title
+    self.commandLine = commandLine
+  }
+
+  /// The command line of an appliance.
+  ///
+  /// - Parameters:
+  ///   - medium: what the init finds the medium by.
+  ///   - rootDigest: `sha256:` and 64 hexadecimal digits of the control domain's root.
+  public static func commandLine(medium: VolumeUUID, rootDigest: String) -> String {
+    "roost.medium=\(medium) roost.root=\(rootDigest) console=tty0 console=ttyS0,115200 quiet loglevel=4 panic=30"
+  }
+
+  /// The menu's text from the template at `path`.
+  ///
+  /// - Throws: `badFile` for a template that cannot be read or has a word that is not known; `content` for a title
+  ///   or command line that GRUB would take for something else.
+  public func text(template path: String) throws(BuildError) -> String {
+    let template: String
+    do throws(SystemError) {
+      template = try Files.readText(path)
+    } catch {
+      throw BuildError(
+        .badFile, "the boot menu's template \(path) cannot be read: \(error.errno)",
+        hint: "name the directory that holds grub.cfg with --share")
+    }
+    return try fill(template, from: path)
+  }
+
+  func fill(_ template: String, from path: String) throws(BuildError) -> String {
+    // Between double quotes and in an argument of GRUB's script language these would end or expand something.
+    let forbidden: Set<Character> = ["\"", "'", "\\", "$", "`", ";", "{", "}", "<", ">", "|", "&", "#", "\n", "@"]
+    for text in [title, commandLine] {
+      if let found = text.first(where: { forbidden.contains($0) }) {
+        throw BuildError(.content, "the boot menu cannot hold the character '\(found)' of '\(text)'")
+      }
+    }
+    var result = ""
+    for (number, line) in template.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let parts = line.split(separator: "@", omittingEmptySubsequences: false)
+      for (index, part) in parts.enumerated() {
+        switch (index % 2, part) {
+        case (0, _): result += part
+        case (_, "TITLE"): result += title
+        case (_, "COMMAND_LINE"): result += commandLine
+        default:
+          throw BuildError(
+            .badFile, "\(path):\(number + 1): '@\(part)@' is not a word that is filled in",
+            hint: "the words are @TITLE@ and @COMMAND_LINE@")
+        }
+      }
+      result += "\n"
+    }
+    while result.hasSuffix("\n\n") { result.removeLast() }
+    return result
+  }
+}
