@@ -6,6 +6,7 @@ internal import Synchronization
 ///
 /// Concurrency model: libisofs queues its messages for the whole process, so only one stream exists at a time;
 /// `ISOLibrary.acquire` waits for the others.
+// SAFETY: the pointers come from libisofs in init, never leave this type, and are given back once, in deinit.
 @safe
 struct ISOStream: ~Copyable {
   private static let chunk = 1 << 20  // bytes; whole blocks
