@@ -22,6 +22,10 @@ struct DomainMachine: Sendable {
     case readyTextSeen
     /// The monitor ended. `words` is the last line that it said about it.
     case exited(ExitStatus, words: String?)
+    /// A monitor that an earlier domain manager started runs still.
+    case adopted(pid: Int32, at: Double, readySeconds: Double?)
+    /// An adopted monitor ended, and nobody can say how.
+    case vanished
     case stop
     case reboot
     case destroy
@@ -141,6 +145,22 @@ struct DomainMachine: Sendable {
     case .exited(let status, let words):
       guard pid != nil else { return [] }
       return exited(status, words: words, now: now)
+    case .adopted(let pid, let at, let readySeconds):
+      guard !state.isLive else { return [] }
+      _ = launch()
+      _ = launched(pid: pid, at: at)
+      if let readySeconds {
+        state = .ready
+        self.readySeconds = readySeconds
+        readyDeadline = nil
+      }
+      return []
+    case .vanished:
+      guard pid != nil else { return [] }
+      if intent == .restart { return launch() }
+      let known = intent == .none ? "ended while the domain manager was being restarted" : nil
+      settle(.off, intent == .destroy ? "destroyed" : known)
+      return []
     case .stop, .reboot, .destroy:
       return asked(event, now: now)
     case .clock:

@@ -1,0 +1,35 @@
+/// Where the domain manager finds and leaves things. The defaults are the appliance's.
+public struct DaemonConfiguration: Hashable, Sendable {
+  /// The manifest; nil: the one on the medium.
+  public var manifest: String?
+  /// Where the medium is mounted.
+  public var medium = "/run/roost/medium"
+  /// What `roost-storage` reported.
+  public var storage = "/run/roost/storage.json"
+  /// For sockets and generated files.
+  public var runtimeDirectory = "/run/roost"
+  /// For logs.
+  public var logDirectory = "/var/log/roost"
+  /// The monitor.
+  public var monitor = "/usr/sbin/roost-vmm"
+  /// Makes the bridge, the taps, names and the way out.
+  public var network = true
+  /// Serves the virtio-serial port, if the machine has one.
+  public var port = true
+  /// The device without which no domain runs.
+  public var kvm = "/dev/kvm"
+  /// Powers the appliance off.
+  public var powerOffCommand = ["/usr/sbin/roost-init", "poweroff"]
+  /// Restarts the appliance.
+  public var rebootCommand = ["/usr/sbin/roost-init", "reboot"]
+  /// How long domains may take to power off when the appliance stops, in seconds.
+  public var shutdownPatience = 30.0
+  /// How long a domain waits for the storage's report, in seconds.
+  public var storagePatience = 60.0
+
+  /// The appliance's defaults.
+  public init() {}
+
+  /// The control socket.
+  public var socket: String { "\(runtimeDirectory)/roostd.sock" }
+}

@@ -1,0 +1,301 @@
+internal import FoundationEssentials
+internal import Platform
+internal import Recipe
+
+/// What a domain finds outside of itself when it starts.
+protocol DomainSurroundings: AnyObject {
+  /// The loop that all domains share.
+  var loop: EventLoop { get }
+  /// Tries a start: the command line, or why not (yet).
+  func prepare(_ domain: ApplianceManifest.Domain, paths: DomainPaths) -> DomainPreparation
+  /// A domain is not what it was.
+  func changed(_ supervisor: DomainSupervisor)
+  /// For the appliance's log.
+  func log(_ line: String)
+}
+
+/// Outcome of a domain's preparation.
+enum DomainPreparation {
+  case command([String])
+  case wait(String)
+  case refuse(String)
+}
+
+/// Drives one domain: its state machine, its monitor process, and the look at its console until it is ready.
+///
+/// Lives on the loop's thread.
+final class DomainSupervisor {
+  /// Pause between tries to reach a console, in seconds.
+  private static let consolePause = 0.1
+
+  let domain: ApplianceManifest.Domain
+  let paths: DomainPaths
+  private(set) var machine: DomainMachine
+  private unowned let surroundings: any DomainSurroundings
+  private var monitor: Monitor?
+  private var console: ConsoleWatch?
+  private var consoleTimer: EventLoop.Token?
+  private var deadlineTimer: EventLoop.Token?
+  private var lastStatus: DomainStatus?
+
+  /// A monitor process and the watch for its end.
+  private final class Monitor {
+    let process: ChildProcess
+    let descriptor: ProcessDescriptor
+    var token: EventLoop.Token?
+
+    init(process: ChildProcess, descriptor: consuming ProcessDescriptor) {
+      self.process = process
+      self.descriptor = descriptor
+    }
+  }
+
+  /// A connection to the console that is read for the ready text.
+  private final class ConsoleWatch {
+    let file: FileDescriptor
+    var matcher: ConsoleMatcher
+    var token: EventLoop.Token?
+
+    init(file: consuming FileDescriptor, matcher: ConsoleMatcher) {
+      self.file = file
+      self.matcher = matcher
+    }
+  }
+
+  init(_ domain: ApplianceManifest.Domain, paths: DomainPaths, surroundings: any DomainSurroundings) {
+    self.domain = domain
+    self.paths = paths
+    self.surroundings = surroundings
+    machine = DomainMachine(
+      readyText: domain.ready.consoleText, readyTimeout: Double(domain.ready.timeoutSeconds),
+      onReboot: domain.onReboot, onCrash: domain.onCrash)
+    lastStatus = status
+  }
+
+  private var loop: EventLoop { surroundings.loop }
+
+  /// The domain as clients see it.
+  var status: DomainStatus {
+    DomainStatus(
+      name: domain.name, os: domain.os, state: machine.state, reason: machine.reason, cpus: domain.cpus,
+      memoryBytes: domain.memoryBytes, autostart: domain.autostart, pid: machine.pid, startedAt: machine.startedAt,
+      readySeconds: machine.readySeconds, restarts: machine.restarts, address: domain.network?.address,
+      console: paths.console, log: paths.log)
+  }
+
+  /// True while its start waits for the appliance.
+  var isWaiting: Bool { machine.state == .starting && machine.pid == nil && machine.deadline == nil }
+
+  /// Bytes that it was promised and did not touch yet.
+  var promisedBytes: Int {
+    guard let pid = machine.pid, let text = try? Files.readText("/proc/\(pid)/status") else { return 0 }
+    return max(0, domain.memoryBytes - (MachineMemory.bytes(of: "RssShmem", in: text) ?? 0))
+  }
+
+  /// Hands an event to the state machine and does what it says.
+  func handle(_ event: DomainMachine.Event) {
+    for effect in machine.handle(event, now: loop.now) {
+      switch effect {
+      case .launch: launch()
+      case .pressPowerButton: signal(Signal.terminate)
+      case .kill: signal(Signal.kill)
+      }
+    }
+    arm()
+    tell()
+  }
+
+  /// Tries again what waited.
+  func retry() {
+    if isWaiting { launch() }
+  }
+
+  /// Reads at most `count` bytes off the console log's end.
+  func tail(_ count: Int) -> [UInt8] {
+    let count = min(max(count, 0), ControlProtocol.maximumTail)
+    let newer = Self.end(of: paths.log, count)
+    return newer.count < count ? Self.end(of: paths.oldLog, count - newer.count) + newer : newer
+  }
+
+  private static func end(of path: String, _ count: Int) -> [UInt8] {
+    guard let file = try? FileDescriptor(opening: path), let length = try? file.length() else { return [] }
+    return (try? file.read(upTo: count, at: max(0, length - count))) ?? []
+  }
+
+  private func tell() {
+    let status = self.status
+    guard status != lastStatus else { return }
+    if status.state != lastStatus?.state || status.reason != lastStatus?.reason {
+      let seconds = status.state == .ready ? status.readySeconds.map { " after \(Text.seconds($0))" } ?? "" : ""
+      surroundings.log("\(domain.name): \(status.state.words)\(seconds)\(status.reason.map { ": \($0)" } ?? "")")
+    }
+    lastStatus = status
+    surroundings.changed(self)
+  }
+
+  private func arm() {
+    loop.cancel(deadlineTimer)
+    deadlineTimer = machine.deadline.map { due in
+      loop.after(max(0, due - loop.now)) { [unowned self] in handle(.clock) }
+    }
+  }
+
+  // MARK: The monitor
+
+  private func launch() {
+    leaveConsole()
+    switch surroundings.prepare(domain, paths: paths) {
+    case .wait(let reason): handle(.wait(reason: reason))
+    case .refuse(let reason): handle(.refused(reason: reason))
+    case .command(let arguments):
+      let startedAt = loop.now
+      do throws(SystemError) {
+        try Files.makeDirectories(paths.directory, permissions: 0o700)
+        try Files.remove(paths.console)
+        let silence = try FileDescriptor(opening: "/dev/null", .readOnly)
+        let output = try FileDescriptor(
+          opening: paths.monitorLog, [.writeOnly, .create, .truncate, .append], permissions: 0o600)
+        var request = ChildRequest(arguments)
+        request.descriptors = [silence.rawValue, output.rawValue, output.rawValue]
+        request.newSession = true
+        let process = try ChildProcess.start(request)
+        do throws(SystemError) {
+          // A child that nobody has waited for keeps its id, so this finds it even if it has ended.
+          try adopt(process)
+        } catch {
+          try? process.signal(Signal.kill)
+          _ = try? process.wait()
+          throw error
+        }
+        handle(.launched(pid: process.pid, at: startedAt))
+        record(process, startedAt: startedAt)
+        seekConsole()
+      } catch {
+        handle(.refused(reason: "its monitor does not start: \(error)"))
+      }
+    }
+  }
+
+  private func adopt(_ process: ChildProcess) throws(SystemError) {
+    let monitor = Monitor(process: process, descriptor: try ProcessDescriptor(process))
+    monitor.token = try loop.watch(monitor.descriptor.file.rawValue, .readable) { [unowned self] _ in ended() }
+    self.monitor = monitor
+  }
+
+  private func signal(_ number: Int32) {
+    guard let monitor else { return }
+    do throws(SystemError) {
+      try monitor.process.signal(number)
+    } catch {
+      surroundings.log("\(domain.name): \(error)")
+    }
+  }
+
+  private func ended() {
+    guard let monitor else { return }
+    let status: ExitStatus?
+    do throws(SystemError) {
+      guard let polled = try monitor.process.poll() else { return }
+      status = polled
+    } catch {
+      // Not a child of this process: it was adopted, and its parent has its exit code.
+      status = nil
+    }
+    loop.unwatch(monitor.token)
+    self.monitor = nil
+    leaveConsole()
+    try? Files.remove(recordPath)
+    if let status {
+      handle(.exited(status, words: status.isSuccess ? nil : lastWords()))
+    } else {
+      handle(.vanished)
+    }
+  }
+
+  /// The last line that the monitor said, for a reason.
+  private func lastWords() -> String? {
+    let text = Text.printable(String(decoding: Self.end(of: paths.monitorLog, 4096), as: UTF8.self))
+    guard var line = text.split(separator: "\n").last.map(String.init) else { return nil }
+    for prefix in ["roost-vmm: ", "error: "] where line.hasPrefix(prefix) { line.removeFirst(prefix.count) }
+    return line.count > 300 ? "\(line.prefix(300))…" : line
+  }
+
+  // MARK: Monitors of a predecessor
+
+  private struct Record: Codable {
+    var pid: Int32
+    var startTicks: UInt64
+    var startedAt: Double
+    var readySeconds: Double?
+  }
+
+  private var recordPath: String { "\(paths.directory)/monitor.json" }
+
+  private func record(_ process: ChildProcess, startedAt: Double) {
+    guard let ticks = ChildProcess.startTicks(of: process.pid) else { return }
+    let record = Record(
+      pid: process.pid, startTicks: ticks, startedAt: startedAt, readySeconds: machine.readySeconds)
+    guard let bytes = try? ControlCoding.encode(record) else { return }
+    try? Files.replace(recordPath, with: bytes, permissions: 0o600)
+  }
+
+  /// Takes over a monitor that a domain manager before this one started. False when there is none.
+  func adoptPredecessors() -> Bool {
+    guard let bytes = try? Files.read(recordPath),
+      let record = try? ControlCoding.decode(Record.self, from: bytes),
+      ChildProcess.startTicks(of: record.pid) == record.startTicks,
+      (try? adopt(ChildProcess(pid: record.pid))) != nil
+    else { return false }
+    handle(.adopted(pid: record.pid, at: record.startedAt, readySeconds: record.readySeconds))
+    if machine.state != .ready { seekConsole() }
+    return true
+  }
+
+  // MARK: The console
+
+  private func seekConsole() {
+    guard monitor != nil, machine.state == .starting || machine.state == .running else { return }
+    if let file = try? UnixSocket.connect(paths.console) {
+      let watch = ConsoleWatch(file: file, matcher: ConsoleMatcher(domain.ready.consoleText))
+      do throws(SystemError) {
+        try watch.file.setNonBlocking(true)
+        watch.token = try loop.watch(watch.file.rawValue, .readable) { [unowned self] _ in readConsole() }
+        console = watch
+        handle(.consoleConnected)
+        return
+      } catch {
+        surroundings.log("\(domain.name): cannot watch its console: \(error)")
+      }
+    }
+    consoleTimer = loop.after(Self.consolePause) { [unowned self] in seekConsole() }
+  }
+
+  private func leaveConsole() {
+    loop.cancel(consoleTimer)
+    consoleTimer = nil
+    loop.unwatch(console?.token)
+    console = nil
+  }
+
+  private func readConsole() {
+    guard let console else { return }
+    do throws(SystemError) {
+      let bytes = try console.file.read(upTo: 1 << 16)
+      if bytes.isEmpty {
+        // The monitor ends, or let its clients go: look again until its end is known.
+        leaveConsole()
+        consoleTimer = loop.after(Self.consolePause) { [unowned self] in seekConsole() }
+      } else if console.matcher.find(in: bytes) {
+        leaveConsole()
+        handle(.readyTextSeen)
+        if let monitor, let startedAt = machine.startedAt { record(monitor.process, startedAt: startedAt) }
+      } else if machine.state == .shuttingDown {
+        leaveConsole()
+      }
+    } catch {
+      guard error.errno != .wouldBlock else { return }
+      leaveConsole()
+      consoleTimer = loop.after(Self.consolePause) { [unowned self] in seekConsole() }
+    }
+  }
+}

@@ -1,0 +1,87 @@
+internal import Control
+internal import Platform
+
+/// The domain manager's process: flags, signals, and a thread for them.
+@main
+enum Roostd {
+  static let usage = """
+    usage: roostd [options]
+
+    Manages the domains of a Roost appliance: starts them, watches them, and serves requests.
+    PID 1 starts it; SIGTERM stops it, domains first, and a second SIGTERM at once.
+
+      --manifest PATH      the manifest (default: roost/manifest.json on the medium)
+      --medium DIR         where the medium is mounted (default: /run/roost/medium)
+      --storage PATH       what roost-storage reported (default: /run/roost/storage.json)
+      --runtime-dir DIR    sockets and generated files (default: /run/roost)
+      --log-dir DIR        logs of domains and helpers (default: /var/log/roost)
+      --vmm PATH           the monitor (default: /usr/sbin/roost-vmm)
+      --no-network         no bridge, no addresses, no way out
+      --no-port            not on the virtio-serial port
+      --help               this text
+
+    Example, on a workstation:
+      roostd --manifest manifest.json --medium iso --runtime-dir /tmp/roost --log-dir /tmp/roost/log \\
+        --vmm .build/debug/roost-vmm --no-network --no-port
+
+    """
+
+  static func main() {
+    var configuration = DaemonConfiguration()
+    do throws(UsageError) {
+      guard try parse(Array(CommandLine.arguments.dropFirst()), into: &configuration) else {
+        StandardStream.output.write(usage)
+        return
+      }
+    } catch {
+      StandardStream.error.write("roostd: \(error.message); `roostd --help` shows what there is\n")
+      exitProcess(2)
+    }
+    exitProcess(run(configuration))
+  }
+
+  struct UsageError: Error {
+    let message: String
+  }
+
+  /// False when only help is wanted.
+  static func parse(
+    _ arguments: [String], into configuration: inout DaemonConfiguration
+  ) throws(UsageError) -> Bool {
+    var rest = arguments[...]
+    while let flag = rest.popFirst() {
+      switch flag {
+      case "--help", "-h": return false
+      case "--no-network": configuration.network = false
+      case "--no-port": configuration.port = false
+      case "--manifest": configuration.manifest = try value(of: flag, &rest)
+      case "--medium": configuration.medium = try value(of: flag, &rest)
+      case "--storage": configuration.storage = try value(of: flag, &rest)
+      case "--runtime-dir": configuration.runtimeDirectory = try value(of: flag, &rest)
+      case "--log-dir": configuration.logDirectory = try value(of: flag, &rest)
+      case "--vmm": configuration.monitor = try value(of: flag, &rest)
+      default: throw UsageError(message: "there is no option \(flag)")
+      }
+    }
+    return true
+  }
+
+  private static func value(
+    of flag: String, _ rest: inout ArraySlice<String>
+  ) throws(UsageError) -> String {
+    guard let value = rest.popFirst() else { throw UsageError(message: "\(flag) needs a value") }
+    return value
+  }
+
+  private static func run(_ configuration: DaemonConfiguration) -> Int32 {
+    do throws(ControlError) {
+      let daemon = try Daemon(configuration) { StandardStream.error.write("roostd: \($0)\n") }
+      try daemon.stopOnSignals()
+      try daemon.run()
+      return 0
+    } catch {
+      StandardStream.error.write("roostd: \(error.message)\n")
+      return 1
+    }
+  }
+}
