@@ -1,0 +1,44 @@
+@testable import Control
+import Platform
+import Recipe
+
+/// Values that tests share.
+enum Samples {
+  static func domain(
+    _ name: String, memory: Int = 64 << 20, disk: Bool = false, network: Bool = true, autostart: Bool = true,
+    ready: String = "login:", timeout: Int = 60, onReboot: LifecycleAction = .restart,
+    onCrash: LifecycleAction = .preserve
+  ) -> ApplianceManifest.Domain {
+    ApplianceManifest.Domain(
+      name: name, os: "Test OS", cpus: 1, memoryBytes: memory,
+      boot: ApplianceManifest.Boot(
+        method: .linux, kernel: "/roost/domains/\(name)/kernel", initrd: "/roost/domains/\(name)/initrd",
+        commandLine: "root=/dev/vda console=ttyS0"),
+      disk: disk ? ApplianceManifest.Disk(imageVolume: "image-\(name)", volume: name, bytes: 1 << 30) : nil,
+      network: network ? ApplianceManifest.NetworkCard(mac: "52:54:00:00:00:01", address: "10.77.0.10") : nil,
+      autostart: autostart, ready: ApplianceManifest.Ready(consoleText: ready, timeoutSeconds: timeout),
+      onReboot: onReboot, onCrash: onCrash)
+  }
+
+  static func manifest(_ domains: [ApplianceManifest.Domain]) -> ApplianceManifest {
+    ApplianceManifest(
+      name: "sample", recipeDigest: "00", epoch: 0, controlDomain: .init(hostname: "roost", suite: "trixie"),
+      storage: .init(ramBytes: 1 << 30, extentBytes: 4 << 20, mediumUUID: "m", ramUUID: "r"),
+      network: .init(address: "10.77.0.1/24"), domains: domains)
+  }
+
+  static func status(
+    _ name: String, _ state: DomainState, reason: String? = nil, ready: Double? = nil, started: Double? = nil
+  ) -> DomainStatus {
+    DomainStatus(
+      name: name, os: "Debian 13", state: state, reason: reason, cpus: 1, memoryBytes: 320 << 20, startedAt: started,
+      readySeconds: ready, address: "10.77.0.10", console: "/run/\(name).sock", log: "/var/log/\(name).log")
+  }
+
+  /// Runs `body` with a directory that is gone afterwards.
+  static func withDirectory<T>(_ body: (String) throws -> T) throws -> T {
+    let path = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-control-")
+    defer { try? Files.removeTree(path) }
+    return try body(path)
+  }
+}
