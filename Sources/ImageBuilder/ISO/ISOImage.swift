@@ -95,7 +95,7 @@ public struct ISOImage: Sendable {
     var done = 0
     var next = 0
     progress(Progress(done: 0, total: stream.size))
-    while let chunk = try stream.read() {
+    while let chunk = try stream.read(at: done) {
       try cancellation.check()
       do throws(SystemError) {
         try file.writeAll(chunk)
@@ -107,9 +107,6 @@ public struct ISOImage: Sendable {
         progress(Progress(done: done, total: stream.size))
         next = done + stride
       }
-    }
-    guard done == stream.size else {
-      throw BuildError(.content, "the image \(path) ended at byte \(done) of \(stream.size)")
     }
     do throws(SystemError) {
       try file.synchronize()

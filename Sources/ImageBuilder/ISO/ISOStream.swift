@@ -48,17 +48,22 @@ struct ISOStream: ~Copyable {
     ISOLibrary.release()
   }
 
-  /// The next bytes; nil at the end.
-  func read() throws(BuildError) -> [UInt8]? {
+  /// The bytes from `offset` on, a megabyte at most; nil at the end. Calls must ask for one after the other.
+  func read(at offset: Int) throws(BuildError) -> [UInt8]? {
+    // libisofs drops what does not fill the buffer at the end, so no more is asked for than there is.
+    let wanted = min(Self.chunk, size - offset)
+    guard wanted > 0 else { return nil }
     var count: Int32 = 0
-    // SAFETY: at most `chunk` bytes are written to a buffer of that size.
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, initialized in
-      unsafe count = cisofs_source_read(source, buffer.baseAddress, Int32(Self.chunk))
+    // SAFETY: at most `wanted` bytes are written to a buffer of that size.
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: wanted) { buffer, initialized in
+      unsafe count = cisofs_source_read(source, buffer.baseAddress, Int32(wanted))
       initialized = max(0, Int(count))
     }
     try ISOLibrary.checkMessages("write the image")
-    if count < 0 { throw BuildError(.content, "libisofs stopped in the middle of the image") }
-    return count == 0 ? nil : bytes
+    guard count == wanted else {
+      throw BuildError(.content, "libisofs ended the image at byte \(offset) of \(size)")
+    }
+    return bytes
   }
 }
 
