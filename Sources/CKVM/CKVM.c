@@ -1,1 +1,33 @@
 #include "CKVM.h"
+
+struct kvm_cpuid_entry2 ckvm_cpuid_entry(const struct ckvm_cpuid *table, uint32_t index) {
+  struct kvm_cpuid_entry2 none = {0};
+  return index < table->count && index < CKVM_CPUID_ROOM ? table->entries[index] : none;
+}
+
+void ckvm_cpuid_append(struct ckvm_cpuid *table, struct kvm_cpuid_entry2 entry) {
+  if (table->count < CKVM_CPUID_ROOM) table->entries[table->count++] = entry;
+}
+
+void ckvm_msrs_append(struct ckvm_msrs *table, uint32_t index, uint64_t value) {
+  if (table->count >= CKVM_MSR_ROOM) return;
+  table->entries[table->count++] = (struct kvm_msr_entry){.index = index, .data = value};
+}
+
+uint64_t ckvm_msrs_value(const struct ckvm_msrs *table, uint32_t index) {
+  return index < CKVM_MSR_ROOM ? table->entries[index].data : 0;
+}
+
+void ckvm_routes_append_pin(struct ckvm_routes *table, uint32_t gsi, uint32_t chip, uint32_t pin) {
+  if (table->count >= CKVM_ROUTE_ROOM) return;
+  table->entries[table->count++] = (struct kvm_irq_routing_entry){
+      .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {.irqchip = chip, .pin = pin}};
+}
+
+void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t address, uint32_t data) {
+  if (table->count >= CKVM_ROUTE_ROOM) return;
+  table->entries[table->count++] = (struct kvm_irq_routing_entry){
+      .gsi = gsi,
+      .type = KVM_IRQ_ROUTING_MSI,
+      .u.msi = {.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data}};
+}

@@ -52,3 +52,21 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int timeout
 int clinux_pidfd_open(pid_t pid);                                      /* readable when the process ended */
 const char *clinux_error_text(int error);                             /* static text or NULL */
 void clinux_name_thread(const char *name);
+
+/* Ring indices that another CPU's guest writes. x86 needs no fence for these, the compiler does. */
+static inline uint16_t clinux_load_acquire16(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
+static inline void clinux_store_release16(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
+
+/* Tap devices, terminals and signals for the virtual-machine monitor. */
+int clinux_tap_open(const char *name);            /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, header of 12 bytes */
+int clinux_tap_offload(int fd, unsigned flags);   /* TUN_F_* */
+int clinux_terminal_raw(int fd, void *saved);     /* saved: clinux_terminal_room() bytes */
+int clinux_terminal_restore(int fd, const void *saved);
+size_t clinux_terminal_room(void);
+int clinux_kick_handler(int signal_number);       /* a handler that does nothing, without SA_RESTART */
+int clinux_unblock(int signal_number);            /* in this thread */
+int clinux_punch_hole(int fd, int64_t offset, int64_t length);
+int clinux_zero_range(int fd, int64_t offset, int64_t length, int keep_allocated);
+int clinux_block_discard(int fd, uint64_t offset, uint64_t length);
+int clinux_block_zero(int fd, uint64_t offset, uint64_t length);
+ssize_t clinux_random(void *buffer, size_t count);

@@ -1,0 +1,41 @@
+/// How the first CPU starts: what a boot protocol leaves for `Machine` to put into its registers.
+struct BootState: Hashable {
+  var general: GeneralRegisters
+  var system: SystemRegisters
+}
+
+/// Which protocol starts a kernel.
+public enum BootMethod: String, Sendable, CaseIterable {
+  /// Linux's own 64-bit protocol, from a bzImage.
+  case linux
+  /// An ELF with a Xen note that names a 32-bit entry.
+  case pvh
+  /// What the file looks like.
+  case auto
+}
+
+extension BootState {
+  /// A flat descriptor table at `AddressMap.gdt`: null, 64-bit or 32-bit code at 0x10, data at 0x18, task at 0x20.
+  /// Intel SDM volume 3, 3.4.5.
+  static func writeGDT(long: Bool, to memory: GuestRAM) {
+    let entries: [UInt64] = [
+      0, 0,
+      long ? 0x00AF_9B00_0000_FFFF : 0x00CF_9B00_0000_FFFF,
+      0x00CF_9300_0000_FFFF,
+      0x0000_8B00_0000_0067,
+    ]
+    for (index, entry) in entries.enumerated() {
+      memory.mapping.store(entry.littleEndian, at: Int(AddressMap.gdt) + index * 8)
+    }
+  }
+
+  /// Flat segments over that table.
+  static func flatRegisters(long: Bool) -> SystemRegisters {
+    var registers = SystemRegisters()
+    registers.code = Segment(limit: .max, selector: 0x10, type: 11, big: !long, long: long, granular: true)
+    registers.data = Segment(limit: .max, selector: 0x18, type: 3, big: true, granular: true)
+    registers.gdtBase = AddressMap.gdt
+    registers.gdtLimit = 5 * 8 - 1
+    return registers
+  }
+}

@@ -1,0 +1,113 @@
+internal import Devices
+internal import Platform
+
+/// A file to boot from, read piecewise: kernels and RAM disks go straight into guest RAM, never through the heap.
+protocol ImageSource {
+  /// Length in bytes.
+  var count: Int { get }
+  /// The `count` bytes at `offset`; throws when the file has not that many.
+  func bytes(at offset: Int, count: Int) throws(HypervisorError) -> [UInt8]
+  /// Copies `count` bytes from `offset` to `address` in the guest; throws when there are not that many, or no RAM.
+  func load(at offset: Int, count: Int, to address: UInt64, in memory: GuestRAM) throws(HypervisorError)
+}
+
+extension ImageSource {
+  /// A little-endian integer at `offset`.
+  func little<T: FixedWidthInteger>(_: T.Type = T.self, at offset: Int) throws(HypervisorError) -> T {
+    var value: T = 0
+    for byte in try bytes(at: offset, count: T.bitWidth / 8).reversed() {
+      value = (T.bitWidth > 8 ? value << 8 : 0) | T(truncatingIfNeeded: byte)
+    }
+    return value
+  }
+
+  /// Throws unless the range is in the file.
+  func check(_ offset: Int, _ count: Int) throws(HypervisorError) {
+    guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else {
+      throw HypervisorError(
+        .image, "the file is cut short: \(count) bytes are needed, and it has \(self.count) in all", offset: offset)
+    }
+  }
+
+  /// Throws unless the range is RAM; the offset in the mapping.
+  func place(_ address: UInt64, _ count: Int, in memory: GuestRAM) throws(HypervisorError) -> Int {
+    guard let offset = memory.offset(of: address, count: count) else {
+      throw HypervisorError(
+        .image, "\(count) bytes at address \(hex(address)) do not fit into \(memory.count >> 20) MiB of memory;"
+          + " give the domain more memory")
+    }
+    return offset
+  }
+}
+
+/// An image in memory, for tests.
+struct BytesImage: ImageSource {
+  let contents: [UInt8]
+
+  var count: Int { contents.count }
+
+  init(_ contents: [UInt8]) {
+    self.contents = contents
+  }
+
+  func bytes(at offset: Int, count: Int) throws(HypervisorError) -> [UInt8] {
+    try check(offset, count)
+    return Array(contents[offset..<(offset + count)])
+  }
+
+  func load(at offset: Int, count: Int, to address: UInt64, in memory: GuestRAM) throws(HypervisorError) {
+    let place = try place(address, count, in: memory)
+    memory.mapping.write(at: place, from: try bytes(at: offset, count: count).span)
+  }
+}
+
+/// An image in a file, open.
+final class FileImage: ImageSource {
+  let count: Int
+  private let file: FileDescriptor
+
+  /// Opens `path`, which must be a regular file.
+  init(_ path: String) throws(HypervisorError) {
+    let file: FileDescriptor
+    let count: Int
+    do throws(SystemError) {
+      guard let status = try Files.status(path, followingLinks: true) else {
+        throw SystemError("open", path: path, errno: .noSuchFile)
+      }
+      guard status.kind == .regular else { throw SystemError("open", path: path, errno: .invalidArgument) }
+      file = try FileDescriptor(opening: path)
+      count = try file.length()
+    } catch {
+      throw HypervisorError(.image, "the file cannot be read; check the path", path: path, cause: error)
+    }
+    self.file = file
+    self.count = count
+  }
+
+  func bytes(at offset: Int, count: Int) throws(HypervisorError) -> [UInt8] {
+    try check(offset, count)
+    let bytes = try mapping(.image, "the file cannot be read") { () throws(SystemError) in
+      try file.read(upTo: count, at: offset)
+    }
+    guard bytes.count == count else {
+      throw HypervisorError(.image, "the file became shorter while it was read", offset: offset)
+    }
+    return bytes
+  }
+
+  func load(at offset: Int, count: Int, to address: UInt64, in memory: GuestRAM) throws(HypervisorError) {
+    try check(offset, count)
+    let place = try place(address, count, in: memory)
+    var done = 0
+    while done < count {
+      let run = MappedRun(offset: place + done, count: min(count - done, 64 << 20))
+      let got = try mapping(.image, "the file cannot be read") { () throws(SystemError) in
+        try file.read(into: memory.mapping, [run], at: offset + done)
+      }
+      guard got > 0 else {
+        throw HypervisorError(.image, "the file became shorter while it was read", offset: offset + done)
+      }
+      done += got
+    }
+  }
+}

@@ -1,0 +1,136 @@
+public import Devices
+internal import Platform
+
+/// The guest's RAM on a memory file: one mapping of this process, one or two runs of guest addresses.
+///
+/// Any thread may use it at any time. The guest's CPUs write it concurrently, so bytes are only ever copied, and ring
+/// indices are loaded and stored atomically.
+public final class GuestRAM: GuestMemory, Sendable {
+  let mapping: Mapping
+  private let file: FileDescriptor
+  /// Bytes from address 0.
+  let lowCount: UInt64
+  /// Bytes from 4 GiB.
+  let highCount: UInt64
+
+  /// `count` bytes of RAM, a multiple of 2 MiB, all zero; nothing is taken from the host until it is written.
+  public init(count: UInt64, name: String = "guest-ram") throws(HypervisorError) {
+    guard count >= 2 << 20, count <= 1 << 40, count % (1 << 20) == 0 else {
+      throw HypervisorError(
+        .configuration, "\(count) bytes of memory are not possible; give whole MiB, at least 2 MiB and at most 1 TiB")
+    }
+    let bytes = Int(count)
+    let file: FileDescriptor
+    let mapping: Mapping
+    do throws(SystemError) {
+      file = try FileDescriptor.inMemory(name, count: bytes)
+      mapping = try Mapping(sharing: file, count: bytes)
+    } catch {
+      throw HypervisorError(
+        .system, "\(count >> 20) MiB of memory cannot be had; give the domain less, or the machine more", cause: error)
+    }
+    self.file = file
+    self.mapping = mapping
+    lowCount = min(count, AddressMap.deviceHole)
+    highCount = count - lowCount
+  }
+
+  /// Bytes in all.
+  public var count: UInt64 { lowCount + highCount }
+
+  /// Where the byte at `address` lies in the mapping, if `count` bytes from there are RAM.
+  @inline(__always)
+  func offset(of address: UInt64, count: Int) -> Int? {
+    let wanted = UInt64(truncatingIfNeeded: count)
+    guard count >= 0 else { return nil }
+    if address <= lowCount {
+      return wanted <= lowCount &- address ? Int(truncatingIfNeeded: address) : nil
+    }
+    guard address >= AddressMap.fourGiB, highCount > 0 else { return nil }
+    let beyond = address &- AddressMap.fourGiB
+    guard beyond <= highCount, wanted <= highCount &- beyond else { return nil }
+    return Int(truncatingIfNeeded: lowCount &+ beyond)
+  }
+
+  /// Shows the RAM to a virtual machine. This object must outlive the machine's CPUs.
+  func attach(to machine: borrowing VirtualMachine) throws(HypervisorError) {
+    // SAFETY: the slots lie in the mapping, which lives as long as this object.
+    try unsafe machine.setMemory(slot: 0, at: 0, mapping.base, count: Int(lowCount))
+    if highCount > 0 {
+      try unsafe machine.setMemory(
+        slot: 1, at: AddressMap.fourGiB, mapping.base + Int(lowCount), count: Int(highCount))
+    }
+  }
+
+  /// The addresses of the machine as firmware would report them.
+  var map: [MemoryMapEntry] {
+    var entries = [
+      MemoryMapEntry(address: 0, count: AddressMap.conventionalEnd, kind: .ram),
+      MemoryMapEntry(
+        address: AddressMap.conventionalEnd, count: AddressMap.legacyHole - AddressMap.conventionalEnd, kind: .reserved),
+      MemoryMapEntry(
+        address: AddressMap.tables, count: AddressMap.highMemory - AddressMap.tables, kind: .reserved),
+      MemoryMapEntry(address: AddressMap.highMemory, count: lowCount - AddressMap.highMemory, kind: .ram),
+    ]
+    if highCount > 0 { entries.append(MemoryMapEntry(address: AddressMap.fourGiB, count: highCount, kind: .ram)) }
+    return entries
+  }
+}
+
+extension GuestRAM {
+  public func contains(_ segment: GuestSegment) -> Bool {
+    segment.count == 0 || offset(of: segment.address.rawValue, count: segment.count) != nil
+  }
+
+  public func read(at address: GuestAddress, into destination: inout MutableSpan<UInt8>) throws(GuestMemoryError) {
+    mapping.read(at: try place(address, destination.count, .read), into: &destination)
+  }
+
+  public func write(at address: GuestAddress, from source: Span<UInt8>) throws(GuestMemoryError) {
+    mapping.write(at: try place(address, source.count, .write), from: source)
+  }
+
+  public func loadUInt16(at address: GuestAddress) throws(GuestMemoryError) -> UInt16 {
+    mapping.load(at: try place(address, 2, .read))
+  }
+
+  public func loadUInt32(at address: GuestAddress) throws(GuestMemoryError) -> UInt32 {
+    mapping.load(at: try place(address, 4, .read))
+  }
+
+  public func loadUInt64(at address: GuestAddress) throws(GuestMemoryError) -> UInt64 {
+    mapping.load(at: try place(address, 8, .read))
+  }
+
+  public func storeUInt16(_ value: UInt16, at address: GuestAddress) throws(GuestMemoryError) {
+    mapping.store(value, at: try place(address, 2, .write))
+  }
+
+  public func storeUInt32(_ value: UInt32, at address: GuestAddress) throws(GuestMemoryError) {
+    mapping.store(value, at: try place(address, 4, .write))
+  }
+
+  public func storeUInt64(_ value: UInt64, at address: GuestAddress) throws(GuestMemoryError) {
+    mapping.store(value, at: try place(address, 8, .write))
+  }
+
+  public func loadAcquiringUInt16(at address: GuestAddress) throws(GuestMemoryError) -> UInt16 {
+    guard address.isAligned(to: 2) else { throw GuestMemoryError(.atomic, address: address, count: 2) }
+    return mapping.loadAcquiring(at: try place(address, 2, .atomic))
+  }
+
+  public func storeReleasingUInt16(_ value: UInt16, at address: GuestAddress) throws(GuestMemoryError) {
+    guard address.isAligned(to: 2) else { throw GuestMemoryError(.atomic, address: address, count: 2) }
+    mapping.storeReleasing(value, at: try place(address, 2, .atomic))
+  }
+
+  @inline(__always)
+  private func place(
+    _ address: GuestAddress, _ count: Int, _ operation: GuestMemoryError.Operation
+  ) throws(GuestMemoryError) -> Int {
+    guard let offset = offset(of: address.rawValue, count: count) else {
+      throw GuestMemoryError(operation, address: address, count: count)
+    }
+    return offset
+  }
+}
