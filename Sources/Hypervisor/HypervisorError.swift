@@ -53,7 +53,7 @@ public struct HypervisorError: Error, Hashable, Sendable, CustomStringConvertibl
 
 /// Turns a refused system call into an error of this module.
 @inline(__always)
-func mapping<T: ~Copyable>(
+func refusal<T: ~Copyable>(
   _ code: HypervisorError.Code, _ message: @autoclosure () -> String, _ body: () throws(SystemError) -> T
 ) throws(HypervisorError) -> T {
   do throws(SystemError) {

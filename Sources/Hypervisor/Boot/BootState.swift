@@ -1,3 +1,5 @@
+internal import Platform
+
 /// How the first CPU starts: what a boot protocol leaves for `Machine` to put into its registers.
 struct BootState: Hashable {
   var general: GeneralRegisters

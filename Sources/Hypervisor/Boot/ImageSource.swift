@@ -57,7 +57,8 @@ struct BytesImage: ImageSource {
 
   func load(at offset: Int, count: Int, to address: UInt64, in memory: GuestRAM) throws(HypervisorError) {
     let place = try place(address, count, in: memory)
-    memory.mapping.write(at: place, from: try bytes(at: offset, count: count).span)
+    let copy = try bytes(at: offset, count: count)
+    memory.mapping.write(at: place, from: copy.span)
   }
 }
 
@@ -68,25 +69,20 @@ final class FileImage: ImageSource {
 
   /// Opens `path`, which must be a regular file.
   init(_ path: String) throws(HypervisorError) {
-    let file: FileDescriptor
-    let count: Int
-    do throws(SystemError) {
+    let file = try refusal(.image, "a file to boot from cannot be read; check the path") { () throws(SystemError) in
       guard let status = try Files.status(path, followingLinks: true) else {
         throw SystemError("open", path: path, errno: .noSuchFile)
       }
       guard status.kind == .regular else { throw SystemError("open", path: path, errno: .invalidArgument) }
-      file = try FileDescriptor(opening: path)
-      count = try file.length()
-    } catch {
-      throw HypervisorError(.image, "the file cannot be read; check the path", path: path, cause: error)
+      return try FileDescriptor(opening: path)
     }
+    count = try refusal(.image, "the length of \(path) cannot be found") { () throws(SystemError) in try file.length() }
     self.file = file
-    self.count = count
   }
 
   func bytes(at offset: Int, count: Int) throws(HypervisorError) -> [UInt8] {
     try check(offset, count)
-    let bytes = try mapping(.image, "the file cannot be read") { () throws(SystemError) in
+    let bytes = try refusal(.image, "the file cannot be read") { () throws(SystemError) in
       try file.read(upTo: count, at: offset)
     }
     guard bytes.count == count else {
@@ -101,7 +97,7 @@ final class FileImage: ImageSource {
     var done = 0
     while done < count {
       let run = MappedRun(offset: place + done, count: min(count - done, 64 << 20))
-      let got = try mapping(.image, "the file cannot be read") { () throws(SystemError) in
+      let got = try refusal(.image, "the file cannot be read") { () throws(SystemError) in
         try file.read(into: memory.mapping, [run], at: offset + done)
       }
       guard got > 0 else {

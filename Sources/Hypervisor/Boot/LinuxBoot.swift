@@ -1,3 +1,5 @@
+internal import Platform
+
 /// The head of a bzImage. Linux, Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header"), protocol 2.12 and
 /// later.
 struct LinuxHeader: Hashable {

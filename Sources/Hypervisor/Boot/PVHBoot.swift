@@ -1,3 +1,5 @@
+internal import Platform
+
 /// The parts of an ELF file that PVH needs. System V ABI, gabi 4.1, chapters 4 and 5.
 struct ELFImage: Hashable {
   /// A loadable segment.
@@ -121,7 +123,8 @@ struct ELFImage: Hashable {
         guard nameBytes <= count, valueBytes <= count, valueAt + valueBytes <= count else { break }
         if type == 18, (4...8).contains(valueBytes), try notes.bytes(at: nameAt, count: nameBytes).starts(with: xen) {
           let value = try notes.little(UInt32.self, at: valueAt)
-          guard valueBytes == 4 || (try notes.little(UInt32.self, at: valueAt + valueBytes - 4)) == 0 else {
+          let upper = try notes.little(UInt32.self, at: valueAt + valueBytes - 4)
+          guard valueBytes == 4 || upper == 0 else {
             throw HypervisorError(.image, "the PVH entry is not below 4 GiB", offset: offset + valueAt)
           }
           return value

@@ -34,7 +34,7 @@ struct KVM: ~Copyable {
   /// Opens /dev/kvm and proves that it speaks the one API version there is and has what Roost builds on.
   init(path: String = "/dev/kvm") throws(HypervisorError) {
     let opened = try Self.open(path)
-    let version = try mapping(.noKVM, "\(path) is not KVM") { () throws(SystemError) in
+    let version = try refusal(.noKVM, "\(path) is not KVM") { () throws(SystemError) in
       try opened.control(UInt(CKVM_GET_API_VERSION.rawValue), "ask for the API version")
     }
     guard version == KVM_API_VERSION else {
@@ -78,10 +78,10 @@ struct KVM: ~Copyable {
 
   /// A new machine without memory or CPUs.
   func makeVirtualMachine() throws(HypervisorError) -> VirtualMachine {
-    let number = try mapping(.system, "KVM makes no virtual machine") { () throws(SystemError) in
+    let number = try refusal(.system, "KVM makes no virtual machine") { () throws(SystemError) in
       try file.control(UInt(CKVM_CREATE_VM.rawValue), value: 0, "KVM_CREATE_VM")
     }
-    let runSize = try mapping(.system, "KVM does not tell the size of a CPU's page") { () throws(SystemError) in
+    let runSize = try refusal(.system, "KVM does not tell the size of a CPU's page") { () throws(SystemError) in
       try file.control(UInt(CKVM_GET_VCPU_MMAP_SIZE.rawValue), "KVM_GET_VCPU_MMAP_SIZE")
     }
     return VirtualMachine(file: FileDescriptor(adopting: number), runPageSize: Int(runSize))
@@ -91,7 +91,7 @@ struct KVM: ~Copyable {
   func supportedCPUID() throws(HypervisorError) -> [CPUIDEntry] {
     var table = ckvm_cpuid()
     table.count = UInt32(CKVM_CPUID_ROOM)
-    try mapping(.system, "KVM does not tell what CPUID it supports") { () throws(SystemError) in
+    try refusal(.system, "KVM does not tell what CPUID it supports") { () throws(SystemError) in
       // SAFETY: ckvm_cpuid is kvm_cpuid2 followed by the room that `count` states.
       _ = try unsafe file.control(UInt(CKVM_GET_SUPPORTED_CPUID.rawValue), &table, "KVM_GET_SUPPORTED_CPUID")
     }

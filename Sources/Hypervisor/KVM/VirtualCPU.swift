@@ -164,7 +164,7 @@ extension VirtualCPU {
     var table = ckvm_cpuid()
     // SAFETY: the table is a local; the function checks its room.
     for entry in entries { unsafe ckvm_cpuid_append(&table, entry.raw) }
-    try mapping(.system, "KVM refuses the CPUID of CPU \(id)") { () throws(SystemError) in
+    try refusal(.system, "KVM refuses the CPUID of CPU \(id)") { () throws(SystemError) in
       // SAFETY: ckvm_cpuid has the layout of kvm_cpuid2 with `count` entries.
       _ = try unsafe file.control(UInt(CKVM_SET_CPUID2.rawValue), &table, "KVM_SET_CPUID2")
     }
@@ -178,7 +178,7 @@ extension VirtualCPU {
       var table = ckvm_msrs()
       // SAFETY: the table is a local; the function checks its room.
       unsafe ckvm_msrs_append(&table, index, value)
-      let done = try mapping(.system, "KVM refuses MSR \(hex(index)) of CPU \(id)") { () throws(SystemError) in
+      let done = try refusal(.system, "KVM refuses MSR \(hex(index)) of CPU \(id)") { () throws(SystemError) in
         // SAFETY: ckvm_msrs has the layout of kvm_msrs with `count` entries.
         try unsafe file.control(UInt(CKVM_SET_MSRS.rawValue), &table, "KVM_SET_MSRS")
       }
@@ -207,7 +207,7 @@ extension VirtualCPU {
   /// Sets up the local APIC's LINT pins as firmware leaves them: LINT0 takes the 8259's interrupts, LINT1 is NMI.
   func setLocalInterrupts() throws(HypervisorError) {
     var state = kvm_lapic_state()
-    try mapping(.system, "KVM does not set the local APIC of CPU \(id)") { () throws(SystemError) in
+    try refusal(.system, "KVM does not set the local APIC of CPU \(id)") { () throws(SystemError) in
       // SAFETY: the structure is the one that both requests take.
       _ = try unsafe file.control(UInt(CKVM_GET_LAPIC.rawValue), &state, "KVM_GET_LAPIC")
       unsafe withUnsafeMutableBytes(of: &state) { registers in

@@ -22,7 +22,7 @@ struct VirtualMachine: ~Copyable, Sendable {
 
   /// Puts the three pages that Intel's real-mode emulation needs, and its identity map, where no RAM is.
   func reserveIntelPages(tss: UInt64, identityMap: UInt64) throws(HypervisorError) {
-    try mapping(.system, "KVM refuses the address of the task state") { () throws(SystemError) in
+    try refusal(.system, "KVM refuses the address of the task state") { () throws(SystemError) in
       _ = try file.control(UInt(CKVM_SET_TSS_ADDR.rawValue), value: UInt(tss), "KVM_SET_TSS_ADDR")
       var address = identityMap
       // SAFETY: the request takes a pointer to a 64-bit address.
@@ -40,7 +40,7 @@ struct VirtualMachine: ~Copyable, Sendable {
     var region = kvm_userspace_memory_region(
       slot: slot, flags: 0, guest_phys_addr: address, memory_size: UInt64(count),
       userspace_addr: UInt64(UInt(bitPattern: memory)))
-    try mapping(.system, "KVM refuses \(count) bytes of RAM at \(hex(address))") { () throws(SystemError) in
+    try refusal(.system, "KVM refuses \(count) bytes of RAM at \(hex(address))") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes; the caller vouches for the memory.
       _ = try unsafe file.control(
         UInt(CKVM_SET_USER_MEMORY_REGION.rawValue), &region, "KVM_SET_USER_MEMORY_REGION")
@@ -49,7 +49,7 @@ struct VirtualMachine: ~Copyable, Sendable {
 
   /// Makes the 8259 pair, the I/O APIC and a local APIC for every CPU made later.
   func makeInterruptChips() throws(HypervisorError) {
-    try mapping(.system, "KVM makes no interrupt controllers") { () throws(SystemError) in
+    try refusal(.system, "KVM makes no interrupt controllers") { () throws(SystemError) in
       _ = try file.control(UInt(CKVM_CREATE_IRQCHIP.rawValue), "KVM_CREATE_IRQCHIP")
     }
   }
@@ -58,7 +58,7 @@ struct VirtualMachine: ~Copyable, Sendable {
   func makeTimer() throws(HypervisorError) {
     var configuration = kvm_pit_config()
     configuration.flags = UInt32(KVM_PIT_SPEAKER_DUMMY)
-    try mapping(.system, "KVM makes no 8254 timer") { () throws(SystemError) in
+    try refusal(.system, "KVM makes no 8254 timer") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes.
       _ = try unsafe file.control(UInt(CKVM_CREATE_PIT2.rawValue), &configuration, "KVM_CREATE_PIT2")
     }
@@ -103,7 +103,7 @@ struct VirtualMachine: ~Copyable, Sendable {
       case .message(let address, let data): unsafe ckvm_routes_append_msi(table, gsi, address, data)
       }
     }
-    try mapping(.device, "KVM refuses the interrupt routes") { () throws(SystemError) in
+    try refusal(.device, "KVM refuses the interrupt routes") { () throws(SystemError) in
       // SAFETY: the table was filled above and lives until the call is over.
       _ = try unsafe file.control(UInt(CKVM_SET_GSI_ROUTING.rawValue), raw: table, "KVM_SET_GSI_ROUTING")
     }
@@ -115,7 +115,7 @@ struct VirtualMachine: ~Copyable, Sendable {
     request.fd = UInt32(event.file.rawValue)
     request.gsi = gsi
     request.flags = attached ? 0 : UInt32(KVM_IRQFD_FLAG_DEASSIGN)
-    try mapping(.device, "KVM refuses an interrupt event for line \(gsi)") { () throws(SystemError) in
+    try refusal(.device, "KVM refuses an interrupt event for line \(gsi)") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes.
       _ = try unsafe file.control(UInt(CKVM_IRQFD.rawValue), &request, "KVM_IRQFD")
     }
@@ -135,7 +135,7 @@ struct VirtualMachine: ~Copyable, Sendable {
       (value != nil ? 1 << UInt32(kvm_ioeventfd_flag_nr_datamatch) : 0)
       | (port ? 1 << UInt32(kvm_ioeventfd_flag_nr_pio) : 0)
       | (attached ? 0 : 1 << UInt32(kvm_ioeventfd_flag_nr_deassign))
-    try mapping(.device, "KVM refuses a write event at \(hex(address))") { () throws(SystemError) in
+    try refusal(.device, "KVM refuses a write event at \(hex(address))") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes.
       _ = try unsafe file.control(UInt(CKVM_IOEVENTFD.rawValue), &request, "KVM_IOEVENTFD")
     }
@@ -146,7 +146,7 @@ struct VirtualMachine: ~Copyable, Sendable {
     var request = kvm_enable_cap()
     request.cap = UInt32(capability.rawValue)
     request.args.0 = argument
-    try mapping(.system, "KVM does not enable \(capability)") { () throws(SystemError) in
+    try refusal(.system, "KVM does not enable \(capability)") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes.
       _ = try unsafe file.control(UInt(CKVM_ENABLE_CAP.rawValue), &request, "KVM_ENABLE_CAP")
     }
@@ -154,7 +154,7 @@ struct VirtualMachine: ~Copyable, Sendable {
 
   /// A new CPU. `id` is its APIC id; CPU 0 is the one that starts.
   func makeCPU(id: UInt32) throws(HypervisorError) -> VirtualCPU {
-    let number = try mapping(.system, "KVM makes no CPU \(id)") { () throws(SystemError) in
+    let number = try refusal(.system, "KVM makes no CPU \(id)") { () throws(SystemError) in
       try file.control(UInt(CKVM_CREATE_VCPU.rawValue), value: UInt(id), "KVM_CREATE_VCPU")
     }
     return try VirtualCPU(id: id, file: FileDescriptor(adopting: number), runPageSize: runPageSize)

@@ -20,17 +20,14 @@ public final class GuestRAM: GuestMemory, Sendable {
         .configuration, "\(count) bytes of memory are not possible; give whole MiB, at least 2 MiB and at most 1 TiB")
     }
     let bytes = Int(count)
-    let file: FileDescriptor
-    let mapping: Mapping
-    do throws(SystemError) {
-      file = try FileDescriptor.inMemory(name, count: bytes)
-      mapping = try Mapping(sharing: file, count: bytes)
-    } catch {
-      throw HypervisorError(
-        .system, "\(count >> 20) MiB of memory cannot be had; give the domain less, or the machine more", cause: error)
+    let message = "\(count >> 20) MiB of memory cannot be had; give the domain less, or the machine more"
+    let file = try refusal(.system, message) { () throws(SystemError) in
+      try FileDescriptor.inMemory(name, count: bytes)
+    }
+    mapping = try refusal(.system, message) { () throws(SystemError) in
+      try Mapping(sharing: file, count: bytes)
     }
     self.file = file
-    self.mapping = mapping
     lowCount = min(count, AddressMap.deviceHole)
     highCount = count - lowCount
   }

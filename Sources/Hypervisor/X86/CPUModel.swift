@@ -1,0 +1,116 @@
+/// What a guest's CPUs are told by CPUID and find in their MSRs.
+///
+/// They are the host's CPUs as far as KVM supports them, less what a guest must not see: nested virtualisation,
+/// performance counters, the host's topology.
+struct CPUModel {
+  /// All of the host's leaves that KVM supports.
+  private let host: [CPUIDEntry]
+  private let cpus: Int
+  /// Time stamp counter, kHz; 0 when it is unknown.
+  private let tscKHz: UInt32
+  private let hasDeadlineTimer: Bool
+
+  init(host: [CPUIDEntry], cpus: Int, tscKHz: UInt32, hasDeadlineTimer: Bool) {
+    self.host = host
+    self.cpus = cpus
+    self.tscKHz = tscKHz
+    self.hasDeadlineTimer = hasDeadlineTimer
+  }
+
+  /// KVM's local APIC timer counts at this rate, in kHz.
+  private static let busKHz: UInt32 = 1_000_000
+
+  /// How many low bits of the APIC id tell the CPUs apart.
+  private var idBits: UInt32 {
+    var bits: UInt32 = 0
+    while 1 << bits < cpus { bits += 1 }
+    return bits
+  }
+
+  private var isAMD: Bool {
+    host.contains { $0.function == 0 && $0.ebx == 0x6874_7541 }  // "Auth"enticAMD
+  }
+
+  /// The leaves of CPU `id`.
+  func entries(for id: UInt32) -> [CPUIDEntry] {
+    var entries: [CPUIDEntry] = []
+    for entry in host {
+      switch entry.function {
+      case 0xA, 0xB, 0x1F, 0x8000_0026: break  // counters: none; topology: ours, below
+      case 0x12, 0x14, 0x1B: break  // SGX, processor trace, PCONFIG
+      case 0x8000_000A, 0x8000_001F...0x8000_0025: break  // SVM, memory encryption
+      case 0x4000_0000...0x4000_FFFF:
+        if entry.function == 0x4000_0001 { entries.append(paravirtual(entry)) }
+      default: entries.append(filtered(entry, id))
+      }
+    }
+    // Documentation/virt/kvm/x86/cpuid.rst.
+    entries.append(
+      CPUIDEntry(function: 0x4000_0000, eax: 0x4000_0010, ebx: 0x4B4D_564B, ecx: 0x564B_4D56, edx: 0x4D))
+    if !host.contains(where: { $0.function == 0x4000_0001 }) { entries.append(CPUIDEntry(function: 0x4000_0001)) }
+    entries.append(CPUIDEntry(function: 0x4000_0010, eax: tscKHz, ebx: Self.busKHz))
+    entries += topology(id)
+    return entries
+  }
+
+  private func filtered(_ entry: CPUIDEntry, _ id: UInt32) -> CPUIDEntry {
+    var entry = entry
+    switch entry.function {
+    case 0:
+      entry.eax = max(entry.eax, 0xB)
+    case 1:
+      // APIC id, number of logical CPUs, CLFLUSH size, brand.
+      entry.ebx = entry.ebx & 0xFFFF | UInt32(1 << idBits) << 16 | id << 24
+      entry.ecx &= ~(1 << 3 | 1 << 5 | 1 << 6 | 1 << 15)  // MONITOR, VMX, SMX, PDCM
+      entry.ecx |= 1 << 31 | 1 << 21  // hypervisor, x2APIC
+      if hasDeadlineTimer { entry.ecx |= 1 << 24 } else { entry.ecx &= ~(1 << 24) }
+      if cpus > 1 { entry.edx |= 1 << 28 } else { entry.edx &= ~(1 << 28) }
+    case 4:
+      // Cores in the package; CPUs that share the cache: the last level is everybody's, the others one CPU's.
+      guard entry.eax & 0x1F != 0 else { break }
+      let sharing: UInt32 = entry.eax >> 5 & 7 >= 3 ? UInt32(1 << idBits) - 1 : 0
+      entry.eax = entry.eax & 0x3FFF | sharing << 14 | min(UInt32(1 << idBits) - 1, 63) << 26
+    case 5: (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, 0)  // MONITOR
+    case 6: (entry.eax, entry.ebx, entry.ecx, entry.edx) = (entry.eax & 4, 0, 0, 0)  // ARAT
+    case 7:
+      if entry.index == 0 { entry.ebx &= ~(1 << 2) }  // SGX
+    case 0x8000_0001:
+      entry.ecx &= ~(1 << 2)  // SVM
+      if isAMD, cpus > 1 { entry.ecx |= 1 << 1 } else { entry.ecx &= ~(1 << 1) }  // CmpLegacy
+      if !host.contains(where: { $0.function == 0x8000_001E }) { entry.ecx &= ~(1 << 22) }  // TOPOEXT
+    case 0x8000_0008:
+      if isAMD { entry.ecx = entry.ecx & ~0xF0FF | idBits << 12 | UInt32(cpus - 1) & 0xFF }
+    case 0x8000_001D:
+      let sharing: UInt32 = entry.eax >> 5 & 7 >= 3 ? UInt32(cpus) - 1 : 0
+      entry.eax = entry.eax & ~0x03FF_C000 | sharing << 14
+    case 0x8000_001E:
+      (entry.eax, entry.ebx, entry.ecx, entry.edx) = (id, id & 0xFF, 0, 0)
+    default: break
+    }
+    return entry
+  }
+
+  /// KVM's own features: all but those that need help from the monitor which this one does not give (extended MSI
+  /// destinations, page state, migration control).
+  private func paravirtual(_ entry: CPUIDEntry) -> CPUIDEntry {
+    var entry = entry
+    entry.eax &= ~(1 << 15 | 1 << 16 | 1 << 17)
+    return entry
+  }
+
+  /// Leaf 0xB: every CPU is a core of one package. Intel SDM volume 2, CPUID.
+  private func topology(_ id: UInt32) -> [CPUIDEntry] {
+    [
+      CPUIDEntry(function: 0xB, index: 0, indexMatters: true, eax: 0, ebx: 1, ecx: 0x100, edx: id),
+      CPUIDEntry(function: 0xB, index: 1, indexMatters: true, eax: idBits, ebx: UInt32(cpus), ecx: 0x201, edx: id),
+      CPUIDEntry(function: 0xB, index: 2, indexMatters: true, ecx: 2, edx: id),
+    ]
+  }
+
+  /// MSRs as firmware leaves them; those that KVM has not are skipped.
+  static let resetMSRs: [(index: UInt32, value: UInt64)] = [
+    (0x10, 0),  // time stamp counter
+    (0x1A0, 1),  // IA32_MISC_ENABLE: fast strings
+    (0x2FF, 0x806),  // IA32_MTRR_DEF_TYPE: on, write-back
+  ]
+}
