@@ -1,0 +1,206 @@
+internal import Platform
+
+/// Where a guest's port is shown: a terminal, or a socket that any number of clients connect to.
+///
+/// Belongs to the event loop's thread. Output comes through `Outbox`; input goes to `input`, which says how many bytes
+/// the guest's port has taken. The rest waits here, and nothing more is read from the clients meanwhile.
+final class ConsoleServer {
+  /// What `input` returns is how many bytes it took.
+  typealias Input = ([UInt8]) -> Int
+
+  /// Bytes kept for a client that does not read; then the oldest go.
+  private static let clientLimit = 256 << 10
+
+  private final class Listener {
+    let file: FileDescriptor
+
+    init(_ file: consuming FileDescriptor) {
+      self.file = file
+    }
+  }
+
+  private final class Client {
+    let file: FileDescriptor
+    var token: UInt64 = 0
+    var pending: [UInt8]
+    var isWaiting = false
+
+    init(_ file: consuming FileDescriptor, pending: [UInt8]) {
+      self.file = file
+      self.pending = pending
+    }
+  }
+
+  private let loop: EventLoop
+  private let outbox: Outbox
+  private let input: Input
+  private var recorder: Recorder
+  private var clients: [UInt64: Client] = [:]
+  private var listener: Listener?
+  private var socketPath: String?
+  private var waitingInput: [UInt8] = []
+  private let retry: TimerDescriptor
+
+  // The terminal, when it is one.
+  private var terminal: RawTerminal?
+  private var standardInput: UInt64?
+  private var leave: (() -> Void)?
+  private var writesToStandardOutput = false
+
+  private init(
+    _ loop: EventLoop, outbox: Outbox, log: String?, input: @escaping Input
+  ) throws(HypervisorError) {
+    self.loop = loop
+    self.outbox = outbox
+    self.input = input
+    recorder = try Recorder(log: log)
+    retry = try refusal(.system, "no timer can be made") { () throws(SystemError) in try TimerDescriptor() }
+  }
+
+  /// Shows the port at the socket `path`.
+  static func listening(
+    at path: String, log: String?, _ loop: EventLoop, outbox: Outbox, input: @escaping Input
+  ) throws(HypervisorError) -> ConsoleServer {
+    let server = try ConsoleServer(loop, outbox: outbox, log: log, input: input)
+    try refusal(.device, "the console's socket cannot be made; check the directory") { () throws(SystemError) in
+      let listener = Listener(try UnixSocket.listen(path))
+      try listener.file.setNonBlocking(true)
+      _ = try loop.add(listener.file.rawValue, .readable) { [unowned server] _ in server.accept() }
+      server.listener = listener
+      server.socketPath = path
+      try server.registerEvents()
+    }
+    return server
+  }
+
+  /// Shows the port on this process's standard input and output; `leave` is called when Ctrl-] is pressed.
+  static func terminal(
+    _ loop: EventLoop, outbox: Outbox, input: @escaping Input, leave: @escaping () -> Void
+  ) throws(HypervisorError) -> ConsoleServer {
+    let server = try ConsoleServer(loop, outbox: outbox, log: nil, input: input)
+    server.leave = leave
+    server.writesToStandardOutput = true
+    server.terminal = RawTerminal(0)
+    try refusal(.device, "the terminal cannot be used") { () throws(SystemError) in
+      do throws(SystemError) {
+        server.standardInput = try loop.add(0, .readable) { [unowned server] _ in server.readStandardInput() }
+      } catch {
+        // A regular file or /dev/null cannot be waited for: there is no input then.
+        guard error.errno == .notPermitted else { throw error }
+      }
+      try server.registerEvents()
+    }
+    return server
+  }
+
+  private func registerEvents() throws(SystemError) {
+    _ = try loop.add(outbox.wake.file.rawValue, .readable) { [unowned self] _ in self.drain() }
+    _ = try loop.add(retry.file.rawValue, .readable) { [unowned self] _ in
+      _ = try? self.retry.take()
+      self.deliver([])
+    }
+  }
+
+  /// Shows what is left and gives the terminal and the socket back.
+  func finish() {
+    drain()
+    terminal = nil
+    if let socketPath { try? Files.remove(socketPath) }
+  }
+
+  // MARK: From the guest
+
+  /// Passes on what the guest has printed.
+  func drain() {
+    let bytes = outbox.take()
+    guard !bytes.isEmpty else { return }
+    recorder.append(bytes)
+    if writesToStandardOutput { try? StandardOutput.write(bytes) }
+    for client in clients.values {
+      client.pending.append(contentsOf: bytes)
+      send(client)
+    }
+  }
+
+  private func send(_ client: Client) {
+    while !client.pending.isEmpty {
+      do throws(SystemError) {
+        let sent = try client.file.write(client.pending[...])
+        client.pending.removeFirst(sent)
+      } catch {
+        guard error.errno == .wouldBlock else { return drop(client) }
+        if client.pending.count > Self.clientLimit {
+          client.pending.removeFirst(client.pending.count - Self.clientLimit)
+        }
+        break
+      }
+    }
+    let isWaiting = !client.pending.isEmpty
+    if isWaiting != client.isWaiting {
+      client.isWaiting = isWaiting
+      loop.change(client.token, client.file.rawValue, isWaiting ? [.readable, .writable] : .readable)
+    }
+  }
+
+  private func drop(_ client: Client) {
+    loop.remove(client.token, client.file.rawValue)
+    clients[client.token] = nil
+  }
+
+  // MARK: To the guest
+
+  private func accept() {
+    guard let listener, let file = try? UnixSocket.accept(listener.file) else { return }
+    guard (try? file.setNonBlocking(true)) != nil else { return }
+    let number = file.rawValue
+    let client = Client(file, pending: recorder.recent)
+    do throws(SystemError) {
+      client.token = try loop.add(number, .readable) { [unowned self, unowned client] readiness in
+        self.serve(client, readiness)
+      }
+    } catch {
+      return
+    }
+    clients[client.token] = client
+    send(client)
+  }
+
+  private func serve(_ client: Client, _ readiness: Readiness) {
+    if readiness.contains(.writable) {
+      send(client)
+      guard clients[client.token] != nil else { return }
+    }
+    guard !readiness.isDisjoint(with: [.readable, .hangUp, .error]) else { return }
+    // Input that the guest has not taken yet holds the clients back.
+    guard waitingInput.isEmpty || readiness.contains(.hangUp) else { return }
+    do throws(SystemError) {
+      let bytes = try client.file.read(upTo: 4096)
+      if bytes.isEmpty { return drop(client) }
+      deliver(bytes)
+    } catch {
+      if error.errno != .wouldBlock { drop(client) }
+    }
+  }
+
+  private func readStandardInput() {
+    let escape: UInt8 = 0x1D  // Ctrl-]
+    guard let bytes = try? StandardInput.read(upTo: 4096), !bytes.isEmpty else {
+      if let standardInput { loop.remove(standardInput, 0) }
+      standardInput = nil
+      return
+    }
+    if terminal != nil, bytes.contains(escape) {
+      leave?()
+      return
+    }
+    deliver(bytes)
+  }
+
+  private func deliver(_ bytes: [UInt8]) {
+    waitingInput.append(contentsOf: bytes)
+    guard !waitingInput.isEmpty else { return }
+    waitingInput.removeFirst(min(waitingInput.count, input(waitingInput)))
+    if waitingInput.count > 1 << 16 { waitingInput.removeFirst(waitingInput.count - 1 << 16) }
+    if !waitingInput.isEmpty { try? retry.set(after: 5_000_000) }
+  }
+}
