@@ -115,7 +115,7 @@ final class ConsoleServer {
     let bytes = outbox.take()
     guard !bytes.isEmpty else { return }
     recorder.append(bytes)
-    if writesToStandardOutput { try? StandardOutput.write(bytes) }
+    if writesToStandardOutput { try? StandardStream.output.writeAll(bytes) }
     for client in clients.values {
       client.pending.append(contentsOf: bytes)
       send(client)
@@ -184,7 +184,7 @@ final class ConsoleServer {
 
   private func readStandardInput() {
     let escape: UInt8 = 0x1D  // Ctrl-]
-    guard let bytes = try? StandardInput.read(upTo: 4096), !bytes.isEmpty else {
+    guard let bytes = try? StandardStream.input.read(upTo: 4096), !bytes.isEmpty else {
       if let standardInput { loop.remove(standardInput, 0) }
       standardInput = nil
       return

@@ -1,0 +1,116 @@
+internal import Devices
+internal import Platform
+internal import Synchronization
+
+/// How and whether the machine ends; every CPU looks here after each exit.
+final class MachineEnd: Sendable {
+  private let outcome = Mutex<MachineOutcome?>(nil)
+  private let isOver = Atomic<Bool>(false)
+  /// Wakes the event loop.
+  let event: EventDescriptor
+
+  init() throws(HypervisorError) {
+    event = try refusal(.system, "no event can be made") { () throws(SystemError) in try EventDescriptor() }
+  }
+
+  /// Ends the machine; the first reason counts. Any thread.
+  func end(_ reason: MachineOutcome) {
+    outcome.withLock { if $0 == nil { $0 = reason } }
+    isOver.store(true, ordering: .releasing)
+    try? event.signal()
+  }
+
+  @inline(__always)
+  var hasCome: Bool { isOver.load(ordering: .acquiring) }
+
+  var reason: MachineOutcome? { outcome.withLock { $0 } }
+}
+
+/// A CPU and its thread's work. `run` is for that thread alone.
+final class CPURunner: Sendable {
+  let cpu: VirtualCPU
+  private let bus: MachineBus
+  private let end: MachineEnd
+  private let log: @Sendable (String) -> Void
+  private let unknownMSRs = Mutex<Set<UInt32>>([])
+
+  init(_ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, log: @escaping @Sendable (String) -> Void) {
+    self.cpu = cpu
+    self.bus = bus
+    self.end = end
+    self.log = log
+  }
+
+  /// Runs the guest until the machine ends.
+  func run() {
+    while !end.hasCome {
+      switch cpu.run() {
+      case .port(let port, let size, let count, let isWrite, let data):
+        servePort(port, size, count, isWrite, data)
+      case .memory(let address, let size, let isWrite):
+        serveMemory(address, size, isWrite)
+      case .readMSR(let index):
+        noteMSR(index)
+        cpu.answerMSR(0)
+      case .writeMSR(let index, _):
+        noteMSR(index)
+        cpu.answerMSR(0)
+      case .interrupted, .again, .halted:
+        continue
+      case .shutdown:
+        // A triple fault is how some kernels reset; without any other reset it is a crash.
+        crash("its CPU shut down (triple fault)")
+      case .internalError(let code):
+        crash("KVM cannot go on with its CPU (internal error, suberror \(code))")
+      case .entryFailed(let reason):
+        crash("the CPU refuses to enter the guest (hardware reason \(hex(reason)))")
+      case .failed(let code):
+        crash("KVM_RUN: \(code)")
+      case .unknown(let reason):
+        crash("KVM stopped with exit reason \(reason), which this program does not know")
+      }
+    }
+  }
+
+  @inline(__always)
+  private func servePort(_ port: UInt16, _ size: Int, _ count: Int, _ isWrite: Bool, _ data: Int) {
+    guard let width = AccessWidth(rawValue: size) else { return }
+    var offset = data
+    for _ in 0..<count {
+      if isWrite {
+        bus.writePort(cpu.portData(at: offset, size: size), port, width)
+      } else {
+        cpu.setPortData(bus.readPort(port, width), at: offset, size: size)
+      }
+      offset += size
+    }
+  }
+
+  @inline(__always)
+  private func serveMemory(_ address: UInt64, _ size: Int, _ isWrite: Bool) {
+    guard let width = AccessWidth(rawValue: size) else {
+      if !isWrite { cpu.memoryData = .max }
+      return
+    }
+    if isWrite {
+      bus.writeMemory(cpu.memoryData & width.mask, address, width)
+    } else {
+      cpu.memoryData = bus.readMemory(address, width)
+    }
+  }
+
+  /// An MSR that KVM does not know reads 0 and takes what is written; it is worth one line.
+  private func noteMSR(_ index: UInt32) {
+    let isNew = unknownMSRs.withLock { $0.count < 64 && $0.insert(index).inserted }
+    if isNew { log("CPU \(cpu.id) uses the unknown MSR \(hex(index)): it reads 0") }
+  }
+
+  private func crash(_ what: String) {
+    var text = "CPU \(cpu.id): \(what)"
+    if let general = try? cpu.generalRegisters(), let control = try? cpu.controlRegisters() {
+      text += "; rip \(hex(general.rip)) rsp \(hex(general.rsp)) cr0 \(hex(control.cr0)) cr3 \(hex(control.cr3))"
+      text += " cr4 \(hex(control.cr4)) efer \(hex(control.efer))"
+    }
+    end.end(.crashed(text))
+  }
+}

@@ -1,0 +1,73 @@
+internal import Devices
+internal import Platform
+internal import Synchronization
+
+/// The ioeventfds of the machine's virtio functions: one event per queue, which KVM signals when the guest writes the
+/// queue's doorbell. They follow the window that holds the doorbells when the guest moves it.
+///
+/// Concurrency model: filled while the machine is put together; `move` comes from vCPU threads, one at a time, as the
+/// bus calls it under its lock.
+final class Doorbells: Sendable {
+  private struct Function {
+    var bar: Int
+    var events: [DoorbellEvent]
+    var base: UInt64?
+  }
+
+  private let machine: VirtualMachineOwner
+  private let functions = Mutex<[ObjectIdentifier: Function]>([:])
+  private let log: @Sendable (String) -> Void
+
+  init(_ machine: VirtualMachineOwner, log: @escaping @Sendable (String) -> Void) {
+    self.machine = machine
+    self.log = log
+  }
+
+  /// Doorbell events for a function's queues, at `offsets` of the window of register `bar`.
+  func register(_ function: PCIFunction, bar: Int, offsets: [UInt64]) throws(HypervisorError) -> [DoorbellEvent] {
+    var events: [DoorbellEvent] = []
+    for offset in offsets { events.append(try DoorbellEvent(offset: offset)) }
+    let made = events
+    functions.withLock { $0[ObjectIdentifier(function)] = Function(bar: bar, events: made) }
+    return made
+  }
+
+  /// What the function decodes has changed.
+  func move(_ function: PCIFunction, _ windows: [PCIWindow]) {
+    functions.withLock { functions in
+      guard var entry = functions[ObjectIdentifier(function)] else { return }
+      let base = windows.first { $0.bar == entry.bar }?.base
+      guard base != entry.base else { return }
+      if let old = entry.base { set(entry.events, old, attached: false) }
+      if let base { set(entry.events, base, attached: true) }
+      entry.base = base
+      functions[ObjectIdentifier(function)] = entry
+    }
+  }
+
+  private func set(_ events: [DoorbellEvent], _ base: UInt64, attached: Bool) {
+    for event in events {
+      do throws(HypervisorError) {
+        // Length 0: any width, and KVM's fast path.
+        try machine.machine.setWriteEvent(
+          event.event, address: base + event.offset, length: 0, port: false, value: nil, attached: attached)
+      } catch {
+        // The doorbell then works by an ordinary exit.
+        log("a doorbell at \(hex(base + event.offset)) stays slow: \(error)")
+      }
+    }
+  }
+}
+
+/// One queue's doorbell.
+final class DoorbellEvent: Sendable {
+  let event: EventDescriptor
+  let offset: UInt64
+
+  init(offset: UInt64) throws(HypervisorError) {
+    self.offset = offset
+    event = try refusal(.system, "no event for a queue can be made") { () throws(SystemError) in
+      try EventDescriptor()
+    }
+  }
+}
