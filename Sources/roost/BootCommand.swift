@@ -1,0 +1,127 @@
+internal import ArgumentParser
+internal import Control
+internal import Platform
+internal import Recipe
+
+/// `roost boot`: an image in an emulated machine.
+struct BootCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "boot",
+    abstract: "Boot an image under QEMU, in this terminal or unattended.",
+    discussion: """
+      The machine's serial line is this terminal, unless --headless is given. The image is never written to.
+      With KVM that hands virtualisation on to its guests ("nested"), the appliance runs in hardware; without, all
+      of it is emulated in software, which works everywhere and is slow. The first lines say which it is.
+
+      Examples:
+        roost boot build/quickstart.iso
+            Boot as a CD by BIOS and show the appliance's screen here. Ctrl-a x leaves.
+        roost boot build/quickstart.iso --uefi --usb --memory 6GiB --cpus 4
+            Boot as a USB stick by UEFI.
+        roost boot build/quickstart.iso --headless --until-ready --timeout 600 --log serial.log
+            For scripts: exit 0 as soon as every domain that starts by itself is ready, with a line for each;
+            exit 1 with what is known about the others, otherwise.
+
+      Exit status: 0 ended or ready, 1 not ready or cannot boot, 64 wrong usage, 130 interrupted.
+      """)
+
+  @Argument(help: "The image, as 'roost build' makes it.", completion: .file(extensions: ["iso"]))
+  var iso: String
+
+  @Flag(help: "Start the boot loader by BIOS (the default) or UEFI.")
+  var firmware: Firmware = .bios
+
+  @Flag(help: "Present the image as a USB stick instead of a CD.")
+  var usb = false
+
+  @Option(help: "The machine's memory, such as 6GiB.", transform: Size.init)
+  var memory = Size(bytes: 4 << 30)
+
+  @Option(help: "The machine's processors.")
+  var cpus = 2
+
+  @Flag(help: "Do not use this terminal for the serial line.")
+  var headless = false
+
+  @Flag(help: "Stop and exit 0 as soon as every domain that starts by itself is ready.")
+  var untilReady = false
+
+  @Option(help: "With --until-ready: how long that may take, in seconds. (default: 600)")
+  var timeout: Int?
+
+  @Option(help: "Keep what the serial line says in this file.", completion: .file())
+  var log: String?
+
+  @Flag(inversion: .prefixedNo, help: "Give the machine a network card behind NAT.")
+  var net = true
+
+  enum Firmware: String, EnumerableFlag {
+    case bios
+    case uefi
+  }
+
+  /// A size with its unit.
+  struct Size: CustomStringConvertible {
+    let bytes: Int
+
+    init(bytes: Int) {
+      self.bytes = bytes
+    }
+
+    init(_ argument: String) throws {
+      switch ByteSize.parse(argument) {
+      case .success(let bytes): self.bytes = bytes
+      case .failure(let error): throw ValidationError(error.description)
+      }
+    }
+
+    var description: String { ByteSize.format(bytes).split(separator: " ").joined() }
+  }
+
+  func validate() throws {
+    if let timeout {
+      guard untilReady else { throw ValidationError("--timeout needs --until-ready: nothing else is waited for.") }
+      guard (1...86_400).contains(timeout) else { throw ValidationError("--timeout must be 1 to 86400 seconds.") }
+    }
+  }
+
+  func run() throws {
+    var options = BootOptions(iso: iso)
+    options.firmware = firmware == .uefi ? .uefi : .bios
+    options.usb = usb
+    options.memory = memory.bytes
+    options.cpus = cpus
+    options.headless = headless
+    options.log = log
+    options.network = net
+    options.readyWithin = untilReady ? timeout ?? 600 : nil
+    do throws(ControlError) {
+      let plan = try BootPlan(options, host: .probe())
+      plan.summary.forEach(Self.say)
+      if !headless { Self.say(BootRunner.keys) }
+      finish(try BootRunner(plan, report: Self.say).run())
+    } catch {
+      StandardStream.error.write("roost boot: \(error.message)\n")
+      exitProcess(1)
+    }
+  }
+
+  private func finish(_ outcome: BootOutcome) {
+    switch outcome {
+    case .ended:
+      Self.say("the machine has ended")
+    case .ready(let lines):
+      lines.forEach { StandardStream.output.write("\($0)\n") }
+    case .notReady(let lines):
+      lines.forEach { StandardStream.error.write("\($0)\n") }
+      exitProcess(1)
+    case .interrupted(let signal):
+      Self.say("stopped")
+      exitProcess(128 + signal)
+    }
+  }
+
+  @Sendable private static func say(_ line: String) {
+    StandardStream.output.write("roost: \(line)\n")
+  }
+}
