@@ -8,6 +8,6 @@ struct Roost: ParsableCommand {
     abstract: "Many operating systems in one machine, from one recipe.",
     version: "0.1.0",
     subcommands: [
-      BootCommand.self,
+      BootCommand.self
     ])
 }
