@@ -67,6 +67,8 @@ let package = Package(
     .executableTarget(
       name: "roost-storage", dependencies: ["Storage", "Recipe", "Platform"], swiftSettings: strict),
 
+    .target(name: "TestMachine", dependencies: ["Platform"], path: "Tests/TestMachine", swiftSettings: strict),
+    .testTarget(name: "HatchlingTests", dependencies: ["TestMachine", "Platform"], swiftSettings: strict),
     .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
     .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
     .testTarget(name: "PlatformTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
@@ -78,7 +80,8 @@ let package = Package(
     .testTarget(name: "InitTests", dependencies: ["Init", "Platform"], swiftSettings: strict),
     .testTarget(name: "ControlTests", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
     .testTarget(
-      name: "ImageBuilderTests", dependencies: ["ImageBuilder", "Recipe", "Platform"], swiftSettings: strict),
+      name: "ImageBuilderTests", dependencies: ["ImageBuilder", "Recipe", "Platform", "Binary", "TestMachine"],
+      swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["ImageBuilder", "Control", "Recipe", "Platform"], swiftSettings: strict),
   ]

@@ -24,6 +24,8 @@ enum ISOOptions {
     let results = unsafe [
       iso_write_opts_set_iso_level(options, 3),  // files of 4 GiB and more
       iso_write_opts_set_rockridge(options, 1),
+      // Version 1.12 adds inode numbers, which libisofs counts in the order of this machine's own.
+      iso_write_opts_set_rrip_version_1_10(options, 1),
       iso_write_opts_set_joliet(options, 1),
       iso_write_opts_set_joliet_longer_paths(options, 1),
       iso_write_opts_set_joliet_long_names(options, 1),
