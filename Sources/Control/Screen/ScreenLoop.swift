@@ -142,11 +142,8 @@ public final class ScreenLoop {
     switch action {
     case .attach(let name): attach(name)
     case .perform(let operation, let name):
-      ask { client throws(ControlError) in
-        let status = try client.perform(operation, on: name)
-        if status.state == .failed { return }
-        model.setMessage("\(name): \(status.state.words).")
-      }
+      // What becomes of it shows in the table; only a refusal needs words.
+      ask { client throws(ControlError) in try client.perform(operation, on: name) }
     case .fetchLog(let name): fetchLog(name)
     case .powerOff:
       ask { client throws(ControlError) in

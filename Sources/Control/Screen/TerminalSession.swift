@@ -7,16 +7,24 @@ public enum TerminalSession {
   public static func run<Value>(
     on input: Int32, _ body: (_ stop: Int32) throws(ControlError) -> Value
   ) throws(ControlError) -> Value {
-    let signals: SignalDescriptor
-    let modes: Terminal.Modes
+    let prepared: Prepared
     do throws(SystemError) {
-      signals = try SignalDescriptor([Signal.terminate, Signal.hangUp, Signal.interrupt])
-      modes = try Terminal.makeRaw(input)
+      prepared = try Prepared(input)
     } catch {
       throw ControlError(.system, "cannot use this terminal: \(error)")
     }
-    defer { Terminal.restore(modes, on: input) }
-    return try body(signals.file.rawValue)
+    defer { Terminal.restore(prepared.modes, on: input) }
+    return try body(prepared.signals.file.rawValue)
+  }
+
+  private final class Prepared {
+    let signals: SignalDescriptor
+    let modes: Terminal.Modes
+
+    init(_ input: Int32) throws(SystemError) {
+      signals = try SignalDescriptor([Signal.terminate, Signal.hangUp, Signal.interrupt])
+      modes = try Terminal.makeRaw(input)
+    }
   }
 
   /// True when PID 1 started this process: then it runs on one of the appliance's own consoles.
