@@ -9,6 +9,7 @@ struct Roost: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       BootCommand.self,
+      DoctorCommand.self,
       ListCommand.self,
       ConsoleCommand.self,
       LogCommand.self,
