@@ -76,7 +76,9 @@ let package = Package(
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary"], swiftSettings: strict),
     .testTarget(
       name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform"], swiftSettings: strict),
-    .testTarget(name: "StorageTests", dependencies: ["Storage", "Platform"], swiftSettings: strict),
+    .testTarget(
+      name: "StorageTests",
+      dependencies: ["Storage", "ImageBuilder", "Recipe", "Platform", "Binary", "roost-storage"], swiftSettings: strict),
     .testTarget(name: "InitTests", dependencies: ["Init", "Platform"], swiftSettings: strict),
     .testTarget(name: "ControlTests", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
     .testTarget(

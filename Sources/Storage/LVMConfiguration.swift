@@ -1,0 +1,69 @@
+internal import Platform
+
+/// The lvm.conf that LVM runs with in the appliance: no udev, no daemons, no devices but ours.
+struct LVMConfiguration {
+  /// Where lvm.conf lies.
+  let directory: String
+  /// The only devices that LVM may see.
+  let devices: [String]
+
+  /// The file's text (lvm.conf(5)). A full pool fails writes at once (`error_when_full`): nothing would enlarge it
+  /// while they wait.
+  var text: String {
+    let filter = (devices.map { "\"a|^\($0)$|\"" } + ["\"r|.*|\""]).joined(separator: ", ")
+    // An empty path means: no check. Without the tool LVM would refuse to activate a pool.
+    let check = ["/usr/sbin/thin_check", "/sbin/thin_check"].first { Files.exists($0) } ?? ""
+    return """
+      config {
+        checks = 0
+      }
+      devices {
+        dir = "/dev"
+        scan = [ "/dev" ]
+        global_filter = [ \(filter) ]
+        use_devicesfile = 0
+        obtain_device_list_from_udev = 0
+        external_device_info_source = "none"
+        hints = "none"
+        scan_lvs = 0
+        multipath_component_detection = 0
+        md_component_detection = 0
+      }
+      allocation {
+        thin_pool_metadata_require_separate_pvs = 0
+        thin_pool_zero = 1
+      }
+      backup {
+        backup = 0
+        archive = 0
+      }
+      global {
+        event_activation = 0
+        use_lvmpolld = 0
+        use_lvmlockd = 0
+        locking_dir = "\(directory)/lock"
+        thin_check_executable = "\(check)"
+        thin_disabled_features = []
+      }
+      activation {
+        udev_sync = 0
+        udev_rules = 0
+        verify_udev_operations = 0
+        monitoring = 0
+        thin_pool_autoextend_threshold = 100
+        error_when_full = 1
+        auto_activation_volume_list = []
+      }
+
+      """
+  }
+
+  /// Writes the file.
+  func write() throws(StorageError) {
+    let (path, bytes) = ("\(directory)/lvm.conf", Array(text.utf8))
+    try storage("write LVM's configuration") { () throws(SystemError) in
+      try Files.makeDirectories("\(directory)/lock", permissions: 0o700)
+      try Files.replace(path, with: bytes)
+    }
+  }
+}

@@ -1,0 +1,149 @@
+internal import FoundationEssentials
+internal import Platform
+
+/// What `/run/roost/storage.json` tells the rest of the appliance.
+public struct StorageState: Codable, Hashable, Sendable {
+  /// Where it is told.
+  public static let path = "/run/roost/storage.json"
+
+  /// Whether the guests' volumes are there.
+  public enum State: String, Codable, Sendable {
+    /// All of them are.
+    case ready
+    /// Not all of them; `error` says why.
+    case failed
+  }
+
+  /// A guest's volume.
+  public struct Volume: Codable, Hashable, Sendable {
+    /// Its block device.
+    public var device: String
+    /// Its size in bytes.
+    public var bytes: Int
+
+    /// A volume.
+    public init(device: String, bytes: Int) {
+      self.device = device
+      self.bytes = bytes
+    }
+  }
+
+  /// Whether the guests' volumes are there.
+  public var state: State
+  /// What failed, and what to do about it.
+  public var error: String?
+  /// What a user should know though it went well.
+  public var warnings: [String]
+  /// Name of the volume group.
+  public var volumeGroup: String
+  /// Size of the memory that takes the guests' changes, in bytes.
+  public var ramBytes: Int
+  /// The volumes by the domains' names.
+  public var domains: [String: Volume]
+
+  /// A state.
+  public init(
+    _ state: State, error: String? = nil, warnings: [String] = [], volumeGroup: String, ramBytes: Int = 0,
+    domains: [String: Volume] = [:]
+  ) {
+    self.state = state
+    self.error = error
+    self.warnings = warnings
+    self.volumeGroup = volumeGroup
+    self.ramBytes = ramBytes
+    self.domains = domains
+  }
+
+  /// The state as JSON with sorted keys and a line break at the end.
+  public func json() throws(StorageError) -> [UInt8] {
+    try encodeJSON(self)
+  }
+
+  /// What the file at `path` tells; nil where there is none.
+  public static func load(_ path: String = Self.path) throws(StorageError) -> StorageState? {
+    guard Files.exists(path) else { return nil }
+    let bytes = try storage("read the state of storage") { () throws(SystemError) in try Files.read(path) }
+    do {
+      return try JSONDecoder().decode(StorageState.self, from: Data(bytes))
+    } catch {
+      throw StorageError(.system, "\(path) is not understood (\(error)); run roost-storage activate again")
+    }
+  }
+
+  /// Replaces the file at `path` at once.
+  public func write(to path: String = Self.path) throws(StorageError) {
+    let bytes = try json()
+    try storage("tell the state of storage") { () throws(SystemError) in try Files.replace(path, with: bytes) }
+  }
+}
+
+/// How full a thin pool and its volumes are.
+public struct StorageUsage: Codable, Hashable, Sendable {
+  /// One thin volume.
+  public struct Volume: Codable, Hashable, Sendable {
+    /// Its name: the domain's.
+    public var name: String
+    /// Its size in bytes.
+    public var bytes: Int
+    /// The share of it that differs from the image, in percent.
+    public var usedPercent: Double
+    /// Whether somebody has it open.
+    public var isOpen: Bool
+  }
+
+  /// Size of the pool in bytes.
+  public var poolBytes: Int
+  /// Data in the pool, in percent.
+  public var dataPercent: Double
+  /// The pool's own bookkeeping, in percent of the room for it.
+  public var metadataPercent: Double
+  /// The volumes in the order of their names.
+  public var volumes: [Volume]
+}
+
+/// What `roost-storage status` shows.
+public struct StorageReport: Codable, Hashable, Sendable {
+  /// What the last activation told.
+  public var storage: StorageState
+  /// How full the pool is, where there is one.
+  public var usage: StorageUsage?
+
+  /// A report.
+  public init(storage: StorageState, usage: StorageUsage?) {
+    self.storage = storage
+    self.usage = usage
+  }
+
+  /// The report as JSON with sorted keys and a line break at the end.
+  public func json() throws(StorageError) -> [UInt8] {
+    try encodeJSON(self)
+  }
+
+  /// The report for people.
+  public var table: String {
+    var lines = ["\(storage.volumeGroup): \(storage.state.rawValue)"]
+    if let error = storage.error { lines.append(error) }
+    lines += storage.warnings.map { "warning: \($0)" }
+    if let usage {
+      lines.append("pool: \(usage.poolBytes >> 20) MiB in memory, \(percent(usage.dataPercent)) used")
+      for volume in usage.volumes {
+        lines.append(
+          "  \(volume.name): \(volume.bytes >> 20) MiB, \(percent(volume.usedPercent)) written"
+            + (volume.isOpen ? ", in use" : ""))
+      }
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func percent(_ value: Double) -> String { "\((value * 10).rounded() / 10) %" }
+}
+
+private func encodeJSON(_ value: some Encodable) throws(StorageError) -> [UInt8] {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+  do {
+    return Array(try encoder.encode(value)) + [0x0A]
+  } catch {
+    throw StorageError(.system, "the state of storage cannot be written as JSON: \(error)")
+  }
+}

@@ -1,0 +1,130 @@
+import Platform
+import Testing
+
+@testable import Storage
+
+@Suite struct LivePlanTests {
+  static let plan = LivePlan(
+    volumeGroup: "roost", ramBytes: 1 << 30, extentBytes: 4 << 20, mediumUUID: "aaaaaa", ramUUID: "bbbbbb",
+    metadataTemplate: "/m/volume-group.conf", images: "/m/images.squashfs", physicalVolumeFile: "images.pv",
+    disks: [LivePlan.Disk(volume: "debian", imageVolume: "image-debian", bytes: 2 << 30)])
+
+  @Test func memoryIsWhatIsWantedIfThereIsTwiceAsMuch() throws {
+    let (extents, warning) = try Self.plan.affordableRAM(memory: 2 << 30)
+    #expect(extents == 255)
+    #expect(warning == nil)
+  }
+
+  @Test func memoryIsHalfOfWhatThereIsOtherwise() throws {
+    let (extents, warning) = try Self.plan.affordableRAM(memory: 1 << 30)
+    #expect(extents == 127)
+    #expect(warning?.contains("508 MiB of memory instead of 1024 MiB") == true, "\(warning ?? "")")
+  }
+
+  @Test func tooLittleMemoryIsRefused() {
+    let error = #expect(throws: StorageError.self) { _ = try Self.plan.affordableRAM(memory: 16 << 20) }
+    #expect(error?.code == .memory)
+    #expect(error?.message.contains("of 16 MiB of memory") == true)
+  }
+
+  @Test func commandWordsFromTheMediumAreChecked() throws {
+    try Self.plan.check()
+    for bad in ["", "-n", "a b", "a;b", "../x", "é"] {
+      var plan = Self.plan
+      plan.disks[0].volume = bad
+      #expect(throws: StorageError.self, "\(bad)") { try plan.check() }
+      plan = Self.plan
+      plan.physicalVolumeFile = bad
+      #expect(throws: StorageError.self, "\(bad)") { try plan.check() }
+    }
+    for bytes in [0, -1, Int.max] {
+      var plan = Self.plan
+      plan.disks[0].bytes = bytes
+      #expect(throws: StorageError.self, "\(bytes)") { try plan.check() }
+    }
+    for bytes in [0, 1000, 3 << 20, 1 << 40] {
+      var plan = Self.plan
+      plan.extentBytes = bytes
+      #expect(throws: StorageError.self, "\(bytes)") { try plan.check() }
+    }
+  }
+
+  @Test func bookkeepingGrowsWithThePool() {
+    #expect(LiveStorage.poolMetadataExtents(extents: 16, extentBytes: 4 << 20) == 1)
+    #expect(LiveStorage.poolMetadataExtents(extents: 2560, extentBytes: 4 << 20) == 5)
+    #expect(LiveStorage.poolMetadataExtents(extents: 16, extentBytes: 1 << 20) == 2)
+  }
+}
+
+@Suite struct MetadataTemplateTests {
+  static let text = """
+    roost {
+    \tphysical_volumes {
+    \t\tpv_medium {
+    \t\t\tdev_size = 100
+    \t\t\tpe_start = 2048
+    \t\t\tpe_count = 3
+    \t\t}
+
+    \t\tpv_ram {
+    \t\t\tdev_size = 200
+    \t\t\tpe_start = 2048
+    \t\t\tpe_count = 4
+    \t\t}
+    \t}
+    }
+
+    """
+
+  @Test func onlyTheMemoryIsResized() throws {
+    let new = try MetadataTemplate(text: Self.text).withRAM(extents: 10, extentBytes: 4 << 20).text
+    let words = new.split { $0.isWhitespace }.joined(separator: " ")
+    #expect(words.contains("pv_medium { dev_size = 100 pe_start = 2048 pe_count = 3 }"))
+    #expect(words.contains("pv_ram { dev_size = \(2048 + 10 * 8192) pe_start = 2048 pe_count = 10 }"))
+  }
+
+  @Test func otherTextIsRefused() {
+    for text in ["", "pv_ram {", "pv_ram {\n}\n", "pv_ram {\ndev_size = x\n}"] {
+      #expect(throws: StorageError.self, "\(text)") {
+        _ = try MetadataTemplate(text: text).withRAM(extents: 1, extentBytes: 4 << 20)
+      }
+    }
+  }
+}
+
+@Suite struct StorageStateTests {
+  @Test func jsonIsWhatTheApplianceReads() throws {
+    let state = StorageState(
+      .ready, volumeGroup: "roost", ramBytes: 5, domains: ["debian": .init(device: "/dev/roost/debian", bytes: 7)])
+    #expect(
+      String(decoding: try state.json(), as: UTF8.self) == """
+        {
+          "domains" : {
+            "debian" : {
+              "bytes" : 7,
+              "device" : "/dev/roost/debian"
+            }
+          },
+          "ramBytes" : 5,
+          "state" : "ready",
+          "volumeGroup" : "roost",
+          "warnings" : [
+
+          ]
+        }
+
+        """)
+  }
+
+  @Test func fileIsWrittenAndReadBack() throws {
+    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-storage-")
+    defer { try? Files.removeTree(directory) }
+    let path = "\(directory)/storage.json"
+    #expect(try StorageState.load(path) == nil)
+    let state = StorageState(.failed, error: "no medium", warnings: ["w"], volumeGroup: "roost")
+    try state.write(to: path)
+    #expect(try StorageState.load(path) == state)
+    try Files.write("{", to: path)
+    #expect(throws: StorageError.self) { _ = try StorageState.load(path) }
+  }
+}
