@@ -39,7 +39,8 @@ final class Outbox: ByteSink, Sendable {
 
   /// All that waits, and nothing waits any more.
   func take() -> [UInt8] {
-    pending.withLock { pending in
+    _ = try? wake.take()
+    return pending.withLock { pending in
       defer { pending = [] }
       return pending
     }

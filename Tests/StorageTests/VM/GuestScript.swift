@@ -1,0 +1,115 @@
+/// What the machine under test runs as its init. Each `check` prints one line that the tests look for.
+let guestScript = #"""
+  #!/usr/bin/busybox sh
+  export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+  busybox mount -t proc proc /proc
+  busybox mount -t sysfs sysfs /sys
+  busybox mount -t devtmpfs devtmpfs /dev
+  busybox mkdir -p /mnt/alpha /mnt/beta /tmp /run/roost
+  exec </dev/console >/dev/console 2>&1
+  echo 4 >/proc/sys/kernel/printk
+  for module in loop squashfs dm_mod dm_thin_pool ext4; do modprobe $module || echo "no module $module"; done
+  medium=/run/roost/medium/roost
+
+  check() { # name, command...
+    name=$1; shift
+    if "$@" >/tmp/out 2>&1; then echo "CHECK $name ok"; else echo "CHECK $name FAILED $*"; cat /tmp/out; fi
+  }
+  refused() { # text, command...: it fails and says the text
+    text=$1; shift
+    if "$@" >/tmp/refused 2>&1; then echo "it did not fail"; return 1; fi
+    cat /tmp/refused
+    grep -q -- "$text" /tmp/refused
+  }
+  size() { [ "$(blockdev --getsize64 $1)" = $2 ]; }
+  origin() { # mount point: the file of the image is there as it was made
+    mountpoint -q $1 && (cd $1 && sha256sum -c --quiet /expected)
+  }
+  zeros() { # device, MiB from, MiB
+    [ -z "$(dd if=$1 bs=1M skip=$2 count=$3 2>/dev/null | tr -d '\0' | head -c 1)" ]
+  }
+  quiet() { # nothing of ours is left
+    ! grep -q /run/roost/ /sys/block/loop*/loop/backing_file 2>/dev/null && ! grep -q ' /run/roost/[ir]' /proc/mounts &&
+      [ ! -e /dev/mapper/roost-alpha ] && [ ! -e /dev/roost/alpha ] && [ -z "$(dmsetup ls | grep -v 'No devices')" ]
+  }
+  written() { mountpoint -q /mnt/alpha && [ "$(cat /mnt/alpha/mine)" = alpha ] && [ ! -e /mnt/beta/mine ]; }
+  with_ram() { sed "s/\"ramBytes\" *: *[0-9]*/\"ramBytes\": $1/" $medium/manifest.json >/tmp/manifest.json; }
+
+  check no-udev sh -c '! pidof systemd-udevd udevd'
+  check activates roost-storage activate
+  cat /tmp/out
+  check state-is-ready grep -q '"state" : "ready"' /run/roost/storage.json
+  check alpha-has-its-size size /dev/roost/alpha 67108864
+  check beta-has-its-size size /dev/roost/beta 33554432
+  check nodes-are-made [ -b /dev/mapper/roost-alpha ]
+  check images-are-hidden [ ! -e /dev/roost/image-alpha ]
+  check images-are-readable sh -c 'sha256sum /run/roost/images/images.pv >/tmp/images.sum && [ -s /tmp/images.sum ]'
+  check alpha-mounts mount /dev/roost/alpha /mnt/alpha
+  check beta-mounts mount /dev/roost/beta /mnt/beta
+  check alpha-reads-its-origin origin /mnt/alpha
+  check beta-reads-its-origin origin /mnt/beta
+  check zeros-behind-the-origin zeros /dev/roost/alpha 16 48
+  check alpha-writes sh -c 'echo alpha >/mnt/alpha/mine && echo changed >/mnt/alpha/origin-small && sync'
+  check writes-are-isolated written
+  check beta-is-unchanged origin /mnt/beta
+  check images-are-unchanged sha256sum -c --quiet /tmp/images.sum
+  check alpha-grows resize2fs /dev/roost/alpha
+  check alpha-has-grown sh -c 'mountpoint -q /mnt/alpha && [ $(stat -f -c %b /mnt/alpha) -gt 50000 ]'
+  check activates-again roost-storage activate
+  check writes-survive-activation written
+  check status-is-told sh -c 'roost-storage status --json >/tmp/status && grep -q "\"isOpen\" : true" /tmp/status'
+  roost-storage status
+  check busy-is-refused refused 'in use: alpha, beta' roost-storage deactivate
+  check busy-is-left-alone written
+  umount /mnt/beta
+  check beta-is-lost dmsetup remove roost-beta
+  check activates-what-is-lost roost-storage activate
+  check beta-is-back mount /dev/roost/beta /mnt/beta
+  check beta-reads-on origin /mnt/beta
+
+  umount /mnt/beta
+  check full-pool-fails-writes refused 'error' dd if=/dev/urandom of=/dev/roost/beta bs=1M oflag=direct conv=notrunc
+  check full-pool-is-told sh -c 'roost-storage status | grep -q "100.0 % used"'
+  check full-pool-keeps-alpha written
+  check full-pool-reads-alpha sh -c 'umount /mnt/alpha; e2fsck -fn /dev/roost/alpha'
+  check images-are-still-unchanged sha256sum -c --quiet /tmp/images.sum
+
+  check deactivates roost-storage deactivate
+  check nothing-is-left quiet
+  check deactivates-again roost-storage deactivate
+  check no-state [ ! -e /run/roost/storage.json ]
+  check status-without-state refused 'was not activated' roost-storage status
+
+  check activates-anew roost-storage activate
+  check alpha-mounts-anew mount /dev/roost/alpha /mnt/alpha
+  check alpha-is-new origin /mnt/alpha
+  umount /mnt/alpha
+  check deactivates-anew roost-storage deactivate
+
+  with_ram 1099511627776
+  check too-much-ram-is-cut roost-storage activate --manifest /tmp/manifest.json
+  check cut-is-told grep -q 'more than half' /run/roost/storage.json
+  check deactivates-cut roost-storage deactivate
+  with_ram 3000000
+  check too-little-ram refused 'too little' roost-storage activate --manifest /tmp/manifest.json
+  check failure-is-told grep -q '"state" : "failed"' /run/roost/storage.json
+  roost-storage deactivate
+
+  sed 's/"mediumUUID" *: *"....../"mediumUUID": "zzzzzz/' $medium/manifest.json >/tmp/manifest.json
+  check other-medium-is-refused refused 'write the medium again' roost-storage activate --manifest /tmp/manifest.json
+  roost-storage deactivate
+  mv $medium/images.squashfs $medium/kept
+  check missing-images refused 'has no .*images.squashfs' roost-storage activate
+  echo garbage >$medium/images.squashfs
+  check garbage-images refused 'not a squashfs' roost-storage activate
+  mv $medium/kept $medium/images.squashfs
+  mv $medium/volume-group.conf $medium/kept
+  check missing-template refused 'volume-group.conf' roost-storage activate
+  mv $medium/kept $medium/volume-group.conf
+  check recovers-from-failures roost-storage activate
+  check deactivates-at-last roost-storage deactivate
+  check nothing-is-left-at-last quiet
+  echo CHECKS DONE
+  busybox poweroff -f
+
+  """#
