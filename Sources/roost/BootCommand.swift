@@ -9,20 +9,25 @@ struct BootCommand: ParsableCommand {
     commandName: "boot",
     abstract: "Boot an image under QEMU, in this terminal or unattended.",
     discussion: """
-      The machine's serial line is this terminal, unless --headless is given. The image is never written to.
-      With KVM that hands virtualisation on to its guests ("nested"), the appliance runs in hardware; without, all
-      of it is emulated in software, which works everywhere and is slow. The first lines say which it is.
+      The machine's serial line is this terminal, unless --headless is given.
+      The image is never written to.
+
+      With KVM that hands virtualisation on to its guests ("nested"), the
+      appliance runs in hardware. Without, all of it is emulated in software,
+      which works everywhere and is slow. The second line says which it is.
 
       Examples:
         roost boot build/quickstart.iso
-            Boot as a CD by BIOS and show the appliance's screen here. Ctrl-a x leaves.
+            Boot as a CD by BIOS, in this terminal. Ctrl-a x leaves.
         roost boot build/quickstart.iso --uefi --usb --memory 6GiB --cpus 4
             Boot as a USB stick by UEFI.
-        roost boot build/quickstart.iso --headless --until-ready --timeout 600 --log serial.log
-            For scripts: exit 0 as soon as every domain that starts by itself is ready, with a line for each;
-            exit 1 with what is known about the others, otherwise.
+        roost boot build/quickstart.iso --headless --until-ready --timeout 600
+            For scripts: exit 0 as soon as every domain that starts by
+            itself is ready, with a line for each. Otherwise exit 1 and say
+            which is not, with the last lines of its console.
 
-      Exit status: 0 ended or ready, 1 not ready or cannot boot, 64 wrong usage, 130 interrupted.
+      Exit status: 0 ended or ready, 1 not ready or cannot boot, 64 wrong
+      usage, 130 interrupted.
       """)
 
   @Argument(help: "The image, as 'roost build' makes it.", completion: .file(extensions: ["iso"]))
@@ -34,10 +39,10 @@ struct BootCommand: ParsableCommand {
   @Flag(help: "Present the image as a USB stick instead of a CD.")
   var usb = false
 
-  @Option(help: "The machine's memory, such as 6GiB.", transform: Size.init)
+  @Option(help: ArgumentHelp("The machine's memory. (default: 4GiB)", valueName: "size"), transform: Size.init)
   var memory = Size(bytes: 4 << 30)
 
-  @Option(help: "The machine's processors.")
+  @Option(help: ArgumentHelp("The machine's processors.", valueName: "count"))
   var cpus = 2
 
   @Flag(help: "Do not use this terminal for the serial line.")
@@ -46,10 +51,13 @@ struct BootCommand: ParsableCommand {
   @Flag(help: "Stop and exit 0 as soon as every domain that starts by itself is ready.")
   var untilReady = false
 
-  @Option(help: "With --until-ready: how long that may take, in seconds. (default: 600)")
+  @Option(
+    help: ArgumentHelp(
+      "With --until-ready: how long that may take. (default: 600)", valueName: "seconds"))
   var timeout: Int?
 
-  @Option(help: "Keep what the serial line says in this file.", completion: .file())
+  @Option(
+    help: ArgumentHelp("Keep what the serial line says in this file.", valueName: "file"), completion: .file())
   var log: String?
 
   @Flag(inversion: .prefixedNo, help: "Give the machine a network card behind NAT.")
@@ -75,7 +83,7 @@ struct BootCommand: ParsableCommand {
       }
     }
 
-    var description: String { ByteSize.format(bytes).split(separator: " ").joined() }
+    var description: String { ByteSize.format(bytes) }
   }
 
   func validate() throws {

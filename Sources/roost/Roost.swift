@@ -8,6 +8,17 @@ struct Roost: ParsableCommand {
     abstract: "Many operating systems in one machine, from one recipe.",
     version: "0.1.0",
     subcommands: [
-      BootCommand.self
+      BootCommand.self,
+      DoctorCommand.self,
+      ListCommand.self,
+      ConsoleCommand.self,
+      LogCommand.self,
+      StartCommand.self,
+      StopCommand.self,
+      RebootCommand.self,
+      DestroyCommand.self,
+      ScreenCommand.self,
+      PowerOffCommand.self,
+      RebootHostCommand.self,
     ])
 }

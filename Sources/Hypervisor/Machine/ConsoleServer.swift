@@ -40,6 +40,10 @@ final class ConsoleServer {
   private var socketPath: String?
   private var waitingInput: [UInt8] = []
   private let retry: TimerDescriptor
+  /// Output is gathered for this long when it comes byte after byte: a wake-up for each would slow the guest.
+  private static let gatheringTime: UInt64 = 4_000_000  // nanoseconds
+  private let gathering: TimerDescriptor
+  private var lastDrain: UInt64 = 0
 
   // The terminal, when it is one.
   private var terminal: RawTerminal?
@@ -55,6 +59,7 @@ final class ConsoleServer {
     self.input = input
     recorder = try Recorder(log: log)
     retry = try refusal(.system, "no timer can be made") { () throws(SystemError) in try TimerDescriptor() }
+    gathering = try refusal(.system, "no timer can be made") { () throws(SystemError) in try TimerDescriptor() }
   }
 
   /// Shows the port at the socket `path`.
@@ -94,7 +99,11 @@ final class ConsoleServer {
   }
 
   private func registerEvents() throws(SystemError) {
-    _ = try loop.add(outbox.wake.file.rawValue, .readable) { [unowned self] _ in self.drain() }
+    _ = try loop.add(outbox.wake.file.rawValue, .readable) { [unowned self] _ in self.gather() }
+    _ = try loop.add(gathering.file.rawValue, .readable) { [unowned self] _ in
+      _ = try? self.gathering.take()
+      self.drain()
+    }
     _ = try loop.add(retry.file.rawValue, .readable) { [unowned self] _ in
       _ = try? self.retry.take()
       self.deliver([])
@@ -110,8 +119,19 @@ final class ConsoleServer {
 
   // MARK: From the guest
 
+  /// The first byte after a silence goes out at once, the next ones together.
+  private func gather() {
+    _ = try? outbox.wake.take()
+    if MonotonicClock.now() &- lastDrain > 4 * Self.gatheringTime {
+      drain()
+    } else {
+      try? gathering.set(after: Self.gatheringTime)
+    }
+  }
+
   /// Passes on what the guest has printed.
   func drain() {
+    lastDrain = MonotonicClock.now()
     let bytes = outbox.take()
     guard !bytes.isEmpty else { return }
     recorder.append(bytes)

@@ -39,8 +39,7 @@ final class Outbox: ByteSink, Sendable {
 
   /// All that waits, and nothing waits any more.
   func take() -> [UInt8] {
-    _ = try? wake.take()
-    return pending.withLock { pending in
+    pending.withLock { pending in
       defer { pending = [] }
       return pending
     }

@@ -60,6 +60,7 @@ public struct ISOImage: Sendable {
     try cancellation.check()
     let temporary = "\(path).\(ProcessEnvironment.processID).new"
     do throws(BuildError) {
+      let sources = sourceStates()
       let stream = try ISOStream(self)
       let directory = path.split(separator: "/").dropLast().joined(separator: "/")
       let place = path.hasPrefix("/") ? "/" + directory : directory.isEmpty ? "." : directory
@@ -71,6 +72,11 @@ public struct ISOImage: Sendable {
           hint: "free some space there, or name another place with -o")
       }
       try write(stream, to: temporary, path: path, cancellation, progress)
+      // libisofs goes on with zeros where a file became shorter under its hands.
+      for (source, state) in sources where Self.state(of: source) != state {
+        throw BuildError(
+          .badFile, "\(source) changed while the image \(path) was written", hint: "build again when it is at rest")
+      }
       try attempt("cannot put the image in place") { () throws(SystemError) in
         try Files.rename(temporary, to: path)
         try FileDescriptor(opening: place, .directory).synchronize()
@@ -79,6 +85,20 @@ public struct ISOImage: Sendable {
       try? Files.remove(temporary)
       throw error
     }
+  }
+
+  /// Every file of this machine that goes into the image, and its state now.
+  private func sourceStates() -> [String: FileStatus?] {
+    var states: [String: FileStatus?] = [:]
+    for entry in entries {
+      if case .file(let path) = entry.content { states.updateValue(Self.state(of: path), forKey: path) }
+    }
+    if let boot { states.updateValue(Self.state(of: boot.efiPartition), forKey: boot.efiPartition) }
+    return states
+  }
+
+  private static func state(of path: String) -> FileStatus? {
+    (try? Files.status(path, followingLinks: true)) ?? nil
   }
 
   private func write(

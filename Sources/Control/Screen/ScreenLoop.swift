@@ -1,0 +1,242 @@
+internal import Platform
+
+/// Runs the screen on a terminal: reads keys, follows the domain manager, and draws what changed.
+public final class ScreenLoop {
+  /// What a terminal is believed to have that does not say.
+  private static let assumedSize = Terminal.Size(columns: 80, rows: 24)
+  /// Seconds between drawings of running seconds: on a serial line, where each costs bytes of its log, fewer.
+  private static let tickPause = (sized: 1.0, serial: 5.0)
+  private static let reconnectPause = 1.0
+  private static let escapePause = 0.05
+
+  private let loop: EventLoop
+  private let socket: String
+  private let input: Int32
+  private let output: Int32
+  private let stop: Int32?
+  private var model: ScreenModel
+  private var keys = KeyDecoder()
+  private var client: ControlClient?
+  private var clientToken: EventLoop.Token?
+  private var inputToken: EventLoop.Token?
+  private var escapeTimer: EventLoop.Token?
+  private var drawn: [ScreenModel.Line] = []
+  private var drawnSize: Terminal.Size?
+  /// The appliance's uptime minus this machine's clock; 0 inside the appliance.
+  private var clockOffset = 0.0
+  private var isDone = false
+
+  /// A screen on the terminal `input` and `output`, raw by now, that asks the domain manager at `socket`. It ends when
+  /// `stop` becomes readable, when the terminal hangs up, or, if that is allowed, when `q` is typed.
+  public init(
+    socket: String, input: Int32, output: Int32, stop: Int32? = nil, allowsQuit: Bool
+  ) throws(ControlError) {
+    do throws(SystemError) {
+      loop = try EventLoop()
+    } catch {
+      throw ControlError(.system, "the screen cannot start: \(error)")
+    }
+    self.socket = socket
+    self.input = input
+    self.output = output
+    self.stop = stop
+    model = ScreenModel(allowsQuit: allowsQuit)
+  }
+
+  /// Draws and handles keys until the end, and leaves the terminal clean.
+  public func run() throws(ControlError) {
+    do throws(SystemError) {
+      try watchInput()
+      if let stop { _ = try loop.watch(stop, .readable) { [unowned self] _ in isDone = true } }
+      connect()
+      tick()
+      try loop.run {
+        if !isDone { draw() }
+        return isDone
+      }
+    } catch {
+      throw ControlError(.system, "the screen failed: \(error)")
+    }
+    _ = TerminalStream.write(Array("\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h".utf8), to: output)
+  }
+
+  private func watchInput() throws(SystemError) {
+    inputToken = try loop.watch(input, .readable) { [unowned self] _ in typed() }
+  }
+
+  // MARK: The domain manager
+
+  private func connect() {
+    do throws(ControlError) {
+      let client = try ControlClient(path: socket)
+      client.timeout = 5
+      try client.hello()
+      let overview = try client.subscribe()
+      clockOffset = overview.appliance.uptimeSeconds - loop.now
+      model.set(overview)
+      do throws(SystemError) {
+        clientToken = try loop.watch(client.descriptor, .readable) { [unowned self] _ in follow() }
+      } catch {
+        throw ControlError(.system, "cannot watch the domain manager: \(error)")
+      }
+      self.client = client
+      follow()
+    } catch {
+      lost(error)
+    }
+  }
+
+  private func lost(_ error: ControlError) {
+    loop.unwatch(clientToken)
+    clientToken = nil
+    client = nil
+    model.setProblem("\(error.message)")
+    loop.after(Self.reconnectPause) { [unowned self] in connect() }
+  }
+
+  private func follow() {
+    guard let client else { return }
+    do throws(ControlError) {
+      while let event = try client.nextEvent(within: 0) { model.apply(event) }
+    } catch {
+      lost(error)
+    }
+  }
+
+  /// Asks the domain manager; a refusal is shown, a lost connection is sought again.
+  private func ask(_ question: (ControlClient) throws(ControlError) -> Void) {
+    guard let client else { return }
+    do throws(ControlError) {
+      try question(client)
+      follow()
+    } catch {
+      if error.code == .disconnected || error.code == .timedOut {
+        lost(error)
+      } else {
+        model.setMessage(error.message, isError: true)
+      }
+    }
+  }
+
+  // MARK: Keys
+
+  private func typed() {
+    guard let bytes = try? TerminalStream.read(input), !bytes.isEmpty else {
+      isDone = true
+      return
+    }
+    loop.cancel(escapeTimer)
+    act(keys.append(bytes))
+    if keys.isWaiting {
+      escapeTimer = loop.after(Self.escapePause) { [unowned self] in act(keys.flush()) }
+    }
+  }
+
+  private func act(_ keys: [Key]) {
+    for key in keys {
+      for action in model.handle(key) { perform(action) }
+    }
+  }
+
+  private func perform(_ action: ScreenModel.Action) {
+    switch action {
+    case .attach(let name): attach(name)
+    case .perform(let operation, let name):
+      // What becomes of it shows in the table; only a refusal needs words.
+      ask { client throws(ControlError) in try client.perform(operation, on: name) }
+    case .fetchLog(let name): fetchLog(name)
+    case .powerOff:
+      ask { client throws(ControlError) in
+        try client.powerOff()
+        model.setMessage("The appliance is switched off; its domains power off first.")
+      }
+    case .rebootHost:
+      ask { client throws(ControlError) in
+        try client.rebootHost()
+        model.setMessage("The appliance restarts; its domains power off first.")
+      }
+    case .redraw: drawnSize = nil
+    case .quit: isDone = true
+    }
+  }
+
+  private func fetchLog(_ name: String) {
+    ask { client throws(ControlError) in
+      model.setLog(try client.tail(name, bytes: ControlProtocol.maximumTail / 2))
+    }
+  }
+
+  private func attach(_ name: String) {
+    guard let status = model.overview?.domains.first(where: { $0.name == name }) else { return }
+    loop.unwatch(inputToken)
+    do throws(ControlError) {
+      let session = try ConsoleSession(path: status.console, input: input, output: output)
+      let banner = "\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h-- Console of \(name). Ctrl-] comes back. --\r\n"
+      _ = TerminalStream.write(Array(banner.utf8), to: output)
+      switch try session.run(stop: stop) {
+      case .left: break
+      case .closed: model.setMessage("The console of \(name) closed.")
+      case .hungUp, .stopped: isDone = true
+      }
+    } catch {
+      model.setMessage("\(name): \(error.message)", isError: true)
+    }
+    // Whatever the guest set: attributes, margins, character set, wrapping, keypad.
+    _ = TerminalStream.write(Array("\u{1B}[0m\u{1B}[r\u{1B}(B\u{0F}\u{1B}[?7h\u{1B}[?1l\u{1B}>\u{1B}[?1049l".utf8), to: output)
+    drawnSize = nil
+    do throws(SystemError) {
+      try watchInput()
+    } catch {
+      isDone = true
+    }
+    follow()
+  }
+
+  // MARK: Drawing
+
+  private func tick() {
+    var pause = Terminal.size(of: output) == nil ? Self.tickPause.serial : Self.tickPause.sized
+    if let name = model.followedLog {
+      fetchLog(name)
+      pause = Self.tickPause.sized
+    }
+    loop.after(pause) { [unowned self] in tick() }
+  }
+
+  /// Writes the rows that are not on the terminal yet.
+  private func draw() {
+    let size = Terminal.size(of: output) ?? Self.assumedSize
+    // The last row stays free: each row ends in a newline, so that a log of the line can be read.
+    let seconds = model.ticks ? loop.now + clockOffset : 0
+    let lines = model.lines(columns: size.columns, rows: size.rows - 1, now: seconds)
+    var text = ""
+    if size != drawnSize {
+      text += "\u{1B}[0m\u{1B}[?25l\u{1B}[2J\u{1B}[H"
+      drawn = []
+      drawnSize = size
+    }
+    for row in 0..<max(lines.count, drawn.count) {
+      let line = row < lines.count ? lines[row] : ScreenModel.Line(text: "")
+      let old = row < drawn.count ? drawn[row] : ScreenModel.Line(text: "")
+      guard line != old else { continue }
+      text += "\u{1B}[\(row + 1);1H" + Self.begin(line.style) + line.text + Self.end(line.style) + "\u{1B}[K\r\n"
+    }
+    drawn = lines
+    if !text.isEmpty, !TerminalStream.write(Array(text.utf8), to: output) { isDone = true }
+  }
+
+  private static func begin(_ style: ScreenModel.Line.Style) -> String {
+    switch style {
+    case .plain: ""
+    case .title: "\u{1B}[1m"
+    case .faint: "\u{1B}[2m"
+    case .good: "\u{1B}[32m"
+    case .bad: "\u{1B}[31m"
+    case .busy: "\u{1B}[33m"
+    }
+  }
+
+  private static func end(_ style: ScreenModel.Line.Style) -> String {
+    style == .plain ? "" : "\u{1B}[0m"
+  }
+}

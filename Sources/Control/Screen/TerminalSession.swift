@@ -1,0 +1,91 @@
+internal import Platform
+
+/// A terminal in raw mode for as long as something runs on it.
+public enum TerminalSession {
+  /// Runs `body` with the terminal `input` in raw mode, and restores its modes however that ends. `body` gets a
+  /// descriptor that becomes readable when the process is asked to end by a signal.
+  public static func run<Value>(
+    on input: Int32, _ body: (_ stop: Int32) throws(ControlError) -> Value
+  ) throws(ControlError) -> Value {
+    let prepared: Prepared
+    do throws(SystemError) {
+      prepared = try Prepared(input)
+    } catch {
+      throw ControlError(.system, "cannot use this terminal: \(error)")
+    }
+    defer { Terminal.restore(prepared.modes, on: input) }
+    return try body(prepared.signals.file.rawValue)
+  }
+
+  private final class Prepared {
+    let signals: SignalDescriptor
+    let modes: Terminal.Modes
+
+    init(_ input: Int32) throws(SystemError) {
+      signals = try SignalDescriptor([Signal.terminate, Signal.hangUp, Signal.interrupt])
+      modes = try Terminal.makeRaw(input)
+    }
+  }
+
+  /// True when PID 1 started this process: then it runs on one of the appliance's own consoles.
+  public static var isStartedByInit: Bool {
+    guard let text = try? Files.readText("/proc/self/stat"), let end = text.lastIndex(of: ")") else { return false }
+    // Field 4, after the state, is the parent (proc(5)).
+    return text[text.index(after: end)...].split(separator: " ").dropFirst().first == "1"
+  }
+}
+
+/// Reads a domain's log from its beginning, on through its growth and rotation.
+public struct LogReader {
+  private let path: String
+  private let printable: Bool
+  private var offset = 0
+  private var inode: UInt64?
+  private var state = Text.EscapeState.text
+
+  /// The log at `path`; `printable`: without what would steer a terminal.
+  public init(path: String, printable: Bool) {
+    self.path = path
+    self.printable = printable
+  }
+
+  /// The next piece; empty at the present end. A log that is not there yet is empty.
+  public mutating func next() throws(ControlError) -> [UInt8] {
+    do throws(SystemError) {
+      while true {
+        guard let status = try Files.status(path, followingLinks: true) else { return [] }
+        if status.inode != inode || status.size < offset {
+          inode = status.inode
+          offset = 0
+        }
+        let bytes = try FileDescriptor(opening: path).read(upTo: 1 << 16, at: offset)
+        offset += bytes.count
+        if bytes.isEmpty || !printable { return bytes }
+        let shown = show(bytes)
+        if !shown.isEmpty { return shown }
+      }
+    } catch {
+      throw ControlError(.system, "cannot read the log: \(error)")
+    }
+  }
+
+  private mutating func show(_ bytes: [UInt8]) -> [UInt8] {
+    var text = ""
+    for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+      if let shown = state.take(scalar) { text.unicodeScalars.append(shown) }
+    }
+    return Array(text.utf8)
+  }
+}
+
+extension Overview {
+  /// The domain of this name.
+  public func domain(_ name: String) -> DomainStatus? {
+    domains.first { $0.name == name }
+  }
+
+  /// The error for a name that no domain has, with the nearest one.
+  public func unknown(_ name: String) -> ControlError {
+    UnknownDomain.error(name, among: domains.map(\.name))
+  }
+}
