@@ -110,6 +110,16 @@ import Testing
     #expect(sink.bytes.isEmpty)
     #expect(read(0) == 0x77)
     #expect(!line.isHigh)
+    // Software that measures the FIFO finds 16 bytes, and an overrun behind them.
+    write(0x01, 2)
+    for byte in UInt8(0)..<20 { write(byte, 0) }
+    #expect(read(5) & 0x02 != 0)
+    var count = 0
+    while read(5) & 1 != 0 {
+      _ = read(0)
+      count += 1
+    }
+    #expect(count == 16)
   }
 
   @Test func breakAndPriorities() {

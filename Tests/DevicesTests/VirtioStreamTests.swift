@@ -69,7 +69,9 @@ final class TestPort: NetworkBackend {
     let buffer = driver.allocate(1526)
     port.offer([UInt8](repeating: 0, count: 10) + [9, 9] + [7, 8])
     #expect(function.receiveFrames() == false)  // no buffer yet
-    try driver.send([.init(address: buffer, count: 11, writable: true), .init(address: buffer + 11, count: 1515, writable: true)])
+    try driver.send([
+      .init(address: buffer, count: 11, writable: true), .init(address: buffer + 11, count: 1515, writable: true),
+    ])
     #expect(try driver.takeUsed()?.written == 14)
     // num_buffers, across two descriptors.
     #expect(try memory.bytes(at: GuestAddress(buffer + 10), count: 4) == [1, 0, 7, 8])

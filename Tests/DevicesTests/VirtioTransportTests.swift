@@ -187,6 +187,20 @@ import Testing
     #expect(try driver.takeUsed()?.written == 8)
   }
 
+  @Test func startIsTold() throws {
+    let starts = Mutex(0)
+    let function = VirtioPCI(
+      VirtioEntropy(TestEntropy()), memory: memory, interrupts: interrupts, onStart: { starts.withLock { $0 += 1 } })
+    let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
+    #expect(driver.start(live: false))
+    #expect(starts.withLock { $0 } == 0)
+    driver.status = 15
+    driver.status = 15
+    #expect(starts.withLock { $0 } == 1)
+    #expect(driver.start())
+    #expect(starts.withLock { $0 } == 2)
+  }
+
   /// Buffers posted before DRIVER_OK are found with it.
   @Test func buffersBeforeDriverOK() throws {
     let driver = try makeDriver()

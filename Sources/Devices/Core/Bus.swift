@@ -38,6 +38,7 @@ public struct BusConflict: Error, Hashable, Sendable, CustomStringConvertible {
   /// Its length.
   public let count: UInt64
 
+  /// What is wrong, and what to do about it.
   public var description: String {
     "range 0x\(String(base, radix: 16)) of \(count) bytes is empty, leaves the address space, or is taken"
       + " by another device; give the device a free range"

@@ -26,10 +26,12 @@ public struct GuestAddress: RawRepresentable, Hashable, Comparable, Sendable, Cu
     rawValue & (alignment &- 1) == 0
   }
 
+  /// Orders addresses.
   public static func < (left: GuestAddress, right: GuestAddress) -> Bool {
     left.rawValue < right.rawValue
   }
 
+  /// The address in hexadecimal.
   public var description: String { "0x" + String(rawValue, radix: 16) }
 }
 

@@ -19,6 +19,7 @@ public struct GuestMemoryError: Error, Hashable, Sendable, CustomStringConvertib
     self.count = count
   }
 
+  /// What is wrong, and what to do about it.
   public var description: String {
     "the guest named \(count) bytes at \(address) for a device's \(operation.rawValue), which are not all RAM"
       + " or not aligned; its driver is at fault"

@@ -10,8 +10,10 @@ public struct DebugPort<Output: ByteSink>: BusDevice, Sendable {
     self.output = output
   }
 
+  /// Reads the register at `offset`.
   public func read(at offset: UInt64, width: AccessWidth) -> UInt64 { 0xE9 }
 
+  /// Writes the register at `offset`.
   public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
     for index in 0..<width.count { output.write(UInt8(truncatingIfNeeded: value >> (8 * index))) }
   }
@@ -26,8 +28,10 @@ public struct SystemControlPort: BusDevice, Sendable {
     self.controller = controller
   }
 
+  /// Reads the register at `offset`.
   public func read(at offset: UInt64, width: AccessWidth) -> UInt64 { UInt64(controller.readSystemControl()) }
 
+  /// Writes the register at `offset`.
   public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
     controller.writeSystemControl(UInt8(truncatingIfNeeded: value))
   }

@@ -104,6 +104,7 @@ extension KeyboardController {
       self.controller = controller
     }
 
+    /// Reads the register at `offset`.
     public func read(at offset: UInt64, width: AccessWidth) -> UInt64 {
       switch offset {
       case 0: UInt64(controller.readData())
@@ -112,6 +113,7 @@ extension KeyboardController {
       }
     }
 
+    /// Writes the register at `offset`.
     public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
       switch offset {
       case 0: controller.writeData(UInt8(truncatingIfNeeded: value))

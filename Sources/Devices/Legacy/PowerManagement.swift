@@ -44,6 +44,7 @@ public final class PowerManagement<Interrupt: InterruptLine>: BusDevice, Sendabl
     }
   }
 
+  /// Reads the register at `offset`.
   public func read(at offset: UInt64, width: AccessWidth) -> UInt64 {
     let base = offset & ~3
     let shift = (offset & 3) * 8
@@ -71,6 +72,7 @@ public final class PowerManagement<Interrupt: InterruptLine>: BusDevice, Sendabl
     return (seconds &* 3_579_545 &+ rest * 3_579_545 / 1_000_000_000) & 0xFFFF_FFFF
   }
 
+  /// Writes the register at `offset`.
   public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
     var sleeps = false
     state.withLock { state in

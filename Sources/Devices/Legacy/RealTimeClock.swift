@@ -49,6 +49,7 @@ public final class RealTimeClock: BusDevice, Sendable {
     return state.withLock { UInt64(value(of: Int($0.index), $0)) }
   }
 
+  /// Writes the register at `offset`.
   public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
     let byte = UInt8(truncatingIfNeeded: value)
     state.withLock { state in

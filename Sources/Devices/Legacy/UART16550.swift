@@ -18,6 +18,7 @@ public final class UART16550<Output: ByteSink, Interrupt: InterruptLine>: BusDev
     self.interrupt = interrupt
   }
 
+  /// Reads the register at `offset`.
   public func read(at offset: UInt64, width: AccessWidth) -> UInt64 {
     state.withLock { state in
       // A wider access is taken apart by the ISA bus.
@@ -30,6 +31,7 @@ public final class UART16550<Output: ByteSink, Interrupt: InterruptLine>: BusDev
     }
   }
 
+  /// Writes the register at `offset`.
   public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
     state.withLock { state in
       for index in 0..<width.count {
@@ -81,7 +83,6 @@ struct UART16550State: Sendable {
     static let dataReady: UInt8 = 0x01
     static let overrun: UInt8 = 0x02
     static let breakInterrupt: UInt8 = 0x10
-    static let errors: UInt8 = 0x1E
     static let transmitterIdle: UInt8 = 0x60
   }
 
@@ -190,7 +191,12 @@ struct UART16550State: Sendable {
       }
       transmitterPending = true
       if isLoopback {
-        _ = receive([value])
+        // The line is not there, nor is the monitor's longer queue: what does not fit is an overrun.
+        if waiting < (isFIFO ? Self.fifoCount : 1) {
+          _ = receive([value])
+        } else {
+          lineErrors |= Line.overrun
+        }
         return nil
       }
       return value
@@ -235,7 +241,6 @@ struct UART16550State: Sendable {
 
   mutating func receive(_ bytes: [UInt8]) -> Int {
     let count = min(bytes.count, Self.backlogLimit - waiting)
-    if count < bytes.count, isLoopback { lineErrors |= Line.overrun }
     if backlogStart > 4096 {
       backlog.removeFirst(backlogStart)
       backlogStart = 0

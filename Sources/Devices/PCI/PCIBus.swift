@@ -7,6 +7,7 @@ public enum PCIAssignmentError: Error, Hashable, Sendable, CustomStringConvertib
   /// The hole for base address registers is too small.
   case noSpace(PCIAddress, bar: Int, count: UInt64)
 
+  /// What is wrong, and what to do about it.
   public var description: String {
     switch self {
     case .duplicate(let address): "two PCI functions are at \(address); give each a device number of its own"
@@ -68,6 +69,7 @@ public final class PCIBus: BusDevice, Sendable {
 
   // MARK: Configuration mechanism #1
 
+  /// Reads the register at `offset`.
   public func read(at offset: UInt64, width: AccessWidth) -> UInt64 {
     switch (offset, width) {
     case (0, .doubleWord):
@@ -82,6 +84,7 @@ public final class PCIBus: BusDevice, Sendable {
     }
   }
 
+  /// Writes the register at `offset`.
   public func write(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
     switch (offset, width) {
     case (0, .doubleWord):

@@ -14,6 +14,7 @@ public struct PCIAddress: Hashable, Sendable, CustomStringConvertible {
   /// Index into a table of 256 functions.
   var index: Int { Int(device) << 3 | Int(function) }
 
+  /// Bus, device and function, as lspci prints them.
   public var description: String { "00:\(String(device, radix: 16)).\(function)" }
 }
 

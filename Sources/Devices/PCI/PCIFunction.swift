@@ -46,15 +46,18 @@ public final class PCIStaticFunction: PCIFunction, @unchecked Sendable {
     super.init()
   }
 
+  /// Reads configuration space.
   public override func readConfiguration(at offset: Int, width: AccessWidth) -> UInt32 {
     configuration.withLock { $0.read(at: offset, width: width) }
   }
 
+  /// Writes configuration space; true when what is decoded may have changed.
   public override func writeConfiguration(_ value: UInt32, at offset: Int, width: AccessWidth) -> Bool {
     configuration.withLock { $0.write(value, at: offset, width: width) }
     return false
   }
 
+  /// Sets the interrupt line, and lets the function decode.
   public override func enable(interruptLine: UInt8) {}
 
   /// The host bridge of the i440FX (Intel 82441FX, 290549-001): device 0.

@@ -30,6 +30,7 @@ public final class SharedInterruptLine<Line: InterruptLine>: Sendable {
     let shared: SharedInterruptLine
     let bit: UInt64
 
+    /// Drives this end of the wire.
     public func set(_ asserted: Bool) {
       shared.set(bit, asserted)
     }

@@ -49,7 +49,13 @@ final class TestMemory: GuestMemory {
     try check(address, count, .read)
     let start = Int(address.rawValue)
     return bytes.withLock { bytes in
-      (0..<count).reduce(0) { $0 | UInt64(bytes[start + $1]) << UInt64(8 * $1) }
+      var value: UInt64 = 0
+      var index = count
+      while index > 0 {
+        index &-= 1
+        value = value << 8 | UInt64(bytes[start &+ index])
+      }
+      return value
     }
   }
 
@@ -57,7 +63,13 @@ final class TestMemory: GuestMemory {
     try check(address, count, .write)
     let start = Int(address.rawValue)
     bytes.withLock { bytes in
-      for index in 0..<count { bytes[start + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index)) }
+      var rest = value
+      var index = start
+      while index < start &+ count {
+        bytes[index] = UInt8(truncatingIfNeeded: rest)
+        rest >>= 8
+        index &+= 1
+      }
     }
   }
 

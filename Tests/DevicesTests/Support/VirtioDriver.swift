@@ -50,8 +50,10 @@ final class VirtioDriver {
   /// `count` zeroed bytes of guest memory.
   func allocate(_ count: Int, alignment: UInt64 = 16) -> UInt64 {
     heap = (heap + alignment - 1) & ~(alignment - 1)
-    defer { heap += UInt64(count) }
-    return heap
+    let start = heap
+    heap += UInt64(count)
+    do { try memory.write([UInt8](repeating: 0, count: count), at: GuestAddress(start)) } catch { heap = start }
+    return start
   }
 
   func allocate(_ bytes: [UInt8]) throws -> UInt64 {

@@ -6,6 +6,7 @@ internal import Binary
 /// The backend does the work, elsewhere; `VirtioPCI.complete(_:with:)` brings results back. Where the driver did not
 /// accept VIRTIO_BLK_F_FLUSH the disk is write-through: each write is flushed before it completes (5.2.5).
 public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevice {
+  /// The type of device.
   public static var type: VirtioDeviceType { .block }
 
   /// What is in flight for one buffer.
@@ -21,8 +22,11 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
 
   /// The disk.
   public let backend: Backend
+  /// Largest size of each queue.
   public let queueSizes: [UInt16]
+  /// Feature bits of the type that are offered.
   public let features: UInt64
+  /// The configuration structure.
   public let configuration: [UInt8]
 
   private let sectors: UInt64
@@ -84,6 +88,7 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
     return writer.bytes
   }
 
+  /// Takes note of what the driver accepted.
   public mutating func start(features: UInt64) {
     isWriteThrough = features & Feature.flush == 0
   }
@@ -99,10 +104,12 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
     isWriteThrough = true
   }
 
+  /// Whether nothing is in flight, for this driver or one before its reset.
   public var isIdle: Bool { occupied == 0 && orphans.isEmpty }
 
   // MARK: Requests
 
+  /// Serves a queue until it is empty.
   public mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     while try queues.pop(queue, into: &chain) {
       let request = try BlockRequest(chain, queues.memory)

@@ -2,6 +2,7 @@ internal import Binary
 
 /// A console of one port (virtio 1.2, 5.3): receive queue 0, transmit queue 1, emergency write.
 public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice {
+  /// The type of device.
   public static var type: VirtioDeviceType { .console }
 
   private static var receiveQueue: Int { 0 }
@@ -18,12 +19,15 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
 
   /// Where output goes.
   public let output: Output
+  /// Largest size of each queue.
   public let queueSizes: [UInt16]
+  /// The configuration structure.
   public private(set) var configuration: [UInt8]
   private var chain = DescriptorChain()
   private var input: [UInt8] = []
   private var buffer = [UInt8](repeating: 0, count: Self.chunkCount)
 
+  /// Feature bits of the type that are offered.
   public var features: UInt64 { Feature.size | Feature.emergencyWrite }
 
   /// A console that writes to `output`.
@@ -52,10 +56,12 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
     if offset == 8 { output.write(UInt8(truncatingIfNeeded: value)) }
   }
 
+  /// Forgets what was under way.
   public mutating func reset() {
     input = []
   }
 
+  /// Serves a queue until it is empty.
   public mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     if queue == Self.transmitQueue {
       while try queues.pop(queue, into: &chain) {

@@ -5,6 +5,7 @@ internal import Binary
 /// Frames pass between guest memory and the backend with their 12-byte header in front; only `num_buffers` is written
 /// here. Received frames are never larger than a buffer, as segmentation offload towards the guest is not offered.
 public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: VirtioDevice {
+  /// The type of device.
   public static var type: VirtioDeviceType { .network }
 
   /// Index of the queue that the guest receives from.
@@ -19,8 +20,11 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
 
   /// The port.
   public let backend: Backend
+  /// Largest size of each queue.
   public let queueSizes: [UInt16]
+  /// Feature bits of the type that are offered.
   public let features: UInt64
+  /// The configuration structure.
   public private(set) var configuration: [UInt8]
   private var chain = DescriptorChain()
 
@@ -62,10 +66,12 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
     set { configuration[6] = newValue ? 1 : 0 }
   }
 
+  /// Takes note of what the driver accepted.
   public mutating func start(features: UInt64) {
     backend.setOffloads(features & Feature.guestChecksum != 0 ? .checksum : [])
   }
 
+  /// Serves a queue until it is empty.
   public mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     if queue == Self.transmitQueue {
       try transmit(&queues)
@@ -116,7 +122,7 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
 extension VirtioPCI {
   /// Moves frames that wait at the port to the guest; for when the tap is readable, and in place of `serve(queue:)`
   /// when the receive queue's doorbell rings. False when the guest takes none now: stop waiting on the tap until that
-  /// doorbell rings.
+  /// doorbell rings or the device starts (`onStart`).
   public func receiveFrames<Memory, Backend>() -> Bool where Device == VirtioNetwork<Memory, Backend> {
     guard isRunning else { return false }
     return withDevice { device, queues throws(VirtioError) in

@@ -47,7 +47,8 @@ public struct DescriptorChain: Sendable {
 
   /// Copies up to `destination.count` bytes out of `segments`, from byte `offset` on. How many there were.
   public static func copy(
-    from segments: [GuestSegment], at offset: Int, into destination: inout MutableSpan<UInt8>, _ memory: some GuestMemory
+    from segments: [GuestSegment], at offset: Int, into destination: inout MutableSpan<UInt8>,
+    _ memory: some GuestMemory
   ) throws(VirtioError) -> Int {
     var done = 0
     for segment in slice(segments, dropping: offset, limit: destination.count) {

@@ -21,6 +21,7 @@ public enum VirtioError: Error, Hashable, Sendable, CustomStringConvertible {
   /// A request whose parts the device type does not allow.
   case malformedRequest(String)
 
+  /// What is wrong, and what to do about it.
   public var description: String {
     let what =
       switch self {

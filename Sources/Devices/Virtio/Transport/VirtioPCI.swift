@@ -13,6 +13,7 @@ internal import Synchronization
 public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: PCIFunction, @unchecked Sendable {
   private let state: Mutex<VirtioPCIState<Device, Interrupts>>
   private let onFailure: @Sendable (VirtioError) -> Void
+  private let onStart: @Sendable () -> Void
   /// Number of queues.
   public let queueCount: Int
   /// Number of MSI-X vectors: one per queue and one for configuration changes.
@@ -24,12 +25,14 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
   ///   - memory: the guest's RAM.
   ///   - interrupts: where its interrupts go.
   ///   - onFailure: told, once per failure and without the lock, when the driver breaks the protocol.
+  ///   - onStart: told, without the lock, that the driver is ready (DRIVER_OK): the time to look at what waits for it.
   public init(
     _ device: Device, memory: Device.Memory, interrupts: Interrupts,
-    onFailure: @escaping @Sendable (VirtioError) -> Void = { _ in }
+    onFailure: @escaping @Sendable (VirtioError) -> Void = { _ in }, onStart: @escaping @Sendable () -> Void = {}
   ) {
     queueCount = device.queueSizes.count
     vectorCount = queueCount + 1
+    self.onStart = onStart
     self.onFailure = onFailure
     state = Mutex(VirtioPCIState(device: device, memory: memory, interrupts: interrupts))
     super.init()
@@ -74,38 +77,46 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
   /// Whether the driver has the device running.
   public var isRunning: Bool { state.withLock { $0.core.isRunning } }
 
-  /// Runs `body` under the lock and reports a new failure after it.
+  /// Runs `body` under the lock and reports a start or a new failure after it.
   private func withState<Result: Sendable>(_ body: (inout VirtioPCIState<Device, Interrupts>) -> Result) -> Result {
-    let (result, failure) = state.withLock { state in
-      let before = state.core.failure
+    let (result, started, failure) = state.withLock { state in
+      let failed = state.core.failure != nil
+      let ran = state.core.isRunning
       let result = body(&state)
-      return (result, before == nil ? state.core.failure : nil)
+      return (result, !ran && state.core.isRunning, failed ? nil : state.core.failure)
     }
+    if started { onStart() }
     if let failure { onFailure(failure) }
     return result
   }
 
   // MARK: For the bus
 
+  /// Reads configuration space.
   public override func readConfiguration(at offset: Int, width: AccessWidth) -> UInt32 {
     withState { $0.readConfiguration(at: offset, width: width) }
   }
 
+  /// Writes configuration space; true when what is decoded may have changed.
   public override func writeConfiguration(_ value: UInt32, at offset: Int, width: AccessWidth) -> Bool {
     withState { $0.writeConfiguration(value, at: offset, width: width) }
   }
 
+  /// What is decoded now.
   public override var windows: [PCIWindow] { state.withLock { $0.configuration.windows } }
 
+  /// The base address registers.
   public override var regions: [(bar: Int, region: PCIRegion, count: UInt64)] {
     let bars = state.withLock { $0.configuration.bars }
     return bars.enumerated().compactMap { index, bar in bar.map { (index, $0.region, $0.count) } }
   }
 
+  /// Sets a base address register.
   public override func assign(bar: Int, address: UInt64) {
     state.withLock { $0.configuration.setBarAddress(address, at: bar) }
   }
 
+  /// Sets the interrupt line, and lets the function decode.
   public override func enable(interruptLine: UInt8) {
     state.withLock {
       $0.configuration.setByte(interruptLine, at: PCIConfiguration.interruptLineOffset)
@@ -114,10 +125,12 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
     }
   }
 
+  /// Reads in a window.
   public override func read(bar: Int, offset: UInt64, width: AccessWidth) -> UInt64 {
     withState { $0.read(bar: bar, offset: offset, width: width) }
   }
 
+  /// Writes in a window.
   public override func write(_ value: UInt64, bar: Int, offset: UInt64, width: AccessWidth) {
     withState { $0.write(value, bar: bar, offset: offset, width: width) }
   }
