@@ -2,8 +2,10 @@
 public struct ControlError: Error, Hashable, Sendable, Codable, CustomStringConvertible {
   /// A stable kind, for programs.
   public struct Code: RawRepresentable, Hashable, Sendable, Codable {
+    /// As it is written in messages.
     public let rawValue: String
 
+    /// A kind as it is written in messages.
     public init(rawValue: String) {
       self.rawValue = rawValue
     }
@@ -37,10 +39,12 @@ public struct ControlError: Error, Hashable, Sendable, Codable, CustomStringConv
   /// What failed, where, and what to do about it, in one or two sentences.
   public let message: String
 
+  /// All fields.
   public init(_ code: Code, _ message: String) {
     self.code = code
     self.message = message
   }
 
+  /// The message.
   public var description: String { message }
 }

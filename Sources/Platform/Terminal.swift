@@ -5,9 +5,12 @@ internal import Glibc
 public enum Terminal {
   /// Columns and rows.
   public struct Size: Hashable, Sendable {
+    /// Characters in a row.
     public let columns: Int
+    /// Rows.
     public let rows: Int
 
+    /// All fields.
     public init(columns: Int, rows: Int) {
       self.columns = columns
       self.rows = rows

@@ -51,10 +51,13 @@ public struct DomainStatus: Codable, Hashable, Sendable {
   public var name: String
   /// The guest's system, for people.
   public var os: String
+  /// Where it is in its life.
   public var state: DomainState
   /// Why it is in this state, where that is not obvious.
   public var reason: String?
+  /// Virtual CPUs.
   public var cpus: Int
+  /// Memory in bytes.
   public var memoryBytes: Int
   /// True when it starts with the appliance.
   public var autostart: Bool
@@ -73,6 +76,7 @@ public struct DomainStatus: Codable, Hashable, Sendable {
   /// The file that its console is recorded in.
   public var log: String
 
+  /// All fields.
   public init(
     name: String, os: String, state: DomainState, reason: String? = nil, cpus: Int, memoryBytes: Int,
     autostart: Bool = true, pid: Int32? = nil, startedAt: Double? = nil, readySeconds: Double? = nil,
@@ -105,12 +109,14 @@ public struct ApplianceStatus: Codable, Hashable, Sendable {
 
   /// The recipe's name.
   public var name: String
+  /// Where it is in its life.
   public var state: State
   /// Seconds since power-on when this was said.
   public var uptimeSeconds: Double
   /// What the user should know: no hardware virtualisation, storage that did not come up, no network.
   public var notices: [String]
 
+  /// All fields.
   public init(name: String, state: State, uptimeSeconds: Double, notices: [String] = []) {
     self.name = name
     self.state = state
@@ -155,6 +161,7 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
 public struct ControlRequest: Codable, Hashable, Sendable {
   /// Chosen by the client; the reply repeats it.
   public var id: Int
+  /// What is asked.
   public var op: ControlOperation
   /// The domain's name, where the operation needs one.
   public var domain: String?
@@ -163,6 +170,7 @@ public struct ControlRequest: Codable, Hashable, Sendable {
   /// `hello`: the client's version.
   public var version: Int?
 
+  /// All fields.
   public init(id: Int, op: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil) {
     self.id = id
     self.op = op
@@ -179,6 +187,7 @@ public struct Hello: Codable, Hashable, Sendable {
   /// The recipe's name.
   public var appliance: String
 
+  /// All fields.
   public init(version: Int = ControlProtocol.version, appliance: String) {
     self.version = version
     self.appliance = appliance
@@ -187,10 +196,12 @@ public struct Hello: Codable, Hashable, Sendable {
 
 /// Result of `list` and `subscribe`.
 public struct Overview: Codable, Hashable, Sendable {
+  /// The appliance as a whole.
   public var appliance: ApplianceStatus
   /// In the recipe's order.
   public var domains: [DomainStatus]
 
+  /// All fields.
   public init(appliance: ApplianceStatus, domains: [DomainStatus]) {
     self.appliance = appliance
     self.domains = domains
@@ -205,10 +216,12 @@ public struct Overview: Codable, Hashable, Sendable {
 
 /// Result of `tail`.
 public struct ConsoleTail: Codable, Hashable, Sendable {
+  /// The domain's name.
   public var domain: String
   /// The console's last bytes; what is not UTF-8 is replaced.
   public var text: String
 
+  /// All fields.
   public init(domain: String, text: String) {
     self.domain = domain
     self.text = text
@@ -217,6 +230,7 @@ public struct ConsoleTail: Codable, Hashable, Sendable {
 
 /// Result of an operation that has none.
 public struct Nothing: Codable, Hashable, Sendable {
+  /// All fields.
   public init() {}
 }
 

@@ -152,7 +152,7 @@ struct ReplayFilter: Sendable {
   private var isQuestion: Bool {
     guard held.count > 1, let last = held.last else { return false }
     switch held[1] {
-    case UInt8(ascii: "["): return [UInt8(ascii: "n"), UInt8(ascii: "c"), UInt8(ascii: "t"), UInt8(ascii: "p")].contains(last)
+    case UInt8(ascii: "["): return Array("nctp".utf8).contains(last)
     case UInt8(ascii: "P"): return true
     case UInt8(ascii: "]"): return held.contains(UInt8(ascii: "?"))
     case UInt8(ascii: "Z"): return true

@@ -182,7 +182,8 @@ public final class ScreenLoop {
       model.setMessage("\(name): \(error.message)", isError: true)
     }
     // Whatever the guest set: attributes, margins, character set, wrapping, keypad.
-    _ = TerminalStream.write(Array("\u{1B}[0m\u{1B}[r\u{1B}(B\u{0F}\u{1B}[?7h\u{1B}[?1l\u{1B}>\u{1B}[?1049l".utf8), to: output)
+    let reset = "\u{1B}[0m\u{1B}[r\u{1B}(B\u{0F}\u{1B}[?7h\u{1B}[?1l\u{1B}>\u{1B}[?1049l"
+    _ = TerminalStream.write(Array(reset.utf8), to: output)
     drawnSize = nil
     do throws(SystemError) {
       try watchInput()
