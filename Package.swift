@@ -65,7 +65,7 @@ let package = Package(
       // It runs before there is a root file system with libraries in it.
       linkerSettings: [.unsafeFlags(["-static-executable"])]),
     .executableTarget(
-      name: "roost-storage", dependencies: ["Storage", "Recipe", "Platform"], swiftSettings: strict),
+      name: "roost-storage", dependencies: ["Storage", "Platform"], swiftSettings: strict),
 
     .target(name: "TestMachine", dependencies: ["Platform"], path: "Tests/TestMachine", swiftSettings: strict),
     .testTarget(name: "HatchlingTests", dependencies: ["TestMachine", "Platform"], swiftSettings: strict),

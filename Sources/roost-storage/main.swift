@@ -1,5 +1,4 @@
 import Platform
-import Recipe
 import Storage
 
 let help = """
@@ -47,7 +46,7 @@ func run(_ arguments: ArraySlice<String>) -> Int32 {
     }
   }
   switch verb {
-  case "activate": return activate(manifest: manifest ?? medium + ApplianceManifest.path, medium: medium)
+  case "activate": return activate(manifest: manifest ?? "\(medium)/roost/manifest.json", medium: medium)
   case "deactivate": return deactivate()
   case "status": return status(json: json)
   default: return usage("there is no \(verb)")
@@ -59,9 +58,9 @@ func activate(manifest path: String, medium: String) -> Int32 {
   var state = StorageState(.failed, volumeGroup: "roost")
   var code: Int32 = 1
   do {
-    let manifest = try ApplianceManifest.load(path)
-    state.volumeGroup = manifest.storage.volumeGroup
-    state = try LiveStorage().activate(LivePlan(manifest, medium: medium))
+    let plan = try LivePlan(manifest: path, medium: medium)
+    state.volumeGroup = plan.volumeGroup
+    state = try LiveStorage().activate(plan)
     code = 0
   } catch {
     state.error = "\(error)"
@@ -114,20 +113,6 @@ func usage(_ problem: String) -> Int32 {
 
 func complain(_ text: String) {
   StandardStream.error.write("roost-storage: \(text)\n")
-}
-
-extension LivePlan {
-  /// The plan that the medium's manifest asks for.
-  init(_ manifest: ApplianceManifest, medium: String) {
-    let storage = manifest.storage
-    self.init(
-      volumeGroup: storage.volumeGroup, ramBytes: storage.ramBytes, extentBytes: storage.extentBytes,
-      mediumUUID: storage.mediumUUID, ramUUID: storage.ramUUID, metadataTemplate: medium + storage.metadataTemplate,
-      images: medium + storage.images, physicalVolumeFile: storage.physicalVolumeFile,
-      disks: manifest.domains.compactMap { domain in
-        domain.disk.map { Disk(volume: $0.volume, imageVolume: $0.imageVolume, bytes: $0.bytes) }
-      })
-  }
 }
 
 exitProcess(run(CommandLine.arguments.dropFirst()))

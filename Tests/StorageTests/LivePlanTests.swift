@@ -1,4 +1,5 @@
 import Platform
+import Recipe
 import Testing
 
 @testable import Storage
@@ -53,6 +54,51 @@ import Testing
     #expect(LiveStorage.poolMetadataExtents(extents: 16, extentBytes: 4 << 20) == 1)
     #expect(LiveStorage.poolMetadataExtents(extents: 2560, extentBytes: 4 << 20) == 5)
     #expect(LiveStorage.poolMetadataExtents(extents: 16, extentBytes: 1 << 20) == 2)
+  }
+}
+
+@Suite struct MediumManifestTests {
+  private static func plan(_ text: [UInt8]) throws -> LivePlan {
+    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-storage-")
+    defer { try? Files.removeTree(directory) }
+    try Files.write(text, to: "\(directory)/manifest.json")
+    return try LivePlan(manifest: "\(directory)/manifest.json", medium: "/medium")
+  }
+
+  private static func manifest() -> ApplianceManifest {
+    func domain(_ name: String, disk: ApplianceManifest.Disk?) -> ApplianceManifest.Domain {
+      ApplianceManifest.Domain(
+        name: name, os: "none", cpus: 1, memoryBytes: 64 << 20,
+        boot: .init(method: .linux, kernel: "/k", initrd: nil, commandLine: ""), disk: disk, network: nil,
+        autostart: true, ready: .init(consoleText: "x", timeoutSeconds: 1), onReboot: .restart, onCrash: .preserve)
+    }
+    return ApplianceManifest(
+      name: "test", recipeDigest: "", epoch: 0, controlDomain: .init(hostname: "roost", suite: "trixie"),
+      storage: .init(ramBytes: 1 << 30, extentBytes: 4 << 20, mediumUUID: "aaaaaa", ramUUID: "bbbbbb"),
+      network: .init(address: "10.77.0.1/24"),
+      domains: [
+        domain("debian", disk: .init(imageVolume: "image-debian", volume: "debian", bytes: 2 << 30)),
+        domain("hatchling", disk: nil),
+      ])
+  }
+
+  @Test func whatTheBuilderWritesIsThePlan() throws {
+    var expected = LivePlanTests.plan
+    expected.metadataTemplate = "/medium/roost/volume-group.conf"
+    expected.images = "/medium/roost/images.squashfs"
+    #expect(try Self.plan(Self.manifest().encoded()) == expected)
+  }
+
+  @Test func othersAreRefused() throws {
+    let good = String(decoding: try Self.manifest().encoded(), as: UTF8.self)
+    for (old, new, reason) in [
+      ("\"version\" : 1", "\"version\" : 2", "version 2"), ("\"ramUUID\"", "\"ram\"", "write the medium again"),
+      ("/roost/images.squashfs", "/../images", "outside of the medium"), ("{", "", "write the medium again"),
+    ] {
+      let bad = good.split(separator: old, maxSplits: 1, omittingEmptySubsequences: false).joined(separator: new)
+      #expect(bad != good)
+      #expect { _ = try Self.plan(Array(bad.utf8)) } throws: { "\($0)".contains(reason) }
+    }
   }
 }
 

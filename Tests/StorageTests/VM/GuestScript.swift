@@ -53,8 +53,9 @@ let guestScript = #"""
   check writes-are-isolated written
   check beta-is-unchanged origin /mnt/beta
   check images-are-unchanged sha256sum -c --quiet /tmp/images.sum
-  check alpha-grows resize2fs /dev/roost/alpha
-  check alpha-has-grown sh -c 'mountpoint -q /mnt/alpha && [ $(stat -f -c %b /mnt/alpha) -gt 50000 ]'
+  check writes-behind-the-origin sh -c 'dd if=/expected of=/dev/roost/alpha bs=1M seek=40 conv=notrunc,fsync'
+  check reads-behind-the-origin sh -c 'dd if=/dev/roost/alpha bs=1M skip=40 count=1 | head -c $(stat -c %s /expected) | cmp - /expected'
+  check zeros-around-a-small-write zeros /dev/roost/alpha 41 1
   check activates-again roost-storage activate
   check writes-survive-activation written
   check status-is-told sh -c 'roost-storage status --json >/tmp/status && grep -q "\"isOpen\" : true" /tmp/status'
@@ -71,7 +72,10 @@ let guestScript = #"""
   check full-pool-fails-writes refused 'error' dd if=/dev/urandom of=/dev/roost/beta bs=1M oflag=direct conv=notrunc
   check full-pool-is-told sh -c 'roost-storage status | grep -q "100.0 % used"'
   check full-pool-keeps-alpha written
-  check full-pool-reads-alpha sh -c 'umount /mnt/alpha; e2fsck -fn /dev/roost/alpha'
+  umount /mnt/alpha
+  check full-pool-mounts-alpha mount -o ro /dev/roost/alpha /mnt/alpha
+  check full-pool-reads-alpha sh -c 'cd /mnt/alpha && grep origin-large /expected | sha256sum -c --quiet'
+  umount /mnt/alpha
   check images-are-still-unchanged sha256sum -c --quiet /tmp/images.sum
 
   check deactivates roost-storage deactivate
