@@ -1,0 +1,150 @@
+import Devices
+import Platform
+import Testing
+
+@testable import Hypervisor
+
+@Suite("ACPI tables, CPU model, memory, arguments")
+struct TableTests {
+  private func tables(cpus: Int) -> ACPITables {
+    ACPITables(
+      ACPIDescription(
+        cpus: cpus, powerManagement: 0x600, powerOffType: 5, memoryWindow: AddressMap.pciWindow,
+        pciInterrupts: [10, 10, 11, 11], wire: { PCIBus.wire(device: $0, pin: $1) }))
+  }
+
+  private func table(_ address: UInt64, in tables: ACPITables) -> [UInt8] {
+    let start = Int(address - tables.rootPointer)
+    let length = Int(tables.bytes.little(UInt32.self, at: start + 4))
+    return Array(tables.bytes[start..<(start + length)])
+  }
+
+  private func name(_ table: [UInt8]) -> String { String(decoding: table.prefix(4), as: UTF8.self) }
+
+  @Test("every table is reachable and sums up to zero", arguments: [1, 2, 64, 254])
+  func checksums(cpus: Int) {
+    let tables = tables(cpus: cpus)
+    let root = Array(tables.bytes.prefix(36))
+    #expect(root.prefix(20).reduce(0, &+) == 0 && root.reduce(0, &+) == 0)
+    let rsdt = table(UInt64(root.little(UInt32.self, at: 16)), in: tables)
+    let xsdt = table(root.little(UInt64.self, at: 24), in: tables)
+    #expect(name(rsdt) == "RSDT" && name(xsdt) == "XSDT")
+    #expect(rsdt.reduce(0, &+) == 0 && xsdt.reduce(0, &+) == 0)
+    var names: [String] = []
+    for index in 0..<((xsdt.count - 36) / 8) {
+      let address = xsdt.little(UInt64.self, at: 36 + index * 8)
+      #expect(UInt64(rsdt.little(UInt32.self, at: 36 + index * 4)) == address)
+      let table = table(address, in: tables)
+      names.append(name(table))
+      #expect(table.reduce(0, &+) == 0, "\(name(table))")
+      if name(table) == "FACP" {
+        #expect(table.count == 276)
+        let dsdt = self.table(table.little(UInt64.self, at: 140), in: tables)
+        #expect(name(dsdt) == "DSDT" && dsdt.reduce(0, &+) == 0)
+        #expect(table.little(UInt32.self, at: 40) == UInt32(table.little(UInt64.self, at: 140)))
+        #expect(table[128] == 6 && table.little(UInt64.self, at: 120) == 0xCF9)
+      }
+      if name(table) == "APIC" {
+        #expect(table.count == 44 + cpus * 8 + 12 + 4 * 10 + 6)
+      }
+    }
+    #expect(names == ["FACP", "APIC"])
+    #expect(tables.bytes.count < 0x1_0000)
+  }
+
+  @Test("AML lengths at their borders")
+  func lengths() {
+    for count in [0, 60, 61, 62, 63, 64, 4090, 4091, 4092, 4093, 4094, 70_000] {
+      let bytes = AML.buffer([UInt8](repeating: 0, count: count)).bytes
+      let more = Int(bytes[1] >> 6)
+      var length = Int(bytes[1] & (more == 0 ? 0x3F : 0x0F))
+      for index in 0..<more { length |= Int(bytes[2 + index]) << (4 + 8 * index) }
+      #expect(length == bytes.count - 1)
+    }
+    #expect(AML.eisaID("PNP0A03").bytes == [0x0C, 0x41, 0xD0, 0x0A, 0x03])
+    #expect(AML.path("\\_SB.PCI0").bytes == [0x5C, 0x2E] + Array("_SB_PCI0".utf8))
+  }
+
+  @Test("guests see no nested virtualisation, and their own topology")
+  func cpuid() throws {
+    let host = [
+      CPUIDEntry(function: 0, eax: 7, ebx: 0x6874_7541, ecx: 0x444D_4163, edx: 0x6974_6E65),
+      CPUIDEntry(function: 1, ebx: 0x0500_0800, ecx: 0x28, edx: 0),
+      CPUIDEntry(function: 0xB, index: 0, indexMatters: true, edx: 5),
+      CPUIDEntry(function: 0x4000_0000, ebx: 1), CPUIDEntry(function: 0x4000_0001, eax: 0x0103_FFFF),
+      CPUIDEntry(function: 0x8000_0001, ecx: 0x4), CPUIDEntry(function: 0x8000_0007, edx: 0x100),
+      CPUIDEntry(function: 0x8000_0008, eax: 0x3028), CPUIDEntry(function: 0x8000_000A, eax: 1),
+    ]
+    let model = CPUModel(host: host, cpus: 3, tscKHz: 2_500_000, hasDeadlineTimer: true)
+    let entries = model.entries(for: 2)
+    func leaf(_ function: UInt32, _ index: UInt32 = 0) throws -> CPUIDEntry {
+      try #require(entries.first { $0.function == function && $0.index == index })
+    }
+    #expect(try leaf(0).eax == 0xB)
+    let features = try leaf(1)
+    #expect(features.ebx == 0x0204_0800)
+    #expect(features.ecx & (1 << 3 | 1 << 5) == 0)
+    #expect(features.ecx & (1 << 31 | 1 << 24 | 1 << 21) == 1 << 31 | 1 << 24 | 1 << 21)
+    #expect(try leaf(0xB, 1).ebx == 3 && leaf(0xB, 1).eax == 2 && leaf(0xB, 1).edx == 2)
+    #expect(try leaf(0x8000_0001).ecx == 1 << 1)
+    #expect(try leaf(0x8000_0007).edx == 0x100)
+    #expect(try leaf(0x8000_0008).ecx == 0x2002)
+    #expect(!entries.contains { $0.function == 0x8000_000A })
+    #expect(try leaf(0x4000_0000).eax == 0x4000_0010)
+    #expect(try leaf(0x4000_0010).eax == 2_500_000)
+    #expect(try leaf(0x4000_0001).eax & 0x3_8000 == 0)
+    #expect(entries.filter { $0.function == 0xB }.count == 3)
+  }
+
+  @Test("RAM: holes, borders and overflow")
+  func memory() throws {
+    let memory = try GuestRAM(count: 3 << 30 | 64 << 20)
+    #expect(memory.lowCount == 3 << 30 && memory.highCount == 64 << 20)
+    #expect(memory.offset(of: 0, count: 0) == 0)
+    #expect(memory.offset(of: (3 << 30) - 1, count: 1) == (3 << 30) - 1)
+    #expect(memory.offset(of: (3 << 30) - 1, count: 2) == nil)
+    #expect(memory.offset(of: 0xFEE0_0000, count: 4) == nil)
+    #expect(memory.offset(of: 1 << 32, count: 64 << 20) == 3 << 30)
+    #expect(memory.offset(of: 1 << 32, count: (64 << 20) + 1) == nil)
+    #expect(memory.offset(of: .max, count: 1) == nil)
+    #expect(memory.offset(of: .max - 7, count: 16) == nil)
+    #expect(memory.offset(of: 0, count: -1) == nil)
+    try memory.write([1, 2, 3, 4], at: GuestAddress(1 << 32))
+    #expect(try memory.loadUInt32(at: GuestAddress(1 << 32)) == 0x0403_0201)
+    #expect(try memory.bytes(at: GuestAddress((1 << 32) + 1), count: 2) == [2, 3])
+    #expect(throws: GuestMemoryError.self) { try memory.loadUInt64(at: GuestAddress((3 << 30) - 4)) }
+    #expect(throws: GuestMemoryError.self) { try memory.loadAcquiringUInt16(at: GuestAddress(1)) }
+    try memory.storeReleasingUInt16(0xBEEF, at: GuestAddress(0x1000))
+    #expect(try memory.loadAcquiringUInt16(at: GuestAddress(0x1000)) == 0xBEEF)
+    #expect(throws: HypervisorError.self) { try GuestRAM(count: 0) }
+    #expect(throws: HypervisorError.self) { try GuestRAM(count: 12345) }
+  }
+
+  @Test("arguments: the contract's flags")
+  func arguments() throws {
+    let machine = try MachineConfiguration(arguments: [
+      "--name", "d", "--cpus", "2", "--memory", "1GiB", "--boot", "linux", "--kernel", "k", "--initrd", "i",
+      "--cmdline", "a b", "--disk", "/dev/x,ro,id=root", "--net", "tap0,mac=52:54:00:aa:BB:01", "--serial",
+      "unix:/run/s,log=/var/l", "--console", "unix:/run/c", "--no-entropy",
+    ])
+    #expect(machine.cpus == 2 && machine.memory == 1 << 30 && machine.bootMethod == .linux)
+    #expect(machine.disks == [MachineConfiguration.Disk(path: "/dev/x", isReadOnly: true, identifier: "root")])
+    #expect(machine.networks.first?.mac == [0x52, 0x54, 0, 0xAA, 0xBB, 1])
+    #expect(machine.serial == .socket(path: "/run/s", log: "/var/l"))
+    #expect(machine.console == .socket(path: "/run/c", log: nil) && !machine.hasEntropy)
+    #expect(try MachineConfiguration.size("256 MiB") == 256 << 20)
+  }
+
+  @Test(
+    "arguments: mistakes are named",
+    arguments: [
+      ["--kernel", "k"], ["--name", "x"], ["--name"], ["--name", "x", "--kernel", "k", "--memory", "12"],
+      ["--name", "x", "--kernel", "k", "--memory", "99999999999999999GiB"], ["--name", "x", "--kernel", "k", "--cpus", "0"],
+      ["--name", "x", "--kernel", "k", "--net", "t,mac=1"], ["--name", "x", "--kernel", "k", "--net", "t,mac=01:00:00:00:00:00"],
+      ["--name", "x", "--kernel", "k", "--disk", ",ro"], ["--name", "x", "--kernel", "k", "--disk", "d,rw"],
+      ["--name", "x", "--kernel", "k", "--serial", "tcp:1"], ["--name", "x", "--kernel", "k", "--bot", "linux"],
+    ])
+  func mistakes(arguments: [String]) {
+    #expect(throws: ArgumentError.self) { try MachineConfiguration(arguments: arguments) }
+  }
+}
