@@ -21,11 +21,13 @@ struct APITests {
 
   @Test("Requests are read")
   func requests() throws {
-    let request = try ControlCoding.request(from: Array(#"{"id":3,"op":"tail","domain":"debian","bytes":10}"#.utf8)).get()
+    let request = try ControlCoding.request(from: Array(#"{"id":3,"op":"tail","domain":"debian","bytes":10}"#.utf8))
+      .get()
     #expect(request == ControlRequest(id: 3, op: .tail, domain: "debian", bytes: 10))
     let coded = try ControlCoding.encode(request)
     #expect(try ControlCoding.request(from: coded).get() == request)
-    #expect(try ControlCoding.request(from: Array(#"{"id":1,"op":"reboot-host","future":1}"#.utf8)).get().op == .rebootHost)
+    #expect(
+      try ControlCoding.request(from: Array(#"{"id":1,"op":"reboot-host","future":1}"#.utf8)).get().op == .rebootHost)
   }
 
   @Test(
@@ -64,10 +66,13 @@ struct APITests {
   func shapes() throws {
     let reply = try ControlCoding.encode(
       ReplyLine(id: 1, ok: true, result: Hello(version: 1, appliance: "quickstart"), error: nil))
-    #expect(String(decoding: reply, as: UTF8.self) == #"{"id":1,"ok":true,"result":{"appliance":"quickstart","version":1}}"#)
+    #expect(
+      String(decoding: reply, as: UTF8.self) == #"{"id":1,"ok":true,"result":{"appliance":"quickstart","version":1}}"#)
     let refusal = try ControlCoding.encode(
       ReplyLine<Nothing>(id: 2, ok: false, result: nil, error: ControlError(.unknownDomain, "no")))
-    #expect(String(decoding: refusal, as: UTF8.self) == #"{"error":{"code":"unknown-domain","message":"no"},"id":2,"ok":false}"#)
+    #expect(
+      String(decoding: refusal, as: UTF8.self)
+        == #"{"error":{"code":"unknown-domain","message":"no"},"id":2,"ok":false}"#)
     let event = EventLine(.domain(Samples.status("debian", .shuttingDown)))
     let line = try ControlCoding.encode(event)
     #expect(String(decoding: line, as: UTF8.self).contains(#""state":"shutting-down""#))

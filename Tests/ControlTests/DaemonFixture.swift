@@ -57,7 +57,7 @@ final class DaemonFixture {
       while [ ! -s "$here/$name.exit" ]; do sleep 0.02; done
       read code words < "$here/$name.exit"
       rm "$here/$name.exit"
-      echo "roost-vmm: $words" >&2
+      printf 'starting\\r\\nroost-vmm: %s: %s\\r\\n' "$name" "$words" >&2
       exit "$code"
 
       """

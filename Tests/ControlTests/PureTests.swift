@@ -144,7 +144,8 @@ struct NetworkPlanTests {
     #expect(text.contains("oifname \"roost0\" drop"))
   }
 
-  @Test("A wrong address in the manifest is an error", arguments: ["", "10.77.0.1", "10.77.0.1/33", "a/24", "1.2.3/24"])
+  @Test(
+    "A wrong address in the manifest is an error", arguments: ["", "10.77.0.1", "10.77.0.1/33", "a/24", "1.2.3/24"])
   func wrongAddress(text: String) {
     var manifest = Samples.manifest([Samples.domain("debian")])
     manifest.network.address = text

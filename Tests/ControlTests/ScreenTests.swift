@@ -5,7 +5,8 @@ import Testing
 struct ScreenTests {
   private func overview(_ domains: [DomainStatus], notices: [String] = []) -> Overview {
     Overview(
-      appliance: ApplianceStatus(name: "quickstart", state: .up, uptimeSeconds: 100, notices: notices), domains: domains)
+      appliance: ApplianceStatus(name: "quickstart", state: .up, uptimeSeconds: 100, notices: notices), domains: domains
+    )
   }
 
   private func model(_ domains: [DomainStatus], notices: [String] = [], allowsQuit: Bool = false) -> ScreenModel {
@@ -138,7 +139,10 @@ struct ScreenTests {
   @Test("Keys are decoded from any pieces")
   func keys() {
     var decoder = KeyDecoder()
-    #expect(decoder.append(Array("a\r\u{1B}[A\u{1B}OB\u{1B}[5~\u{0C}".utf8)) == [.character("a"), .enter, .up, .down, .pageUp, .control("l")])
+    #expect(
+      decoder.append(Array("a\r\u{1B}[A\u{1B}OB\u{1B}[5~\u{0C}".utf8)) == [
+        .character("a"), .enter, .up, .down, .pageUp, .control("l"),
+      ])
     #expect(decoder.append([0x1B]) == [])
     #expect(decoder.isWaiting)
     #expect(decoder.flush() == [.escape])
@@ -152,8 +156,10 @@ struct ScreenTests {
   @Test("A console's past asks the terminal nothing")
   func replay() {
     var filter = ReplayFilter()
-    let past = "a\u{1B}[6nb\u{1B}[31mc\u{1B}[c\u{1B}[18t\u{1B}]11;?\u{07}\u{1B}]0;title\u{07}\u{1B}P+q54\u{1B}\\d\u{1B}(Be\u{1B}Z"
-    #expect(String(decoding: filter.filter(Array(past.utf8)), as: UTF8.self) == "ab\u{1B}[31mc\u{1B}]0;title\u{07}d\u{1B}(Be")
+    let past =
+      "a\u{1B}[6nb\u{1B}[31mc\u{1B}[c\u{1B}[18t\u{1B}]11;?\u{07}\u{1B}]0;title\u{07}\u{1B}P+q54\u{1B}\\d\u{1B}(Be\u{1B}Z"
+    #expect(
+      String(decoding: filter.filter(Array(past.utf8)), as: UTF8.self) == "ab\u{1B}[31mc\u{1B}]0;title\u{07}d\u{1B}(Be")
     var cut = ReplayFilter()
     var result: [UInt8] = []
     for byte in past.utf8 { result += cut.filter([byte]) }
