@@ -21,7 +21,7 @@ struct ImportTests {
     "roost-vmm": ["Hypervisor", "Devices", "Platform", "Binary"],
     "roost-init": ["Init", "Platform"],
     "roost-storage": ["Storage", "Recipe", "Platform"],
-    "Hatchling": [],
+    "Hatchling": ["Machine"],
   ]
 
   static let executables: Set<String> = ["roost", "roostd", "roost-vmm", "roost-init", "roost-storage", "Hatchling"]

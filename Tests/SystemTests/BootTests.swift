@@ -45,7 +45,11 @@ enum EmulatorPanic {
   struct Seen: Error {}
 
   static func check(serialLog path: String) throws {
-    if let text = try? Files.readText(path), text.contains("Oops: int3") { throw Seen() }
+    if let text = try? Files.readText(path) { try check(text: text) }
+  }
+
+  static func check(text: String) throws {
+    if text.contains("Oops: int3") { throw Seen() }
   }
 
   static func startingOver(_ body: (_ attempt: Int) throws -> Void) throws {

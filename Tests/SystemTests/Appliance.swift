@@ -1,0 +1,96 @@
+import Platform
+import Testing
+
+/// QEMU with the image, its serial line on a leash.
+enum Appliance {
+  /// How a machine differs from the one that `roost boot` makes.
+  struct Options {
+    var iso: String?
+    /// The processor offers AMD-V to the control domain.
+    var virtualisation = true
+    var memory = 4096  // MiB
+    /// Boots these instead of the medium's boot loader.
+    var kernel: (kernel: String, initrd: String, commandLine: String)?
+  }
+
+  /// Starts a machine whose serial line is read and typed on.
+  static func start(_ options: Options, log name: String) throws -> Machine {
+    var words = [
+      "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
+      "-accel", "tcg,thread=multi", "-cpu", options.virtualisation ? "qemu64,+svm,+npt" : "qemu64,-svm",
+      "-smp", "2", "-m", "\(options.memory)", "-serial", "stdio", "-device", "virtio-rng-pci", "-no-reboot",
+    ]
+    if let iso = options.iso {
+      words += ["-drive", "if=none,id=medium,format=raw,media=cdrom,readonly=on,file=\(iso)"]
+      words += ["-device", "ide-cd,drive=medium"]
+    }
+    if let direct = options.kernel {
+      words += ["-kernel", direct.kernel, "-initrd", direct.initrd, "-append", direct.commandLine]
+    }
+    return try Machine(words, log: name)
+  }
+}
+
+/// A copy of the image that is gone after the test.
+struct DamagedImage: ~Copyable {
+  let path: String
+
+  /// Copies `iso` and changes one byte in the middle of the control domain's root.
+  init(of iso: String) throws {
+    path = "build/damaged.iso"
+    try Self.run(["cp", "--reflink=auto", iso, path])
+    let (start, length) = try Self.extent(of: "/roost/root.squashfs", in: iso)
+    let file = try FileDescriptor(opening: path, .readWrite)
+    let offset = start + length / 2
+    let byte = try file.read(upTo: 1, at: offset)
+    try file.writeAll(byte.map { ~$0 }, at: offset)
+  }
+
+  deinit {
+    try? Files.remove(path)
+  }
+
+  /// Where a file lies in an image, in bytes.
+  private static func extent(of name: String, in iso: String) throws -> (start: Int, length: Int) {
+    let lines = try output(["xorriso", "-indev", iso, "-find", name, "-exec", "report_lba", "--"])
+    for line in lines.split(separator: "\n") where line.hasPrefix("File data lba:") {
+      let fields = line.dropFirst("File data lba:".count).split(separator: ",").map { field in
+        field.filter { $0.isNumber || $0 == "/" || $0 == "'" }
+      }
+      let block = try #require(Int(fields[1]))
+      let length = try #require(Int(fields[3]))
+      return (block * 2048, length)
+    }
+    throw Machine.Failure(what: "\(name) is not in \(iso)", tail: lines)
+  }
+
+  static func run(_ arguments: [String]) throws {
+    let status = try ChildProcess.start(ChildRequest(arguments)).wait()
+    try #require(status.isSuccess, "\(arguments.joined(separator: " ")): \(status)")
+  }
+
+  static func output(_ arguments: [String]) throws -> String {
+    let pipe = try Pipe()
+    var request = ChildRequest(arguments)
+    let null = try FileDescriptor(opening: "/dev/null", .readWrite)
+    request.descriptors = [null.rawValue, pipe.writer.rawValue, null.rawValue]
+    let child = try ChildProcess.start(request)
+    var text: [UInt8] = []
+    try pipe.reader.setNonBlocking(true)
+    var status: Platform.ExitStatus?
+    while true {
+      do throws(SystemError) {
+        let chunk = try pipe.reader.read(upTo: 1 << 16)
+        text += chunk
+        if !chunk.isEmpty { continue }
+      } catch {
+        guard error.errno == .wouldBlock else { throw error }
+      }
+      if status != nil { break }
+      status = try child.poll()
+      MonotonicClock.sleep(milliseconds: 5)
+    }
+    try #require(status?.isSuccess == true, "\(arguments.joined(separator: " ")): \(String(describing: status))")
+    return String(decoding: text, as: UTF8.self)
+  }
+}
