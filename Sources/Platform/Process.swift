@@ -155,7 +155,7 @@ public enum Signal {
 
 /// A NULL-terminated array of C strings that owns its storage.
 @safe
-private final class CStringArray {
+final class CStringArray {
   @unsafe let pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   private let count: Int
 

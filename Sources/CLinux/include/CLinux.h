@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CLinuxBoot.h"
+
 /* ioctl(2) is variadic; these are its three shapes. */
 int clinux_ioctl_none(int fd, unsigned long request);
 int clinux_ioctl_value(int fd, unsigned long request, unsigned long value);
