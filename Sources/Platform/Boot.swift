@@ -107,3 +107,17 @@ public enum CurrentProcess {
     _ = kill(-1, number)
   }
 }
+
+extension CurrentProcess {
+  /// Ends this process. For executables only.
+  public static func exit(_ code: Int32) -> Never {
+    Glibc.exit(code)
+  }
+
+  /// Writes to standard error; what cannot be written there has nowhere else to go.
+  public static func writeError(_ text: String) {
+    let bytes = Array(text.utf8)
+    // SAFETY: the buffer is valid for the call and its count bounds the write.
+    _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+  }
+}

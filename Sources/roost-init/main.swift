@@ -1,1 +1,35 @@
-// Placeholder
+internal import Init
+internal import Platform
+
+let usage = """
+  roost-init: PID 1 of Roost's initramfs (as /init) and of its control domain.
+
+  usage: roost-init poweroff | reboot | halt
+
+  Stops the appliance in order: guests first, then storage, then the machine. The same works under the names
+  poweroff, reboot and halt.
+  """
+
+let arguments = CommandLine.arguments
+if CurrentProcess.id == 1 {
+  // A fault of PID 1 executes this program again, with the stage and the signal's number.
+  let fault = arguments.count == 3 && arguments[0] == "/proc/self/exe" ? Int32(arguments[2]) : nil
+  if fault == nil ? arguments.first == "/init" : arguments[1] == "initramfs" {
+    EarlyBoot.run(fault: fault)
+  }
+  ControlDomain.run(fault: fault)
+}
+
+if arguments.dropFirst().first == "--help" || arguments.dropFirst().first == "-h" {
+  print(usage)
+} else if let action = PowerCommand.action(arguments: arguments) {
+  do throws(SystemError) {
+    try PowerCommand.request(action)
+  } catch {
+    CurrentProcess.writeError("roost-init: cannot ask PID 1 to \(action.rawValue): \(error)\n")
+    CurrentProcess.exit(1)
+  }
+} else {
+  CurrentProcess.writeError("\(usage)\n")
+  CurrentProcess.exit(2)
+}

@@ -1,0 +1,88 @@
+internal import Platform
+
+/// A disk or partition that may hold the boot medium.
+public struct BlockDevice: Hashable, Sendable {
+  /// The kernel's name, such as `sr0`.
+  public let name: String
+  /// True for a part of a disk.
+  public let isPartition: Bool
+  /// Bytes; a drive without a disc may say anything.
+  public let size: Int
+
+  /// The device file.
+  public var path: String { "/dev/\(name)" }
+
+  /// All that may hold the medium, the likelier first: optical drives, whole disks, then partitions, each by name.
+  /// Memory-backed, mapped and floppy devices are left out. `sys` is where sysfs is mounted.
+  public static func list(sys: String = "/sys") -> [BlockDevice] {
+    let directory = "\(sys)/class/block"
+    let passedOver = ["loop", "ram", "zram", "fd", "dm-", "md", "nbd"]
+    let found = ((try? Files.list(directory)) ?? []).compactMap { name -> BlockDevice? in
+      if passedOver.contains(where: { name.hasPrefix($0) }) { return nil }
+      let sectors = (try? Files.readText("\(directory)/\(name)/size")).flatMap { text in
+        Int(text.prefix { $0.isNumber })
+      }
+      return BlockDevice(
+        name: name, isPartition: Files.exists("\(directory)/\(name)/partition"),
+        size: (sectors ?? 0).multipliedReportingOverflow(by: 512).partialValue)
+    }
+    return found.sorted { ($0.rank, $0.name) < ($1.rank, $1.name) }
+  }
+
+  private var rank: Int {
+    isPartition ? 2 : name.hasPrefix("sr") ? 0 : 1
+  }
+}
+
+/// What is on a block device.
+public enum Volume: Hashable, Sendable, CustomStringConvertible {
+  /// A file system or other content that libblkid knows.
+  case known(type: String, uuid: String?, label: String?)
+  /// Nothing that libblkid knows.
+  case unknown
+  /// The device cannot be read; in words.
+  case unreadable(String)
+
+  public var description: String {
+    switch self {
+    case .known(let type, let uuid, let label):
+      "\(type), volume \(uuid ?? "without an identifier")\(label.map { " \"\($0)\"" } ?? "")"
+    case .unknown: "nothing that libblkid knows"
+    case .unreadable(let reason): reason
+    }
+  }
+}
+
+/// One look at all block devices.
+public struct MediumSearch: Sendable {
+  /// What was seen, in the order of looking.
+  public let seen: [(device: BlockDevice, volume: Volume)]
+  /// The first device that holds the wanted volume.
+  public let medium: BlockDevice?
+
+  /// Looks for the ISO 9660 volume `uuid` (as libblkid writes it) on `devices`, reading each by `probe`, until found.
+  public init(_ uuid: String, among devices: [BlockDevice], probe: (BlockDevice) -> Volume) {
+    var seen: [(device: BlockDevice, volume: Volume)] = []
+    var medium: BlockDevice?
+    for device in devices {
+      let volume = probe(device)
+      seen.append((device, volume))
+      if case .known("iso9660", uuid, _) = volume {
+        medium = device
+        break
+      }
+    }
+    self.seen = seen
+    self.medium = medium
+  }
+
+  /// A line for each device.
+  public var report: [String] {
+    if seen.isEmpty { return ["no disk or optical drive appeared"] }
+    return seen.map { "\($0.device.path) (\(Self.size($0.device.size))): \($0.volume)" }
+  }
+
+  private static func size(_ bytes: Int) -> String {
+    bytes >= 10 << 30 ? "\(bytes >> 30) GiB" : bytes >= 10 << 20 ? "\(bytes >> 20) MiB" : "\(bytes >> 10) KiB"
+  }
+}

@@ -1,0 +1,214 @@
+internal import Binary
+internal import Platform
+
+/// The initramfs: finds the boot medium, checks it, and puts the control domain's root together.
+///
+/// It runs as PID 1 and never ends: every failure leads to the rescue screen, from which it tries again.
+public enum EarlyBoot {
+  private static let medium = "/run/roost/medium"
+  private static let root = "/run/roost/root"
+  private static let overlay = "/run/roost/overlay"
+  private static let newRoot = "/new-root"
+  private static let next = "/usr/sbin/roost-init"
+
+  /// Boots. `fault` is the signal of a fault that ended this program's earlier life as PID 1.
+  public static func run(fault: Int32? = nil) -> Never {
+    var report = mountKernelFileSystems()
+    // With neither console nor fault handler one can still try to boot.
+    if (try? CurrentProcess.redirectStandardStreams(to: "/dev/console")) == nil { report.append("no /dev/console") }
+    try? CurrentProcess.executeOnFault(["/proc/self/exe", "initramfs"])
+    CurrentProcess.setEnvironment("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    for line in report { Log.write(line) }
+    var modules = ModuleLoader(modprobe: ["/bin/busybox", "modprobe"])
+    var failure = fault.map { faulted($0) }
+    while true {
+      do throws(InitError) {
+        if let earlier = failure { throw earlier }
+        try attempt(&modules)
+      } catch {
+        Rescue.run(error)
+        failure = nil
+      }
+    }
+  }
+
+  private static func faulted(_ signal: Int32) -> InitError {
+    InitError(
+      .internalFault, "roost-init itself failed (signal \(signal)).",
+      remedies: ["Leave the shell to try again. Please report this with the output of `dmesg`."])
+  }
+
+  /// Mounts what the kernel shows of itself; returns what went wrong, in words.
+  private static func mountKernelFileSystems() -> [String] {
+    var report: [String] = []
+    let wanted: [(type: String, target: String, flags: MountFlags, options: String)] = [
+      ("proc", "/proc", [.noSetUserID, .noDevices, .noExecution], ""),
+      ("sysfs", "/sys", [.noSetUserID, .noDevices, .noExecution], ""),
+      ("devtmpfs", "/dev", [.noSetUserID], "mode=755"),
+      ("tmpfs", "/run", [.noSetUserID, .noDevices], "mode=755"),
+    ]
+    for entry in wanted {
+      do throws(SystemError) {
+        try Files.makeDirectories(entry.target)
+        if Files.exists("/proc/self/mountinfo"), try Mount.find(at: entry.target) != nil { continue }
+        try Mount.mount(entry.type, at: entry.target, type: entry.type, entry.flags, options: entry.options)
+      } catch {
+        report.append("\(error)")
+      }
+    }
+    return report
+  }
+
+  /// One way through. It does not return when all goes well.
+  private static func attempt(_ modules: inout ModuleLoader) throws(InitError) {
+    let line = KernelCommandLine((try? Files.readText("/proc/cmdline")) ?? "")
+    if line["roost.rescue"] != nil {
+      throw InitError(
+        .requested, "the kernel command line asks for the rescue shell (roost.rescue).",
+        remedies: ["Restart without roost.rescue to start Roost."])
+    }
+    let parameters = try BootParameters(line)
+    undo()
+    modules.load(["loop", "squashfs", "overlay", "isofs"])
+    let device = try find(parameters, &modules)
+    try mountMedium(device)
+    let image = "\(medium)/roost/root.squashfs"
+    try verify(image, parameters.root, on: device)
+    try mountRoot(image)
+    try leave()
+  }
+
+  /// Takes down what an earlier way through left.
+  private static func undo() {
+    for target in [newRoot, overlay, root, medium] {
+      while let mount = try? Mount.find(at: target) {
+        guard (try? Mount.unmount(mount.target, lazily: true)) != nil else { break }
+      }
+    }
+  }
+
+  private static func find(
+    _ parameters: BootParameters, _ modules: inout ModuleLoader
+  ) throws(InitError) -> BlockDevice {
+    Consoles.say("looking for the boot medium, volume \(parameters.medium)")
+    let start = MonotonicClock.now()
+    var told: UInt64 = 0
+    while true {
+      modules.load(Modalias.collect())
+      let search = MediumSearch(parameters.medium, among: BlockDevice.list()) { Volume.probe($0.path) }
+      if let device = search.medium {
+        Consoles.say("found it on \(device.path)")
+        return device
+      }
+      let seconds = (MonotonicClock.now() - start) / 1_000_000_000
+      if seconds >= UInt64(parameters.wait) {
+        throw InitError(
+          .mediumMissing, "the boot medium was not found.",
+          details: ["Looked for: the ISO 9660 volume \(parameters.medium), for \(seconds) s", "Devices seen:"]
+            + search.report.map { "  \($0)" },
+          remedies: [
+            "Put the disc or stick that this machine started from back in, then leave the shell to try again.",
+            "Try another USB port: one on the machine itself, not on a hub; a slow stick may need roost.wait=60 on",
+            "  the kernel command line.",
+            "If the medium is there and not listed, this kernel may lack a driver for its controller: see `dmesg`.",
+          ])
+      }
+      if seconds / 5 > told {
+        told = seconds / 5
+        Consoles.say("still looking (\(seconds) of \(parameters.wait) s); seen so far: \(search.seen.count) devices")
+      }
+      MonotonicClock.sleep(milliseconds: 250)
+    }
+  }
+
+  private static func mountMedium(_ device: BlockDevice) throws(InitError) {
+    do throws(SystemError) {
+      try Files.makeDirectories(medium)
+      try Mount.mount(
+        device.path, at: medium, type: "iso9660", [.readOnly, .noSetUserID, .noDevices, .noExecution])
+    } catch {
+      throw InitError(
+        .mediumUnreadable, "the boot medium on \(device.path) cannot be mounted.", details: ["\(error)"],
+        remedies: damaged)
+    }
+  }
+
+  private static func verify(
+    _ image: String, _ expected: ContentDigest, on device: BlockDevice
+  ) throws(InitError) {
+    let found: ContentDigest
+    let start = MonotonicClock.now()
+    var size = 0
+    do throws(SystemError) {
+      size = try FileDescriptor(opening: image).length()
+      var told = 0
+      found = try FileDigest.compute(like: expected, image) { done in
+        let percent = size > 0 ? done / (size / 100 + 1) : 100
+        if percent >= told + 10 {
+          told = percent
+          Consoles.write("\rRoost: checking the root file system, \(percent) % ")
+        }
+      }
+      Consoles.write("\r")
+    } catch {
+      throw InitError(
+        .mediumUnreadable, "the root file system on \(device.path) cannot be read.", details: ["\(error)"],
+        remedies: damaged)
+    }
+    guard found == expected else {
+      throw InitError(
+        .mediumCorrupt, "the root file system on \(device.path) is damaged.",
+        details: [
+          "File: /roost/root.squashfs, \(size) bytes", "Its digest is      \(found)", "but was built with \(expected)",
+        ], remedies: damaged)
+    }
+    let milliseconds = (MonotonicClock.now() - start) / 1_000_000
+    Consoles.say("the root file system is as it was built (\(size >> 20) MiB checked in \(milliseconds) ms)")
+  }
+
+  private static let damaged = [
+    "Write the image to the disc or stick anew, and compare it with its published checksum first.",
+    "Optical discs: clean it, or try another drive. Sticks: try another one.",
+  ]
+
+  private static func mountRoot(_ image: String) throws(InitError) {
+    do throws(SystemError) {
+      for directory in [root, overlay, newRoot] { try Files.makeDirectories(directory) }
+      let loop = try LoopDevice.attach(image, readOnly: true)
+      defer { try? loop.detach() }  // the kernel keeps it for as long as it is mounted
+      try Mount.mount(loop.path, at: root, type: "squashfs", .readOnly)
+      try Mount.mount("tmpfs", at: overlay, type: "tmpfs", options: "mode=755")
+      try Files.makeDirectories("\(overlay)/upper")
+      try Files.makeDirectories("\(overlay)/work")
+      try Mount.mount(
+        "overlay", at: newRoot, type: "overlay",
+        options: "lowerdir=\(root),upperdir=\(overlay)/upper,workdir=\(overlay)/work")
+    } catch {
+      throw InitError(
+        .rootUnusable, "the root file system cannot be mounted.", details: ["\(error)"],
+        remedies: ["The kernel's reason is at the end of `dmesg`; an image built for another kernel is one."])
+    }
+    guard let status = try? Files.status(newRoot + next, followingLinks: true), status.permissions & 0o111 != 0 else {
+      throw InitError(
+        .rootUnusable, "the root file system has no program \(next).",
+        remedies: ["Build the image again; this one cannot start."])
+    }
+  }
+
+  /// Goes over to the control domain. It returns only by throwing.
+  private static func leave() throws(InitError) {
+    do throws(SystemError) {
+      // /run last: the medium, the squashfs and the overlay's layers are mounted below it and go with it.
+      for target in ["/proc", "/sys", "/dev", "/run"] {
+        try Files.makeDirectories(newRoot + target)
+        try Mount.mount(target, at: newRoot + target, .move)
+      }
+      try Machine.switchRoot(to: newRoot)
+      try CurrentProcess.execute([next])
+    } catch {
+      throw InitError(
+        .rootUnusable, "the control domain cannot be entered.", details: ["\(error)"],
+        remedies: ["Restart the machine. Please report this with the output of `dmesg`."])
+    }
+  }
+}
