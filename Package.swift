@@ -30,6 +30,7 @@ let package = Package(
     // C: what Swift cannot express, and system libraries.
     .target(name: "CLinux"),
     .target(name: "CKVM"),
+    .target(name: "CInitStart"),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1", providers: [.apt(["libisofs-dev"])]),
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
@@ -61,7 +62,7 @@ let package = Package(
     .executableTarget(
       name: "roost-vmm", dependencies: ["Hypervisor", "Devices", "Platform", "Binary"], swiftSettings: strict),
     .executableTarget(
-      name: "roost-init", dependencies: ["Init", "Platform"], swiftSettings: strict,
+      name: "roost-init", dependencies: ["Init", "Platform", "CInitStart"], swiftSettings: strict,
       // It runs before there is a root file system with libraries in it.
       linkerSettings: [.unsafeFlags(["-static-executable"])]),
     .executableTarget(
