@@ -80,7 +80,7 @@ let package = Package(
     .testTarget(
       name: "StorageTests",
       dependencies: ["Storage", "ImageBuilder", "Recipe", "Platform", "Binary", "roost-storage"], swiftSettings: strict),
-    .testTarget(name: "InitTests", dependencies: ["Init", "Platform"], swiftSettings: strict),
+    .testTarget(name: "InitTests", dependencies: ["Init", "Platform", "Binary"], swiftSettings: strict),
     .testTarget(name: "ControlTests", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
     .testTarget(
       name: "ImageBuilderTests", dependencies: ["ImageBuilder", "Recipe", "Platform", "Binary", "TestMachine"],

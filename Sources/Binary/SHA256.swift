@@ -89,13 +89,12 @@ public struct SHA256: Sendable {
   }
 
   private mutating func compress(_ block: Span<UInt8>, at offset: Int) {
-    // A ring of the last sixteen words: `w[index & 15]` is replaced by word `index + 16` as it is used up.
+    // The next sixteen words of the message schedule. All indices are constants, so that they cost nothing.
     var w = InlineArray<16, UInt32>(repeating: 0)
+    let words = block.extracting(offset..<(offset &+ 64)).bytes
     for index in 0..<16 {
-      let at = offset &+ index &* 4
-      w[index] =
-        UInt32(block[at]) &<< 24 | UInt32(block[at &+ 1]) &<< 16 | UInt32(block[at &+ 2]) &<< 8
-        | UInt32(block[at &+ 3])
+      // SAFETY: sixteen words of four bytes are within the 64 bytes extracted above.
+      w[index] = unsafe words.unsafeLoadUnaligned(fromUncheckedByteOffset: index &* 4, as: UInt32.self).bigEndian
     }
     var a = state[0]
     var b = state[1]
@@ -106,17 +105,27 @@ public struct SHA256: Sendable {
     var g = state[6]
     var h = state[7]
     var index = 0
-    while index < 64 {
-      // Eight rounds at a time, so that the eight registers change names instead of places.
-      Self.round(a, b, c, &d, e, f, g, &h, Self.constants[index], Self.next(&w, index))
-      Self.round(h, a, b, &c, d, e, f, &g, Self.constants[index &+ 1], Self.next(&w, index &+ 1))
-      Self.round(g, h, a, &b, c, d, e, &f, Self.constants[index &+ 2], Self.next(&w, index &+ 2))
-      Self.round(f, g, h, &a, b, c, d, &e, Self.constants[index &+ 3], Self.next(&w, index &+ 3))
-      Self.round(e, f, g, &h, a, b, c, &d, Self.constants[index &+ 4], Self.next(&w, index &+ 4))
-      Self.round(d, e, f, &g, h, a, b, &c, Self.constants[index &+ 5], Self.next(&w, index &+ 5))
-      Self.round(c, d, e, &f, g, h, a, &b, Self.constants[index &+ 6], Self.next(&w, index &+ 6))
-      Self.round(b, c, d, &e, f, g, h, &a, Self.constants[index &+ 7], Self.next(&w, index &+ 7))
-      index &+= 8
+    while true {
+      // The eight registers change names instead of places.
+      Self.round(a, b, c, &d, e, f, g, &h, Self.constants[index], w[0])
+      Self.round(h, a, b, &c, d, e, f, &g, Self.constants[index &+ 1], w[1])
+      Self.round(g, h, a, &b, c, d, e, &f, Self.constants[index &+ 2], w[2])
+      Self.round(f, g, h, &a, b, c, d, &e, Self.constants[index &+ 3], w[3])
+      Self.round(e, f, g, &h, a, b, c, &d, Self.constants[index &+ 4], w[4])
+      Self.round(d, e, f, &g, h, a, b, &c, Self.constants[index &+ 5], w[5])
+      Self.round(c, d, e, &f, g, h, a, &b, Self.constants[index &+ 6], w[6])
+      Self.round(b, c, d, &e, f, g, h, &a, Self.constants[index &+ 7], w[7])
+      Self.round(a, b, c, &d, e, f, g, &h, Self.constants[index &+ 8], w[8])
+      Self.round(h, a, b, &c, d, e, f, &g, Self.constants[index &+ 9], w[9])
+      Self.round(g, h, a, &b, c, d, e, &f, Self.constants[index &+ 10], w[10])
+      Self.round(f, g, h, &a, b, c, d, &e, Self.constants[index &+ 11], w[11])
+      Self.round(e, f, g, &h, a, b, c, &d, Self.constants[index &+ 12], w[12])
+      Self.round(d, e, f, &g, h, a, b, &c, Self.constants[index &+ 13], w[13])
+      Self.round(c, d, e, &f, g, h, a, &b, Self.constants[index &+ 14], w[14])
+      Self.round(b, c, d, &e, f, g, h, &a, Self.constants[index &+ 15], w[15])
+      index &+= 16
+      if index == 64 { break }
+      Self.extend(&w)
     }
     state[0] &+= a
     state[1] &+= b
@@ -128,16 +137,35 @@ public struct SHA256: Sendable {
     state[7] &+= h
   }
 
-  /// Word `index` of the message schedule; its place in the ring then holds word `index + 16`.
+  /// Replaces sixteen words of the message schedule by the next sixteen.
   @inline(__always)
-  private static func next(_ w: inout InlineArray<16, UInt32>, _ index: Int) -> UInt32 {
-    let word = w[index & 15]
-    let w15 = w[(index &+ 1) & 15]
-    let w2 = w[(index &+ 14) & 15]
-    let s0 = rotate(w15, 7) ^ rotate(w15, 18) ^ (w15 &>> 3)
-    let s1 = rotate(w2, 17) ^ rotate(w2, 19) ^ (w2 &>> 10)
-    w[index & 15] = word &+ s0 &+ w[(index &+ 9) & 15] &+ s1
-    return word
+  private static func extend(_ w: inout InlineArray<16, UInt32>) {
+    w[0] = w[0] &+ small0(w[1]) &+ w[9] &+ small1(w[14])
+    w[1] = w[1] &+ small0(w[2]) &+ w[10] &+ small1(w[15])
+    w[2] = w[2] &+ small0(w[3]) &+ w[11] &+ small1(w[0])
+    w[3] = w[3] &+ small0(w[4]) &+ w[12] &+ small1(w[1])
+    w[4] = w[4] &+ small0(w[5]) &+ w[13] &+ small1(w[2])
+    w[5] = w[5] &+ small0(w[6]) &+ w[14] &+ small1(w[3])
+    w[6] = w[6] &+ small0(w[7]) &+ w[15] &+ small1(w[4])
+    w[7] = w[7] &+ small0(w[8]) &+ w[0] &+ small1(w[5])
+    w[8] = w[8] &+ small0(w[9]) &+ w[1] &+ small1(w[6])
+    w[9] = w[9] &+ small0(w[10]) &+ w[2] &+ small1(w[7])
+    w[10] = w[10] &+ small0(w[11]) &+ w[3] &+ small1(w[8])
+    w[11] = w[11] &+ small0(w[12]) &+ w[4] &+ small1(w[9])
+    w[12] = w[12] &+ small0(w[13]) &+ w[5] &+ small1(w[10])
+    w[13] = w[13] &+ small0(w[14]) &+ w[6] &+ small1(w[11])
+    w[14] = w[14] &+ small0(w[15]) &+ w[7] &+ small1(w[12])
+    w[15] = w[15] &+ small0(w[0]) &+ w[8] &+ small1(w[13])
+  }
+
+  @inline(__always)
+  private static func small0(_ word: UInt32) -> UInt32 {
+    rotate(word, 7) ^ rotate(word, 18) ^ (word &>> 3)
+  }
+
+  @inline(__always)
+  private static func small1(_ word: UInt32) -> UInt32 {
+    rotate(word, 17) ^ rotate(word, 19) ^ (word &>> 10)
   }
 
   @inline(__always)

@@ -121,8 +121,9 @@ extension Supervisor {
       // Process 0 says that it ran once and ended; a process that ended meanwhile is reaped like any other.
       guard let pid = Int32(words[1]), pid == 0 || Files.exists("/proc/\(pid)") else { continue }
       adopt(name, pid: pid)
-      if pid == 0 { ended(ChildProcess(pid: 0), .exited(0)) }
+      if pid == 0 { model.ended(pid: 0, .exited(0), at: MonotonicClock.now()) }
     }
+    writeStatus()
   }
 
   /// What a next life needs to know: a line `name pid` for each service that runs, `name 0` for one that ended.
