@@ -91,7 +91,8 @@ public struct SHA256: Sendable {
   private mutating func compress(_ block: Span<UInt8>, at offset: Int) {
     // The next sixteen words of the message schedule. All indices are constants, so that they cost nothing.
     var w = InlineArray<16, UInt32>(repeating: 0)
-    let words = block.extracting(offset..<(offset &+ 64)).bytes
+    // SAFETY: elements that are bytes have no padding between them, and `extracting` checks the bounds.
+    let words = unsafe block.extracting(offset..<(offset &+ 64)).bytes
     for index in 0..<16 {
       // SAFETY: sixteen words of four bytes are within the 64 bytes extracted above.
       w[index] = unsafe words.unsafeLoadUnaligned(fromUncheckedByteOffset: index &* 4, as: UInt32.self).bigEndian

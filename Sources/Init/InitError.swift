@@ -18,6 +18,7 @@ public struct InitError: Error, Hashable, Sendable, CustomStringConvertible {
     case requested
   }
 
+  /// The kind of failure.
   public let code: Code
   /// What failed; completes "Roost cannot start: ".
   public let message: String
@@ -33,6 +34,7 @@ public struct InitError: Error, Hashable, Sendable, CustomStringConvertible {
     self.remedies = remedies
   }
 
+  /// Everything, a line each.
   public var description: String {
     ([message] + details + remedies).joined(separator: "\n")
   }

@@ -9,7 +9,7 @@ public enum PowerAction: String, Hashable, Sendable, CaseIterable {
 }
 
 /// What a process with the rights of an init does to the whole machine.
-public enum Machine {
+public enum RunningSystem {
   /// Stops the kernel at once (reboot(2)): nothing is written back, no process is told.
   public static func stop(_ action: PowerAction) throws(SystemError) {
     let command: UInt32 =
@@ -71,9 +71,6 @@ public enum Machine {
 
 /// This process itself.
 public enum CurrentProcess {
-  /// Its id; 1 in an init.
-  public static var id: Int32 { getpid() }
-
   /// Becomes another program, in the same process. Returns only by throwing.
   public static func execute(_ arguments: [String]) throws(SystemError) {
     let path = arguments.first ?? ""
@@ -96,28 +93,8 @@ public enum CurrentProcess {
     for number: Int32 in 0...2 { try systemCall("redirect to", path: path) { dup2(file.rawValue, number) } }
   }
 
-  /// Sets a variable of this process's environment and of children's that inherit it.
-  public static func setEnvironment(_ name: String, _ value: String) {
-    // SAFETY: the C strings live for the call; the process has one thread when an init calls this.
-    _ = unsafe setenv(name, value, 1)
-  }
-
   /// Sends a signal to every process but this one and PID 1.
   public static func signalAllOthers(_ number: Int32) {
     _ = kill(-1, number)
-  }
-}
-
-extension CurrentProcess {
-  /// Ends this process. For executables only.
-  public static func exit(_ code: Int32) -> Never {
-    Glibc.exit(code)
-  }
-
-  /// Writes to standard error; what cannot be written there has nowhere else to go.
-  public static func writeError(_ text: String) {
-    let bytes = Array(text.utf8)
-    // SAFETY: the buffer is valid for the call and its count bounds the write.
-    _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
   }
 }

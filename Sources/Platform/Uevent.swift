@@ -35,6 +35,7 @@ public struct UeventSocket: ~Copyable, Sendable {
   /// Readable when there is an event.
   public let file: FileDescriptor
 
+  /// Hears what the kernel announces from now on.
   public init() throws(SystemError) {
     file = FileDescriptor(adopting: try systemCall("listen for device events") { clinux_uevent_socket() })
   }

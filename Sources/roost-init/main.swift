@@ -11,7 +11,7 @@ let usage = """
   """
 
 let arguments = CommandLine.arguments
-if CurrentProcess.id == 1 {
+if ProcessEnvironment.processID == 1 {
   // A fault of PID 1 executes this program again, with the stage and the signal's number.
   let fault = arguments.count == 3 && arguments[0] == "/proc/self/exe" ? Int32(arguments[2]) : nil
   if fault == nil ? arguments.first == "/init" : arguments[1] == "initramfs" {
@@ -26,10 +26,10 @@ if arguments.dropFirst().first == "--help" || arguments.dropFirst().first == "-h
   do throws(SystemError) {
     try PowerCommand.request(action)
   } catch {
-    CurrentProcess.writeError("roost-init: cannot ask PID 1 to \(action.rawValue): \(error)\n")
-    CurrentProcess.exit(1)
+    StandardStream.error.write("roost-init: cannot ask PID 1 to \(action.rawValue): \(error)\n")
+    exitProcess(1)
   }
 } else {
-  CurrentProcess.writeError("\(usage)\n")
-  CurrentProcess.exit(2)
+  StandardStream.error.write("\(usage)\n")
+  exitProcess(2)
 }

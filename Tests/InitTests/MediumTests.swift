@@ -65,13 +65,15 @@ private func withTree(_ files: [String: String], _ body: (String) throws -> Void
 
   @Test func libblkidReadsAnISOVolume() throws {
     try withTree([:]) { root in
-      // ECMA-119 8.4: a primary volume descriptor at sector 16, its creation date at byte 813.
+      // ECMA-119 8.4: a primary volume descriptor at sector 16, its dates from byte 813.
       var image = [UInt8](repeating: 0, count: 64 << 10)
       var descriptor = [UInt8](repeating: 0x20, count: 2048)
       descriptor.replaceSubrange(0..<8, with: [1] + Array("CD001".utf8) + [1, 0])
       descriptor.replaceSubrange(40..<45, with: Array("ROOST".utf8))
       descriptor.replaceSubrange(128..<132, with: [0, 8, 8, 0])
-      descriptor.replaceSubrange(813..<830, with: Array("2026010203040500".utf8) + [0])
+      for date in [813, 830] {
+        descriptor.replaceSubrange(date..<(date + 17), with: Array("2026010203040500".utf8) + [0])
+      }
       image.replaceSubrange((32 << 10)..<(34 << 10), with: descriptor)
       image.replaceSubrange((34 << 10)..<((34 << 10) + 7), with: [255] + Array("CD001".utf8) + [1])
       try Files.write(image, to: "\(root)/iso")

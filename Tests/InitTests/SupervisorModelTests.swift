@@ -49,8 +49,8 @@ private let second: UInt64 = 1_000_000_000
     Service(name: "console", command: ["/screen"], kind: .always, terminal: "/dev/tty1", fallback: ["/shell"]),
   ]
 
-  @Test(arguments: [ExitStatus.exited(0), .exited(1), .killed(signal: 9)])
-  func theDaemonWaitsForTheEndOfStorageHoweverItEnds(status: ExitStatus) throws {
+  @Test(arguments: [Platform.ExitStatus.exited(0), .exited(1), .killed(signal: 9)])
+  func theDaemonWaitsForTheEndOfStorageHoweverItEnds(status: Platform.ExitStatus) throws {
     var model = try SupervisorModel(services)
     #expect(model.due(at: 0).map(\.name) == ["storage", "console"])
     for (index, start) in model.due(at: 0).enumerated() { model.started(start, pid: Int32(10 + index), at: 0) }

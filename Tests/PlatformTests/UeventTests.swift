@@ -17,6 +17,6 @@ import Testing
   }
 
   @Test func kernelReleaseIsThatOfProc() throws {
-    #expect(try Files.readText("/proc/sys/kernel/osrelease") == Machine.kernelRelease + "\n")
+    #expect(try Files.readText("/proc/sys/kernel/osrelease") == RunningSystem.kernelRelease + "\n")
   }
 }

@@ -8,7 +8,7 @@ public enum ControlDomain {
   /// services of that life are taken over as they are.
   public static func run(fault: Int32? = nil) -> Never {
     try? CurrentProcess.executeOnFault(["/proc/self/exe", "control-domain"])
-    CurrentProcess.setEnvironment("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    try? ProcessEnvironment.set("PATH", to: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     Preparation.mountFileSystems()
     try? CurrentProcess.redirectStandardStreams(to: "/dev/console")
     if let fault {
@@ -71,7 +71,7 @@ public enum ControlDomain {
     let poller = try Poller()
     try poller.add(signals.file.rawValue, .readable, token: 0)
     try poller.add(uevents.file.rawValue, .readable, token: 1)
-    try? Machine.setControlAltDelete(restartsAtOnce: false)
+    try? RunningSystem.setControlAltDelete(restartsAtOnce: false)
     var hotPlug = HotPlug()
     if isFirst { hotPlug.loadAtStart() }
     while true {

@@ -32,7 +32,9 @@ enum Preparation {
     for directory in ["/run/roost", "/var/log/roost", Supervisor.logs, "/run/lock"] {
       attempt { () throws(SystemError) in try Files.makeDirectories(directory) }
     }
-    let links = [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2")]
+    let links = [
+      ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2"),
+    ]
     for (path, target) in links where !Files.exists(path) {
       attempt { () throws(SystemError) in try Files.link(path, to: target) }
     }
@@ -44,9 +46,9 @@ enum Preparation {
   static func configure() {
     attempt { () throws(SystemError) in
       let name = try Files.readText("/etc/hostname").prefix { !$0.isWhitespace }
-      if !name.isEmpty { try Machine.setHostName(String(name)) }
+      if !name.isEmpty { try RunningSystem.setHostName(String(name)) }
     }
-    attempt { () throws(SystemError) in try Machine.raiseInterface("lo") }
+    attempt { () throws(SystemError) in try RunningSystem.raiseInterface("lo") }
     for file in (try? Files.list("/etc/sysctl.d")) ?? [] where file.hasSuffix(".conf") {
       guard let text = try? Files.readText("/etc/sysctl.d/\(file)") else { continue }
       for setting in sysctl(text) {
@@ -63,7 +65,8 @@ enum Preparation {
   static func sysctl(_ text: String) -> [(path: String, value: String, isOptional: Bool)] {
     text.split(separator: "\n").compactMap { line in
       let bare = trimmed(line)
-      guard let first = bare.first, first != "#", first != ";", let equals = bare.firstIndex(of: "=") else { return nil }
+      guard let first = bare.first, first != "#", first != ";" else { return nil }
+      guard let equals = bare.firstIndex(of: "=") else { return nil }
       var key = trimmed(bare[..<equals])
       let isOptional = key.first == "-"
       if isOptional { key = key.dropFirst() }

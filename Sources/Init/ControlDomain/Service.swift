@@ -12,6 +12,7 @@ public struct Service: Hashable, Sendable {
   public let name: String
   /// Absolute path and arguments.
   public let command: [String]
+  /// What its end means.
   public let kind: Kind
   /// Names of services that come first: those that run once must have ended, others must have been started.
   public let after: [String]
@@ -23,6 +24,7 @@ public struct Service: Hashable, Sendable {
   /// Failures in a row after which the fallback runs.
   public static let failureLimit = 5
 
+  /// Describes a service.
   public init(
     name: String, command: [String], kind: Kind, after: [String] = [], terminal: String? = nil,
     fallback: [String]? = nil
@@ -42,6 +44,7 @@ public enum ServicePlanError: Error, Hashable, Sendable, CustomStringConvertible
   case unknown(String, neededBy: String)
   case circle([String])
 
+  /// Which services, and what is wrong with them.
   public var description: String {
     switch self {
     case .twice(let name): "there are two services named \(name): rename one"

@@ -18,10 +18,10 @@ enum Shutdown {
     deactivateStorage(&supervisor, &waiting)
     unmountAll()
     Consoles.say("\(doing) now")
-    Machine.synchronize()
+    RunningSystem.synchronize()
     while true {
       do throws(SystemError) {
-        try Machine.stop(action)
+        try RunningSystem.stop(action)
       } catch {
         Consoles.say("\(error); turn the machine off by its button")
       }
@@ -95,7 +95,7 @@ enum Shutdown {
 
   /// Unmounts what can be, the newest first; what is in use and on a device becomes read-only.
   private static func unmountAll() {
-    Machine.synchronize()
+    RunningSystem.synchronize()
     let virtual: Set<String> = ["proc", "sysfs", "devtmpfs", "devpts", "cgroup2", "tmpfs", "overlay", "rootfs"]
     for mount in ((try? Mount.all()) ?? []).reversed() where !virtual.contains(mount.type) && mount.target != "/" {
       do throws(SystemError) {

@@ -16,7 +16,9 @@ public struct SupervisorModel: Sendable {
 
   /// A service and what became of it.
   public struct Entry: Sendable {
+    /// What it is.
     public let service: Service
+    /// Where it is.
     public fileprivate(set) var state: State = .waiting
     /// How often it was started.
     public fileprivate(set) var starts = 0
@@ -28,8 +30,11 @@ public struct SupervisorModel: Sendable {
 
   /// What the executor is to start.
   public struct Start: Hashable, Sendable {
+    /// The service.
     public let name: String
+    /// Path and arguments.
     public let command: [String]
+    /// Device file of its terminal.
     public let terminal: String?
     /// True when this is the service's fallback.
     public let isFallback: Bool

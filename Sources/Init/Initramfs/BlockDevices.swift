@@ -43,6 +43,7 @@ public enum Volume: Hashable, Sendable, CustomStringConvertible {
   /// The device cannot be read; in words.
   case unreadable(String)
 
+  /// In words.
   public var description: String {
     switch self {
     case .known(let type, let uuid, let label):

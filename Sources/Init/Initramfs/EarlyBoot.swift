@@ -17,7 +17,7 @@ public enum EarlyBoot {
     // With neither console nor fault handler one can still try to boot.
     if (try? CurrentProcess.redirectStandardStreams(to: "/dev/console")) == nil { report.append("no /dev/console") }
     try? CurrentProcess.executeOnFault(["/proc/self/exe", "initramfs"])
-    CurrentProcess.setEnvironment("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    try? ProcessEnvironment.set("PATH", to: "/usr/sbin:/usr/bin:/sbin:/bin")
     for line in report { Log.write(line) }
     var modules = ModuleLoader(modprobe: ["/bin/busybox", "modprobe"])
     var failure = fault.map { faulted($0) }
@@ -203,7 +203,7 @@ public enum EarlyBoot {
         try Files.makeDirectories(newRoot + target)
         try Mount.mount(target, at: newRoot + target, .move)
       }
-      try Machine.switchRoot(to: newRoot)
+      try RunningSystem.switchRoot(to: newRoot)
       try CurrentProcess.execute([next])
     } catch {
       throw InitError(

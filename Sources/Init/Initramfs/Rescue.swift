@@ -61,8 +61,8 @@ enum Rescue {
       while let (child, _) = try ChildProcess.reapAny() {
         guard let index = running.firstIndex(where: { $0.process == child }) else { continue }
         let shell = running.remove(at: index)
-        // A shell that ends at once has no terminal worth the name: it must not decide for the others.
-        if MonotonicClock.now() - shell.start < 1_000_000_000, !running.isEmpty { continue }
+        // A shell that ends at once (100 ms) has a dead terminal: it must not decide for the others.
+        if MonotonicClock.now() - shell.start < 100_000_000, !running.isEmpty { continue }
         end(running)
         return
       }
@@ -104,9 +104,9 @@ enum Rescue {
 
   private static func stop(_ action: PowerAction) {
     Consoles.say(action == .restart ? "restarting" : "turning off")
-    Machine.synchronize()
+    RunningSystem.synchronize()
     do throws(SystemError) {
-      try Machine.stop(action)
+      try RunningSystem.stop(action)
     } catch {
       Consoles.say("\(error)")
     }
