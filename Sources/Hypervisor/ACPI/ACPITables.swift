@@ -244,7 +244,7 @@ struct ACPITables {
       .device(
         "TMR", [.name("_HID", .eisaID("PNP0100")), .name("_CRS", .resources([.ports(0x40, count: 4), .interrupt(0)]))]))
     let root: [AML] = [
-      .name("_HID", .eisaID("PNP0A03")), .name("_ADR", .integer(0)), .name("_UID", .integer(0)),
+      .name("_HID", .eisaID("PNP0A03")), .name("_UID", .integer(0)),
       .name("_BBN", .integer(0)),
       .name(
         "_CRS",
