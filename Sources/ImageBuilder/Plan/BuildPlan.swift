@@ -1,0 +1,161 @@
+internal import Binary
+internal import Platform
+public import Recipe
+
+/// What a build is to do.
+public struct BuildOptions: Sendable {
+  /// Where the image goes.
+  public var output: String
+  /// URL of the packages' archive; nil leaves the choice to mmdebstrap.
+  public var mirror: String?
+  /// Directory of results and packages; nil for the user's own.
+  public var cache: String?
+  /// How many steps run at once.
+  public var jobs: Int
+  /// Directory of Roost's programs; nil for that of the running one.
+  public var programs: String?
+  /// Fetch the packages' newest versions though the recipe did not change.
+  public var update = false
+
+  /// Everything by default but where the image goes.
+  public init(output: String, jobs: Int = 2) {
+    self.output = output
+    self.jobs = jobs
+  }
+}
+
+/// The ordered list of steps that make an image out of a recipe.
+struct BuildPlan: Sendable {
+  let recipe: Recipe
+  let steps: [Step]
+  let domains: [DomainFiles]
+  /// The step that made the control domain's root.
+  let controlRoot: String
+  let bootMenu: String
+  let epoch: Int
+  let versions: [String: String]
+
+  /// All times on the medium, unless SOURCE_DATE_EPOCH says otherwise: the release of Debian 13, 2025-08-09. It is a
+  /// constant, so that a recipe gives the same bytes whenever it is built of the same packages.
+  static let standardEpoch = 1_754_697_600
+
+  init(_ recipe: Recipe, _ options: BuildOptions, versions: [String: String]) throws(BuildError) {
+    self.recipe = recipe
+    self.versions = versions
+    let epoch = try Self.epoch()
+    self.epoch = epoch
+    let programs = try Programs(
+      directory: options.programs, needsHatchling: recipe.domains.contains { $0.source == .hatchling })
+    bootMenu = programs.bootMenu
+
+    var steps: [Step] = []
+    // 1. Root file systems, each release and list of packages once.
+    let control = DebianRoot(
+      role: .control, suite: recipe.controlDomain.suite, packages: recipe.controlDomain.packages,
+      mirror: options.mirror, owner: "control domain")
+    controlRoot = control.name
+    steps.append(control.step(epoch: epoch, versions: versions, isForced: options.update))
+    for domain in recipe.domains {
+      guard let root = Self.root(of: domain, options), !steps.contains(where: { $0.name == root.name }) else { continue }
+      steps.append(root.step(epoch: epoch, versions: versions, isForced: options.update))
+    }
+    // 2. The control domain: Roost's programs, the root, the initramfs.
+    steps.append(try programs.step(versions: versions))
+    steps.append(
+      ControlRoot(hostname: recipe.controlDomain.hostname, root: control.name).step(epoch: epoch, versions: versions))
+    steps.append(
+      Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
+    // 3. The domains: what they boot, and their disks.
+    var domains: [DomainFiles] = []
+    for domain in recipe.domains {
+      let (files, own) = try Self.files(of: domain, recipe, options, control: control.name, epoch, versions)
+      domains.append(files)
+      steps += own
+    }
+    self.domains = domains
+    // 4. All disks as one volume.
+    let images = domains.compactMap { files in
+      files.disk.map { ImagesVolume.Image(domain: files.domain.name, source: $0) }
+    }
+    let identity = ([recipe.name] + domains.map { "\($0.domain.name) \($0.domain.sourceDigest)" }).joined(separator: "\n")
+    steps.append(
+      ImagesVolume(images: images, ramBytes: recipe.storage.ramBytes, seed: SHA256.hash("images\n\(identity)"))
+        .step(epoch: epoch, versions: versions))
+    // 5. The boot loader.
+    steps.append(BootLoader(volume: VolumeUUID(digest: recipe.digest)).step(epoch: epoch, versions: versions))
+    self.steps = steps
+  }
+
+  private static func epoch() throws(BuildError) -> Int {
+    guard let text = ProcessEnvironment.value("SOURCE_DATE_EPOCH") else { return standardEpoch }
+    guard let epoch = Int(text), epoch > 0 else {
+      throw BuildError(
+        .badFile, "SOURCE_DATE_EPOCH is '\(text)', which is no number of seconds since 1970", hint: "unset or correct it")
+    }
+    return epoch
+  }
+
+  private static func root(of domain: Recipe.Domain, _ options: BuildOptions) -> DebianRoot? {
+    guard case .debian(let suite, let packages, _) = domain.source else { return nil }
+    return DebianRoot(role: .guest, suite: suite, packages: packages, mirror: options.mirror, owner: domain.name)
+  }
+
+  /// A domain's files on the medium, and the steps that make them.
+  private static func files(
+    of domain: Recipe.Domain, _ recipe: Recipe, _ options: BuildOptions, control: String, _ epoch: Int,
+    _ versions: [String: String]
+  ) throws(BuildError) -> (DomainFiles, [Step]) {
+    switch domain.source {
+    case .debian(_, _, let hostname):
+      guard let root = root(of: domain, options) else { break }
+      let initramfs = GuestInitramfs(domain: domain.name, root: root.name, control: control)
+      let disk = GuestDisk(
+        domain: domain.name, hostname: hostname, diskBytes: domain.diskBytes ?? 0,
+        nameServer: recipe.network.subnet.address(1).description, root: root.name, seed: domain.sourceDigest)
+      let files = DomainFiles(
+        domain: domain, kernel: .step(.init(step: root.name, file: DebianRoot.kernel)),
+        initrd: .step(.init(step: initramfs.name, file: GuestInitramfs.file)),
+        disk: .step(.init(step: disk.name, file: GuestDisk.file)), commandLine: GuestSystem.commandLine)
+      return (
+        files, [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
+      )
+    case .files(let kernel, let initrd, let commandLine, let root):
+      let kernel = recipe.resolve(kernel)
+      let kernelFile = try DomainFiles.hostFile(kernel, of: domain, "kernel")
+      try DomainFiles.checkKernel(kernel, of: domain)
+      var initrdFile: DomainFiles.File?
+      if let initrd { initrdFile = try DomainFiles.hostFile(recipe.resolve(initrd), of: domain, "initial RAM disk") }
+      var disk: ImagesVolume.Source?
+      if let root {
+        let path = recipe.resolve(root)
+        disk = .file(path, digest: try DomainFiles.digest(path, of: domain, "disk image"))
+      }
+      let files = DomainFiles(
+        domain: domain, kernel: kernelFile, initrd: initrdFile, disk: disk, commandLine: commandLine)
+      return (files, [])
+    case .hatchling: break
+    }
+    let kernel = Step.Input(step: Programs.stepName, file: Programs.hatchling)
+    return (DomainFiles(domain: domain, kernel: .step(kernel), initrd: nil, disk: nil, commandLine: ""), [])
+  }
+}
+
+/// The boot loader's images.
+struct BootLoader: Sendable {
+  let volume: VolumeUUID
+
+  static let stepName = "boot loader: BIOS and UEFI"
+
+  func step(epoch: Int, versions: [String: String]) -> Step {
+    Step(
+      name: Self.stepName, kind: "boot-loader", version: 1,
+      settings: ["\(epoch)", "\(volume)"]
+        + ["grub-common", "grub-pc-bin", "grub-efi-amd64-bin", "mtools", "dosfstools"].map { versions[$0] ?? "" },
+      inputs: [], outputs: GRUBImages.outputs
+    ) { context throws(BuildError) in
+      try GRUBImages.make(
+        in: context.output, scratch: context.scratch, volume: volume, epoch: context.epoch, log: context.log,
+        cancellation: context.cancellation)
+    }
+  }
+}

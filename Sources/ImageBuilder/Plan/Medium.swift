@@ -1,0 +1,109 @@
+internal import Binary
+internal import Platform
+internal import Recipe
+
+/// The ISO itself: what lies where on it.
+struct Medium {
+  let plan: BuildPlan
+  let results: [String: Executor.Result]
+
+  static let stepName = "ISO image"
+  private static let version = 1
+
+  /// All files of the medium but the boot loader's and the manifest, in the order in which they lie on it: what is
+  /// read first comes first.
+  private func files() throws(BuildError) -> [(path: String, file: DomainFiles.File)] {
+    var files: [(path: String, file: DomainFiles.File)] = [
+      ("/roost/vmlinuz", .step(.init(step: plan.controlRoot, file: DebianRoot.kernel))),
+      ("/roost/initrd.img", .step(.init(step: "initramfs", file: Initramfs.file))),
+      ("/roost/root.squashfs", .step(.init(step: ControlRoot.stepName, file: ControlRoot.file))),
+      ("/roost/volume-group.conf", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.template))),
+    ]
+    for domain in plan.domains {
+      files.append((DomainFiles.kernelPath(domain.domain.name), domain.kernel))
+      if let initrd = domain.initrd { files.append((DomainFiles.initrdPath(domain.domain.name), initrd)) }
+    }
+    files.append(("/roost/images.squashfs", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.squashfs))))
+    return files
+  }
+
+  /// What decides the image's bytes.
+  func key() throws(BuildError) -> SHA256.Digest {
+    var text = "medium \(Self.version) \(plan.epoch) \(plan.recipe.digest)\n"
+    for (path, file) in try files() { text += "\(path) \(try digest(file))\n" }
+    for output in GRUBImages.outputs {
+      text += "\(output) \(try digest(.step(.init(step: BootLoader.stepName, file: output))))\n"
+    }
+    text += try bootMenu()
+    text += plan.versions["libisofs-dev"] ?? ""
+    return SHA256.hash(text)
+  }
+
+  /// Writes the image beside `path` and renames it into place.
+  func write(
+    to path: String, cancellation: Cancellation, progress: (ISOImage.Progress) -> Void
+  ) throws(BuildError) {
+    var image = ISOImage(
+      volumeIdentifier: String("ROOST_\(plan.recipe.name.uppercased())".map { $0 == "-" ? "_" : $0 }.prefix(32)),
+      volumeUUID: VolumeUUID(digest: plan.recipe.digest), epoch: plan.epoch)
+    try image.addBootLoader(from: try directory(BootLoader.stepName), menu: try bootMenu())
+    image.add(ApplianceManifest.path, .bytes(try manifest()))
+    for (target, file) in try files() {
+      switch file {
+      case .step(let input): image.add(target, .file("\(try directory(input.step))/\(input.file)"))
+      case .host(let source, _): image.add(target, .file(source))
+      }
+    }
+    try image.write(to: path, cancellation: cancellation, progress: progress)
+  }
+
+  private func bootMenu() throws(BuildError) -> String {
+    let root = try digest(.step(.init(step: ControlRoot.stepName, file: ControlRoot.file)))
+    guard let digest = SHA256.Digest(hex: root) else { throw BuildError(.content, "a result has no digest") }
+    let menu = BootMenu(
+      title: "Roost: \(plan.recipe.name)",
+      commandLine: BootMenu.commandLine(
+        medium: VolumeUUID(digest: plan.recipe.digest), rootDigest: "\(ContentDigest.chunked(digest))"))
+    return try menu.text(template: plan.bootMenu)
+  }
+
+  private func manifest() throws(BuildError) -> [UInt8] {
+    let facts = "\(try directory(ImagesVolume.stepName))/\(ImagesVolume.facts)"
+    let text = try attempt("cannot read a result") { () throws(SystemError) in try Files.readText(facts) }
+    let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
+    guard words.count == 3, let extent = Int(words[2]) else {
+      throw BuildError(.content, "\(facts) does not describe a volume", hint: "remove the cache's 'results' directory")
+    }
+    let recipe = plan.recipe
+    let subnet = recipe.network.subnet
+    let manifest = ApplianceManifest(
+      name: recipe.name, recipeDigest: recipe.digest.description, epoch: plan.epoch,
+      controlDomain: .init(hostname: recipe.controlDomain.hostname, suite: recipe.controlDomain.suite),
+      storage: .init(
+        volumeGroup: ImagesVolume.volumeGroup, ramBytes: recipe.storage.ramBytes, extentBytes: extent,
+        mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile),
+      network: .init(address: "\(subnet.address(1))/\(subnet.prefixLength)"),
+      domains: plan.domains.map { $0.manifest(recipe) })
+    do throws(RecipeError) {
+      return try manifest.encoded()
+    } catch {
+      throw BuildError(.content, "\(error)")
+    }
+  }
+
+  private func directory(_ step: String) throws(BuildError) -> String {
+    guard let result = results[step] else { throw BuildError(.content, "the step '\(step)' has no result") }
+    return result.directory
+  }
+
+  private func digest(_ file: DomainFiles.File) throws(BuildError) -> String {
+    switch file {
+    case .host(_, let digest): return digest
+    case .step(let input):
+      guard let digest = results[input.step]?.digests[input.file] else {
+        throw BuildError(.content, "the step '\(input.step)' has no result \(input.file)")
+      }
+      return digest
+    }
+  }
+}

@@ -1,0 +1,73 @@
+internal import Binary
+
+/// The control domain's root: Debian's packages and Roost's programs, as a squashfs.
+struct ControlRoot: Sendable {
+  let hostname: String
+  /// The step that made the root.
+  let root: String
+
+  static let stepName = "control domain: squashfs"
+  static let file = "root.squashfs"
+
+  /// Leftovers of packaging that a read-only system has no use for.
+  private static let omitted = [
+    "boot/", "var/lib/apt/", "var/cache/apt/", "var/lib/dpkg/info/", "usr/share/zoneinfo/", "usr/share/debconf/",
+    "usr/share/common-licenses/", "usr/lib/x86_64-linux-gnu/perl-base/", "usr/lib/systemd/", "etc/systemd/",
+    "usr/lib/udev/hwdb.d/",
+  ]
+
+  private var entries: [TreeEntry] {
+    var entries: [TreeEntry] = ["dev", "proc", "sys", "run", "tmp", "mnt", "var/log/roost", "etc/roost"].map {
+      .directory($0, permissions: $0 == "tmp" ? 0o1777 : 0o755)
+    }
+    entries += [
+      .text("etc/hostname", "\(hostname)\n"),
+      .text("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 \(hostname)\n::1 localhost ip6-localhost ip6-loopback\n"),
+      .text("etc/fstab", ""),
+      .text("etc/machine-id", ""),
+      .text("etc/motd", ""),
+      // The lease of the control domain's own network decides.
+      .text("etc/resolv.conf", ""),
+      .link("usr/sbin/init", to: "roost-init"),
+      .text(
+        "root/.bashrc",
+        """
+        PS1='\\u@\\h:\\w\\$ '
+        alias ll='ls -l'
+        [ -z "${ROOST_WELCOMED:-}" ] && export ROOST_WELCOMED=1 && echo "'roost list' shows the domains, 'roost help' the rest."
+
+        """),
+    ]
+    return entries
+  }
+
+  func step(epoch: Int, versions: [String: String]) -> Step {
+    let entries = entries
+    return Step(
+      name: Self.stepName, kind: "control-root", version: 1,
+      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", hostname] + Self.omitted
+        + entries.map { "\($0.path) \($0.permissions) \($0.content)" },
+      inputs: [.init(step: root, file: DebianRoot.archive)]
+        + Programs.names.map { .init(step: Programs.stepName, file: $0) },
+      outputs: [Self.file]
+    ) { context throws(BuildError) in
+      var all = entries
+      for name in Programs.names {
+        all.append(.file("usr/sbin/\(name)", from: try context.input(Programs.stepName, name), permissions: 0o755))
+      }
+      let tar = "\(context.scratch)/tree.tar"
+      context.progress("assembling")
+      try Tree.merge(
+        try context.input(root, DebianRoot.archive),
+        omitting: { path in Self.omitted.contains { path.hasPrefix($0) } }, adding: all, epoch: context.epoch, to: tar,
+        cancellation: context.cancellation)
+      context.progress("compressing")
+      try context.run(
+        [
+          "sh", "-c",
+          "exec sqfstar -comp zstd -Xcompression-level 12 -b 256K -no-progress -quiet -processors 2 \"$1\" < \"$2\"",
+          "sh", "\(context.output)/\(Self.file)", tar,
+        ], doing: "cannot compress the control domain's root")
+    }
+  }
+}

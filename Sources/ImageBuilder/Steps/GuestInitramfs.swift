@@ -1,0 +1,76 @@
+/// A Debian guest's initramfs: busybox, the few modules that lead to its disk, and a script that mounts it.
+///
+/// Debian's own brings a device manager and takes several times as long to do the same; here the builder knows the disk.
+struct GuestInitramfs: Sendable {
+  /// The domain's name.
+  let domain: String
+  /// The step that made the guest's root.
+  let root: String
+  /// The step that made the control domain's root, for its busybox.
+  let control: String
+
+  static let file = "initrd"
+
+  var name: String { "\(domain): initramfs" }
+
+  private static let modules = [
+    "virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c_intel", "libcrc32c", "virtio_console",
+  ]
+
+  /// Kernel parameters `root=`, `rootflags=`, `ro`, `rw` and `init=` are honoured, as the kernel's documentation has them.
+  private static let script = """
+    #!/bin/busybox sh
+    bb=/bin/busybox
+    $bb mount -t devtmpfs dev /dev
+    $bb mount -t proc proc /proc
+    $bb mount -t sysfs sys /sys
+    for module in $($bb cat /modules); do $bb insmod /$module; done
+    root=/dev/vda init=/sbin/init mode=rw flags=
+    for word in $($bb cat /proc/cmdline); do
+      case $word in
+        root=*) root=${word#root=} ;;
+        rootflags=*) flags=,${word#rootflags=} ;;
+        init=*) init=${word#init=} ;;
+        ro|rw) mode=$word ;;
+      esac
+    done
+    waited=0
+    while [ ! -b "$root" ]; do
+      [ $waited -lt 600 ] || { echo "no disk $root after 60 seconds"; exec $bb sh; }
+      waited=$((waited + 1))
+      $bb usleep 100000
+    done
+    $bb mount -t ext4 -o "$mode$flags" "$root" /root || { echo "cannot mount $root"; exec $bb sh; }
+    $bb mount --move /dev /root/dev
+    $bb umount /sys
+    $bb umount /proc
+    exec $bb switch_root /root "$init"
+
+    """
+
+  func step(epoch: Int, versions: [String: String]) -> Step {
+    Step(
+      name: name, kind: "guest-initramfs", version: 1,
+      settings: ["\(epoch)", versions["zstd"] ?? "", Self.script] + Self.modules,
+      inputs: [
+        .init(step: root, file: DebianRoot.archive), .init(step: control, file: DebianRoot.busybox),
+      ],
+      outputs: [Self.file]
+    ) { context throws(BuildError) in try make(context) }
+  }
+
+  private func make(_ context: borrowing StepContext) throws(BuildError) {
+    let set = try ModuleSet(
+      tar: try context.input(root, DebianRoot.archive), names: Self.modules, cancellation: context.cancellation)
+    var entries: [TreeEntry] = ["bin", "dev", "proc", "root", "sys"].map { .directory($0) }
+    entries.append(TreeEntry(path: "dev/console", content: .device(major: 5, minor: 1), permissions: 0o600))
+    entries.append(.file("bin/busybox", from: try context.input(control, DebianRoot.busybox), permissions: 0o755))
+    entries.append(.link("bin/sh", to: "busybox"))
+    entries.append(.text("init", Self.script, permissions: 0o755))
+    entries.append(.text("modules", set.modules.map { "lib/\($0.name).ko\n" }.joined()))
+    entries += set.modules.map { .bytes("lib/\($0.name).ko", $0.content) }
+    let cpio = "\(context.scratch)/initrd.cpio"
+    try Initramfs.write(entries, to: cpio, context)
+    try Initramfs.compress(cpio, to: "\(context.output)/\(Self.file)", context)
+  }
+}

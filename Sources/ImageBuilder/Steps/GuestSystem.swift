@@ -1,0 +1,114 @@
+/// What makes a Debian root the system of one domain: its name, its network, its console, and no more services than
+/// a small guest needs.
+struct GuestSystem: Sendable, CustomStringConvertible {
+  let hostname: String
+  let nameServer: String
+
+  /// The kernel's command line.
+  static let commandLine =
+    "root=/dev/vda rw rootfstype=ext4 console=ttyS0 quiet net.ifnames=0 fsck.mode=skip audit=0 systemd.show_status=auto"
+
+  /// Units that have nothing to do in a domain that lives on a virtual disk and a serial line.
+  private static let masked = [
+    "apt-daily.service", "apt-daily.timer", "apt-daily-upgrade.service", "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "man-db.timer",
+    "systemd-tmpfiles-clean.timer", "getty@tty1.service", "getty-static.service", "autovt@.service",
+    "systemd-logind.service", "systemd-pstore.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount",
+    "systemd-hwdb-update.service", "systemd-journal-catalog-update.service", "systemd-update-done.service",
+    "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-machine-id-commit.service",
+    "systemd-firstboot.service", "systemd-sysusers.service", "ldconfig.service", "kmod-static-nodes.service",
+    "systemd-ask-password-wall.path", "systemd-ask-password-console.path", "systemd-hibernate-clear.service",
+    "systemd-pcrmachine.service", "systemd-pcrphase.service", "systemd-pcrphase-sysinit.service",
+    "systemd-tpm2-setup.service", "systemd-tpm2-setup-early.service", "systemd-pcrextend.socket",
+    "systemd-pcrlock.socket", "systemd-creds.socket", "systemd-sysext.socket", "systemd-hostnamed.socket",
+    "systemd-networkd-wait-online.service", "systemd-network-generator.service",
+    "systemd-networkd-persistent-storage.service", "dev-hugepages.mount", "dev-mqueue.mount",
+    "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount", "modprobe@configfs.service", "modprobe@drm.service", "modprobe@efi_pstore.service",
+    "modprobe@fuse.service", "modprobe@dm_mod.service", "modprobe@loop.service", "systemd-modules-load.service",
+    "systemd-journal-flush.service", "systemd-rfkill.socket", "systemd-boot-random-seed.service",
+    "systemd-remount-fs.service",
+  ]
+
+  private static let enabled = [
+    "multi-user.target.wants/systemd-networkd.service", "sockets.target.wants/systemd-networkd.socket",
+  ]
+
+  /// A login on the serial line that does not wait for a device manager to announce it.
+  private static let console = """
+    [Unit]
+    Description=Login on the console
+    After=systemd-user-sessions.service
+    ConditionPathExists=/dev/ttyS0
+    IgnoreOnIsolate=yes
+
+    [Service]
+    ExecStart=-/sbin/agetty --keep-baud 115200,57600,38400,9600 - $TERM
+    Environment=TERM=vt220
+    Type=idle
+    Restart=always
+    UtmpIdentifier=ttyS0
+    StandardInput=tty
+    StandardOutput=tty
+    TTYPath=/dev/ttyS0
+    TTYReset=yes
+    TTYVHangup=yes
+    IgnoreSIGPIPE=no
+    SendSIGHUP=yes
+
+    """
+
+  private static let network = """
+    [Match]
+    Type=ether
+
+    [Network]
+    DHCP=ipv4
+    IPv6AcceptRA=no
+
+    [DHCPv4]
+    ClientIdentifier=mac
+    SendHostname=yes
+    UseHostname=no
+
+    """
+
+  /// What is left out of the root: the kernel is on the medium.
+  func omits(_ path: String) -> Bool {
+    path.hasPrefix("boot/")
+  }
+
+  /// What is added to the root.
+  var entries: [TreeEntry] {
+    let system = "etc/systemd/system"
+    var entries: [TreeEntry] = [
+      .text("etc/hostname", "\(hostname)\n"),
+      .text("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 \(hostname)\n::1 localhost ip6-localhost ip6-loopback\n"),
+      .text("etc/resolv.conf", "nameserver \(nameServer)\nsearch roost\n"),
+      .text("etc/fstab", "/dev/vda / ext4 noatime,x-systemd.growfs 0 0\n"),
+      .text("etc/machine-id", ""),
+      .text("etc/systemd/network/20-domain.network", Self.network),
+      .text("etc/systemd/journald.conf.d/volatile.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n"),
+      .text("etc/acpi/events/power", "event=button/power.*\naction=/usr/bin/systemctl poweroff\n"),
+      .text("\(system)/serial-getty@ttyS0.service", Self.console),
+      .link("\(system)/getty.target.wants/serial-getty@ttyS0.service", to: "../serial-getty@ttyS0.service"),
+      .link("\(system)/default.target", to: "/usr/lib/systemd/system/multi-user.target"),
+    ]
+    entries += Self.masked.map { .link("\(system)/\($0)", to: "/dev/null") }
+    entries += Self.enabled.map { wants in
+      .link("\(system)/\(wants)", to: "/usr/lib/systemd/system/\(wants.split(separator: "/").last ?? "")")
+    }
+    return entries
+  }
+
+  /// All of it as text: what decides the result.
+  var description: String {
+    entries.map { entry in
+      switch entry.content {
+      case .bytes(let bytes): "\(entry.path) \(entry.permissions) \(String(decoding: bytes, as: UTF8.self))"
+      case .link(let target): "\(entry.path) -> \(target)"
+      default: entry.path
+      }
+    }.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,100 @@
+internal import Platform
+
+/// The control domain's initramfs: `roost-init`, busybox for its rescue shell, and the modules that lead to the medium.
+struct Initramfs: Sendable {
+  /// The step that made the control domain's root.
+  let root: String
+  /// The stripped programs.
+  let programs: String
+
+  static let file = "initrd.img"
+
+  /// Modules for every way to the medium, and for a keyboard in the rescue shell.
+  private static let modules = [
+    "loop", "squashfs", "overlay", "isofs", "udf", "vfat", "nls_iso8859_1", "nls_cp437", "nls_utf8", "nls_ascii",
+    "sr_mod", "cdrom", "sd_mod", "sg", "ahci", "ata_piix", "ata_generic", "pata_acpi", "libata", "nvme",
+    "usb_storage", "uas", "xhci_pci", "xhci_hcd", "ehci_pci", "ehci_hcd", "uhci_hcd", "ohci_pci", "ohci_hcd",
+    "usbhid", "hid", "hid_generic", "hid_apple", "hid_logitech_dj", "i8042", "atkbd", "virtio_pci", "virtio_blk",
+    "virtio_scsi", "virtio_mmio", "virtio_console", "virtio_rng", "mmc_block", "sdhci_pci", "sdhci_acpi", "rtsx_pci",
+    "rtsx_pci_sdmmc", "megaraid_sas", "mpt3sas", "vmw_pvscsi", "hv_storvsc", "hv_vmbus", "xen_blkfront",
+    "crc32c_generic", "crc32c_intel", "libcrc32c",
+  ]
+
+  /// Names by which the rescue shell and `roost-init` call busybox.
+  private static let applets = [
+    "sh", "ash", "ls", "cat", "cp", "mv", "rm", "mkdir", "ln", "mount", "umount", "dmesg", "less", "vi", "grep", "sed",
+    "awk", "find", "ps", "kill", "top", "free", "df", "du", "blkid", "lsmod", "insmod", "modprobe", "rmmod", "lsusb",
+    "lspci", "losetup", "hexdump", "sha256sum", "dd", "echo", "sleep", "sync", "reboot", "poweroff", "halt", "clear",
+    "reset", "stty", "head", "tail", "wc", "uname", "hostname", "ip", "chroot", "switch_root", "setsid", "cttyhack",
+    "env", "id", "date", "test", "true", "false", "tee", "sort", "xargs", "cut", "tr", "readlink", "stat", "depmod",
+  ]
+
+  func step(epoch: Int, versions: [String: String]) -> Step {
+    Step(
+      name: "initramfs", kind: "initramfs", version: 1,
+      settings: ["\(epoch)", versions["zstd"] ?? ""] + Self.modules + Self.applets,
+      inputs: [
+        .init(step: root, file: DebianRoot.archive), .init(step: root, file: DebianRoot.busybox),
+        .init(step: programs, file: "roost-init"),
+      ],
+      outputs: [Self.file]
+    ) { context throws(BuildError) in try make(context) }
+  }
+
+  private func make(_ context: borrowing StepContext) throws(BuildError) {
+    context.progress("modules")
+    let set = try ModuleSet(
+      tar: try context.input(root, DebianRoot.archive), names: Self.modules, cancellation: context.cancellation)
+    var entries: [TreeEntry] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "mnt", "sbin", "lib", "usr"].map {
+      .directory($0)
+    }
+    // The kernel opens the console before anything is mounted.
+    entries.append(
+      TreeEntry(path: "dev/console", content: .device(major: 5, minor: 1), permissions: 0o600))
+    entries.append(.file("init", from: try context.input(programs, "roost-init"), permissions: 0o755))
+    entries.append(.file("bin/busybox", from: try context.input(root, DebianRoot.busybox), permissions: 0o755))
+    entries += Self.applets.map { .link("bin/\($0)", to: "busybox") }
+    entries += ["modprobe", "insmod", "rmmod", "depmod"].map { .link("sbin/\($0)", to: "../bin/busybox") }
+    entries.append(.text("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"))
+    entries += Self.moduleTree(set)
+    let cpio = "\(context.scratch)/initramfs.cpio"
+    try Self.write(entries, to: cpio, context)
+    context.progress("compressing")
+    try Self.compress(cpio, to: "\(context.output)/\(Self.file)", context)
+  }
+
+  /// `lib/modules/<version>` with modprobe's lists.
+  private static func moduleTree(_ set: ModuleSet) -> [TreeEntry] {
+    let base = "lib/modules/\(set.version)"
+    var entries: [TreeEntry] = [
+      .text("\(base)/modules.dep", set.dependencies), .text("\(base)/modules.alias", set.aliases),
+      .text("\(base)/modules.softdep", set.softDependencies), .text("\(base)/modules.symbols", ""),
+    ]
+    entries += set.unchanged.sorted { $0.key < $1.key }.map { .bytes("\(base)/\($0.key)", $0.value) }
+    entries += set.modules.sorted { $0.path < $1.path }.map { .bytes("\(base)/\($0.path)", $0.content) }
+    return entries
+  }
+
+  /// Writes a cpio with the directories that its members need, sorted so that each comes before what is in it.
+  static func write(_ entries: [TreeEntry], to path: String, _ context: borrowing StepContext) throws(BuildError) {
+    let writer = try ArchiveWriter(path, .newc, epoch: context.epoch)
+    var directories: Set<String> = []
+    for entry in entries {
+      try context.cancellation.check()
+      var above = ""
+      for part in entry.path.split(separator: "/").dropLast() {
+        above += (above.isEmpty ? "" : "/") + part
+        if directories.insert(above).inserted { try writer.add(.directory(above)) }
+      }
+      if case .directory = entry.content, !directories.insert(entry.path).inserted { continue }
+      try writer.add(entry)
+    }
+    try writer.finish()
+  }
+
+  /// Compresses as the kernel's decompressor takes it: zstd with a window of at most 128 MiB.
+  static func compress(_ path: String, to output: String, _ context: borrowing StepContext) throws(BuildError) {
+    try context.run(
+      ["zstd", "-q", "-12", "-T1", "--no-progress", "-f", path, "-o", output], doing: "cannot compress the initramfs")
+  }
+}
