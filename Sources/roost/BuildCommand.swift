@@ -1,1 +1,133 @@
+internal import ArgumentParser
 internal import ImageBuilder
+internal import Platform
+internal import Recipe
+internal import Synchronization
+
+/// `roost build`: a recipe becomes a bootable image.
+struct BuildCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "build",
+    abstract: "Make a bootable ISO image out of a recipe.",
+    discussion: """
+      Each step's result is kept and taken again while what decides it stays the same: an unchanged recipe takes \
+      a second or two, a changed domain is the only one to be made anew. Packages are fetched from the mirror that \
+      mmdebstrap chooses, or from the one that --mirror names, and kept as well.
+
+      All times in the image are set to SOURCE_DATE_EPOCH, or to a constant: the same recipe and package versions \
+      give the same bytes. Needs no root privileges.
+
+      EXAMPLES
+        roost build recipes/quickstart.yaml -o build/quickstart.iso
+        roost build lab.yaml -o lab.iso --mirror http://mirror.lab.example/debian --update
+      """)
+
+  @Argument(help: "The recipe, a YAML file.", completion: .file(extensions: ["yaml", "yml"]))
+  var recipe: String
+
+  @Option(name: [.short, .long], help: ArgumentHelp("The image to write.", valueName: "iso"))
+  var output: String
+
+  @Option(help: ArgumentHelp("Where Debian packages come from.", valueName: "url"))
+  var mirror: String?
+
+  @Option(
+    help: ArgumentHelp("Where results and packages are kept (default: ~/.cache/roost).", valueName: "directory"))
+  var cache: String?
+
+  @Option(name: [.short, .long], help: ArgumentHelp("How many steps run at once.", valueName: "count"))
+  var jobs: Int = 2
+
+  @Option(help: ArgumentHelp("Where Roost's programs are (default: beside this one).", valueName: "directory"))
+  var programs: String?
+
+  @Flag(help: "Fetch the newest package versions though the recipe did not change.")
+  var update = false
+
+  @Flag(name: [.short, .long], help: "Print nothing but errors.")
+  var quiet = false
+
+  func validate() throws {
+    guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
+    if let mirror, !["http://", "https://", "file://"].contains(where: { mirror.hasPrefix($0) }) {
+      throw ValidationError("--mirror takes a URL, as in http://mirror.example/debian, not '\(mirror)'.")
+    }
+  }
+
+  func run() throws {
+    Signal.ignorePipe()
+    let parsed: Recipe
+    do throws(RecipeError) {
+      parsed = try Recipe.load(recipe)
+    } catch {
+      StandardStream.error.write("\(error)\n")
+      throw ExitCode(2)
+    }
+    var options = BuildOptions(output: output, jobs: jobs)
+    options.mirror = mirror
+    options.cache = cache.map { $0.hasPrefix("/") ? $0 : "\((try? Files.resolve(".")) ?? ".")/\($0)" }
+    options.programs = programs
+    options.update = update
+    try build(parsed, options)
+  }
+
+  private func build(_ recipe: Recipe, _ options: BuildOptions) throws {
+    let cancellation = Cancellation()
+    let screen = BuildScreen(isQuiet: quiet)
+    let watch = try InterruptWatch(cancellation, screen)
+    let outcome: Result<ImageBuild.Image, BuildError>
+    do throws(BuildError) {
+      outcome = .success(
+        try ImageBuild(recipe, options).run(cancellation: cancellation) { screen.show($0) })
+    } catch {
+      outcome = .failure(error)
+    }
+    watch.stop()
+    screen.finish()
+    switch outcome {
+    case .success(let image):
+      screen.say(
+        "\(image.path): \(BuildScreen.size(image.size)), \(image.reused ? "unchanged" : "written")"
+          + ", in \(BuildScreen.seconds(image.seconds))")
+    case .failure(let error):
+      StandardStream.error.write("roost build: \(error)\n")
+      throw ExitCode(error.code == .cancelled ? 130 : 1)
+    }
+  }
+}
+
+/// Turns Ctrl-C and its like into a cancellation, and keeps the screen's times going.
+private final class InterruptWatch: Sendable {
+  private let isDone = Mutex(false)
+  private let hasEnded: EventDescriptor
+  private let signals: SignalDescriptor
+
+  /// Made on the thread that starts all others, so that the signals are blocked in every one of them.
+  init(_ cancellation: Cancellation, _ screen: BuildScreen) throws(SystemError) {
+    hasEnded = try EventDescriptor(nonBlocking: false)
+    signals = try SignalDescriptor([Signal.interrupt, Signal.terminate, Signal.hangUp])
+    try Thread("interrupts") {
+      self.watch(cancellation, screen)
+      try? self.hasEnded.signal()
+    }.detach()
+  }
+
+  private func watch(_ cancellation: Cancellation, _ screen: BuildScreen) {
+    guard let poller = try? Poller() else { return }
+    try? poller.add(signals.file.rawValue, .readable, token: 1)
+    while !isDone.withLock({ $0 }) {
+      let ready = (try? poller.wait(timeout: 100)) ?? []
+      if !ready.isEmpty, (try? signals.take()) != nil {
+        screen.say("interrupted: stopping; again to stop at once")
+        cancellation.cancel()
+      }
+      screen.tick()
+    }
+  }
+
+  /// Ends the watching; the screen is not touched afterwards.
+  func stop() {
+    isDone.withLock { $0 = true }
+    _ = try? hasEnded.take()
+  }
+}

@@ -8,6 +8,7 @@ struct Roost: ParsableCommand {
     abstract: "Many operating systems in one machine, from one recipe.",
     version: "0.1.0",
     subcommands: [
+      BuildCommand.self,
       BootCommand.self,
       DoctorCommand.self,
       ListCommand.self,

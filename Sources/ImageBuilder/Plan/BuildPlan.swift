@@ -1,6 +1,6 @@
 internal import Binary
 internal import Platform
-public import Recipe
+internal import Recipe
 
 /// What a build is to do.
 public struct BuildOptions: Sendable {
@@ -111,7 +111,7 @@ struct BuildPlan: Sendable {
       let initramfs = GuestInitramfs(domain: domain.name, root: root.name, control: control)
       let disk = GuestDisk(
         domain: domain.name, hostname: hostname, diskBytes: domain.diskBytes ?? 0,
-        nameServer: recipe.network.subnet.address(1).description, root: root.name, seed: domain.sourceDigest)
+        nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description, root: root.name, seed: domain.sourceDigest)
       let files = DomainFiles(
         domain: domain, kernel: .step(.init(step: root.name, file: DebianRoot.kernel)),
         initrd: .step(.init(step: initramfs.name, file: GuestInitramfs.file)),

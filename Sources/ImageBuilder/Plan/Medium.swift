@@ -82,7 +82,7 @@ struct Medium {
       storage: .init(
         volumeGroup: ImagesVolume.volumeGroup, ramBytes: recipe.storage.ramBytes, extentBytes: extent,
         mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile),
-      network: .init(address: "\(subnet.address(1))/\(subnet.prefixLength)"),
+      network: .init(address: subnet.gatewayDescription),
       domains: plan.domains.map { $0.manifest(recipe) })
     do throws(RecipeError) {
       return try manifest.encoded()

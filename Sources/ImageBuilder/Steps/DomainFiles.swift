@@ -1,3 +1,4 @@
+internal import Binary
 internal import Platform
 internal import Recipe
 
