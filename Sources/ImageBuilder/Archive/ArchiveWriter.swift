@@ -53,6 +53,9 @@ final class ArchiveWriter {
     // SAFETY: the reader's entry lives until its next member is read, which is after this function.
     guard let raw = unsafe reader.rawEntry else { return }
     unsafe setTimes(raw, earliest: true)
+    // Without the `./` that tools put before names, and mksquashfs refuses.
+    unsafe archive_entry_set_pathname(raw, entry.path)
+    if case .hardLink(let target) = entry.kind { unsafe archive_entry_set_hardlink(raw, target) }
     guard unsafe archive_write_header(archive, raw) == ARCHIVE_OK else { throw failure() }
     guard entry.kind == .file, entry.size > 0 else { return }
     while true {

@@ -46,8 +46,8 @@ struct ResultCache: Sendable {
     guard let text = try? Files.readText("\(path(of: key))/digests") else { return nil }
     var digests: [String: String] = [:]
     for line in text.split(separator: "\n") {
-      let words = line.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-      if words.count == 2 { digests[String(words[1])] = String(words[0]) }
+      let words = line.split(separator: " ", maxSplits: 1)
+      if words.count == 2 { digests[String(words[1].drop { $0 == " " })] = String(words[0]) }
     }
     for file in files where digests[file] == nil || !Files.exists("\(path(of: key))/\(file)") { return nil }
     return digests

@@ -65,7 +65,10 @@ struct ControlRoot: Sendable {
       try context.run(
         [
           "sh", "-c",
-          "exec sqfstar -comp zstd -Xcompression-level 12 -b 256K -no-progress -quiet -processors 2 \"$1\" < \"$2\"",
+          """
+          exec mksquashfs - "$1" -tar -noappend -comp zstd -Xcompression-level 12 -b 256K -no-progress -quiet \
+            -processors 2 < "$2"
+          """,
           "sh", "\(context.output)/\(Self.file)", tar,
         ], doing: "cannot compress the control domain's root")
     }
