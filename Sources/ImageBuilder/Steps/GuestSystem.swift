@@ -6,7 +6,7 @@ struct GuestSystem: Sendable, CustomStringConvertible {
 
   /// The kernel's command line.
   static let commandLine =
-    "root=/dev/vda rw rootfstype=ext4 console=ttyS0 quiet net.ifnames=0 fsck.mode=skip audit=0 systemd.show_status=auto"
+    "root=/dev/vda rw rootfstype=ext4 console=ttyS0 quiet TERM=dumb net.ifnames=0 fsck.mode=skip audit=0"
 
   /// Units that have nothing to do in a domain that lives on a virtual disk and a serial line.
   private static let masked = [
@@ -51,8 +51,6 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     StandardInput=tty
     StandardOutput=tty
     TTYPath=/dev/ttyS0
-    TTYReset=yes
-    TTYVHangup=yes
     IgnoreSIGPIPE=no
     SendSIGHUP=yes
 
