@@ -209,10 +209,15 @@ struct DaemonTests {
 
   @Test("A process that only has the id of a monitor is not taken over")
   func staleRecord() throws {
+    let stranger = try ChildProcess.start(ChildRequest(["/bin/sleep", "600"]))
+    defer {
+      try? stranger.signal(Signal.kill)
+      _ = try? stranger.wait()
+    }
     let fixture = try DaemonFixture()
     try Files.makeDirectories("\(fixture.directory)/run/domains/debian")
     try fixture.write(
-      #"{"pid":1,"startTicks":99999999999,"startedAt":1.5}"#, to: "run/domains/debian/monitor.json")
+      #"{"pid":\#(stranger.pid),"startTicks":99999999999,"startedAt":1.5}"#, to: "run/domains/debian/monitor.json")
     try fixture.start([Samples.domain("debian")])
     try eventually("its own starts") { fixture.starts("debian").count == 1 }
   }
