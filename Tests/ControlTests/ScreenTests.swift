@@ -111,6 +111,15 @@ struct ScreenTests {
     #expect(free.handle(.control("c")) == [.quit])
   }
 
+  @Test("A shell is offered on the appliance's own consoles only")
+  func shell() {
+    var fixed = model([Samples.status("debian", .ready)])
+    #expect(text(&fixed).contains { $0.contains("x shell") })
+    #expect(fixed.handle(.character("x")) == [.shell])
+    var free = model([Samples.status("debian", .ready)], allowsQuit: true)
+    #expect(free.handle(.character("x")) == [])
+  }
+
   @Test("The log is followed, scrolled and left")
   func log() {
     var model = model([Samples.status("debian", .ready)])

@@ -54,7 +54,8 @@ struct ImportTests {
   func printing() throws {
     for file in try SourceTree.swiftFiles("Sources") {
       let target = file.path.split(separator: "/").map(String.init)[1]
-      if Self.executables.contains(target) { continue }
+      // The executables end by `Platform.exitProcess`: they do not import the C library.
+      if Self.executables.contains(target) || file.path == "Sources/Platform/Exit.swift" { continue }
       for (number, line) in file.lines.enumerated() {
         let code = line.trimmingSpaces()
         #expect(

@@ -106,7 +106,7 @@ struct NetworkPlan: Hashable, Sendable {
         type filter hook input priority filter; policy accept;
         iifname != "\(bridge)" accept
         ct state established,related accept
-        meta l4proto { icmp, ipv6-icmp } accept
+        meta l4proto { 1, 58 } accept comment "ICMP and ICMPv6: names would need /etc/protocols"
         udp dport { 53, 67 } accept
         tcp dport 53 accept
         drop

@@ -155,6 +155,7 @@ public final class ScreenLoop {
         try client.rebootHost()
         model.setMessage("The appliance restarts; its domains power off first.")
       }
+    case .shell: runShell()
     case .redraw: drawnSize = nil
     case .quit: isDone = true
     }
@@ -190,6 +191,26 @@ public final class ScreenLoop {
     } catch {
       isDone = true
     }
+    follow()
+  }
+
+  /// Hands the terminal to a shell and waits for its end.
+  private func runShell() {
+    loop.unwatch(inputToken)
+    let banner = "\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h-- A shell of the control domain. exit comes back. --\r\n"
+    _ = TerminalStream.write(Array(banner.utf8), to: output)
+    do throws(SystemError) {
+      var request = ChildRequest(["/bin/sh", "-c", "stty sane; exec bash -i"])
+      request.descriptors = [input, output, output]
+      request.directory = "/root"
+      _ = try ChildProcess.start(request).wait()
+      _ = try Terminal.makeRaw(input)
+      try watchInput()
+    } catch {
+      model.setMessage("The shell failed: \(error)", isError: true)
+      if (try? watchInput()) == nil { isDone = true }
+    }
+    drawnSize = nil
     follow()
   }
 

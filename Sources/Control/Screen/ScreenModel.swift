@@ -19,6 +19,8 @@ struct ScreenModel: Sendable {
     case fetchLog(String)
     case powerOff
     case rebootHost
+    /// Hand the terminal to a shell of the control domain.
+    case shell
     /// Draw everything anew.
     case redraw
     case quit
@@ -29,7 +31,8 @@ struct ScreenModel: Sendable {
     case log(domain: String, scrolledBack: Int)
   }
 
-  /// True when `q` leaves the program: not on the appliance's own consoles, where it would only come again.
+  /// True when `q` leaves the program: not on the appliance's own consoles, where it would only come again, and where `x`
+  /// gives a shell instead.
   let allowsQuit: Bool
   private(set) var overview: Overview?
   /// Why there is no overview, or why it is old.
@@ -125,6 +128,7 @@ struct ScreenModel: Sendable {
     case .character("h"), .character("?"): view = .help
     case .character("p"): view = .power
     case .character("q") where allowsQuit: return [.quit]
+    case .character("x") where !allowsQuit: return [.shell]
     case .character(let character):
       guard let number = character.wholeNumberValue, number >= 1 else { return chosenKey(character) }
       guard number <= domains.count else {
@@ -227,7 +231,7 @@ struct ScreenModel: Sendable {
     }
     let keys = [
       Line(text: ""),
-      Line(text: "1-9 console  l log  s start/stop  r reboot  p power  h help\(allowsQuit ? "  q quit" : "")"),
+      Line(text: "1-9 console  l log  s start/stop  r reboot  p power  \(allowsQuit ? "q quit" : "x shell")  h help"),
     ]
 
     let table = DomainTable.lines(domains, width: columns - 4, now: now)
@@ -274,6 +278,7 @@ struct ScreenModel: Sendable {
       Line(text: "r           press its power button and start it again"),
       Line(text: "d           destroy it: end it at once"),
       Line(text: "p           power: switch the appliance off or restart it"),
+      Line(text: allowsQuit ? "q           leave" : "x           a shell of the control domain; exit comes back"),
       Line(text: "Ctrl-L      draw the screen anew"), Line(text: ""),
       Line(text: "A domain is ready when its console has shown what its recipe waits for."),
       Line(text: "The same from a shell: roost list, roost console NAME, roost --help."), Line(text: ""),

@@ -19,7 +19,7 @@ public struct BootMenu: Sendable {
   ///   - medium: what the init finds the medium by.
   ///   - rootDigest: `sha256:` and 64 hexadecimal digits of the control domain's root.
   public static func commandLine(medium: VolumeUUID, rootDigest: String) -> String {
-    "roost.medium=\(medium) roost.root=\(rootDigest) console=tty0 console=ttyS0,115200 quiet loglevel=4 panic=30"
+    "roost.medium=\(medium) roost.root=\(rootDigest) console=tty0 console=ttyS0,115200 quiet loglevel=3 panic=30"
   }
 
   /// The menu's text from the template at `path`.
