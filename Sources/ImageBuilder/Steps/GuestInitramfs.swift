@@ -14,7 +14,7 @@ struct GuestInitramfs: Sendable {
   var name: String { "\(domain): initramfs" }
 
   private static let modules = [
-    "virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "crc32c_intel", "libcrc32c", "virtio_console",
+    "virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "libcrc32c",
   ]
 
   /// Kernel parameters `root=`, `rootflags=`, `ro`, `rw` and `init=` are honoured, as the kernel's documentation has them.

@@ -26,6 +26,7 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount",
     "sys-kernel-tracing.mount", "modprobe@configfs.service", "modprobe@drm.service", "modprobe@efi_pstore.service",
     "modprobe@fuse.service", "modprobe@dm_mod.service", "modprobe@loop.service", "systemd-modules-load.service",
+    "systemd-udev-load-credentials.service", "systemd-tmpfiles-setup-dev-early.service",
     "systemd-journal-flush.service", "systemd-rfkill.socket", "systemd-boot-random-seed.service",
     "systemd-remount-fs.service",
   ]
@@ -34,18 +35,17 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     "multi-user.target.wants/systemd-networkd.service", "sockets.target.wants/systemd-networkd.socket",
   ]
 
-  /// A login on the serial line that does not wait for a device manager to announce it.
+  /// A login on the serial line that waits neither for a device manager to announce it nor for the network.
   private static let console = """
     [Unit]
     Description=Login on the console
-    After=systemd-user-sessions.service
     ConditionPathExists=/dev/ttyS0
     IgnoreOnIsolate=yes
 
     [Service]
     ExecStart=-/sbin/agetty --keep-baud 115200,57600,38400,9600 - $TERM
     Environment=TERM=vt220
-    Type=idle
+    Type=simple
     Restart=always
     UtmpIdentifier=ttyS0
     StandardInput=tty
@@ -79,7 +79,9 @@ struct GuestSystem: Sendable, CustomStringConvertible {
   /// What is added to the root.
   var entries: [TreeEntry] {
     let system = "etc/systemd/system"
-    var entries: [TreeEntry] = [
+    // The initramfs moves its mounts there.
+    var entries: [TreeEntry] = ["dev", "proc", "run", "sys"].map { .directory($0) }
+    entries += [
       .text("etc/hostname", "\(hostname)\n"),
       .text("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 \(hostname)\n::1 localhost ip6-localhost ip6-loopback\n"),
       .text("etc/resolv.conf", "nameserver \(nameServer)\nsearch roost\n"),
