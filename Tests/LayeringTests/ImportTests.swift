@@ -16,7 +16,10 @@ struct ImportTests {
     "ImageBuilder": ["Recipe", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization"],
     "Init": ["Platform", "Binary", "CBlkid", "Synchronization"],
     "Control": ["Recipe", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
-    "roost": ["ImageBuilder", "Recipe", "Control", "Platform", "Binary", "ArgumentParser", "FoundationEssentials"],
+    "roost": [
+      "ImageBuilder", "Recipe", "Control", "Platform", "Binary", "ArgumentParser", "FoundationEssentials",
+      "Synchronization",
+    ],
     "roostd": ["Control", "Recipe", "Platform"],
     "roost-vmm": ["Hypervisor", "Devices", "Platform", "Binary"],
     "roost-init": ["Init", "Platform"],

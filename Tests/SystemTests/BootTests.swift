@@ -24,7 +24,7 @@ struct BootTests {
     try EmulatorPanic.startingOver { attempt in
       let machine = try Machine(
         [
-          try Environment.program("roost"), "boot", try #require(Environment.iso), "--headless", "--until-ready",
+          try Environment.program("roost"), "boot", try Environment.image(), "--headless", "--until-ready",
           "--timeout", "600", "--log", "build/logs/\(form.name)-serial-\(attempt).log",
         ] + form.options, log: "\(form.name)-\(attempt)")
       let status = try machine.waitForExit(seconds: 660)

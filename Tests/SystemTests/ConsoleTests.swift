@@ -8,7 +8,7 @@ struct ConsoleTests {
   func drive() throws {
     try EmulatorPanic.startingOver { attempt in
       let machine = try Appliance.start(
-        Appliance.Options(iso: try #require(Environment.iso)), log: "consoles-\(attempt)")
+        Appliance.Options(iso: try Environment.image()), log: "consoles-\(attempt)")
       do {
         try session(machine)
       } catch {

@@ -17,6 +17,11 @@ enum Environment {
   /// Why it cannot.
   static let reason: Comment = "skipped: ROOST_ISO and ROOST_PROGRAMS name no image and programs; run 'make system'"
 
+  /// Path of the image under test.
+  static func image() throws -> String {
+    try #require(iso)
+  }
+
   /// Path of a release program.
   static func program(_ name: String) throws -> String {
     "\(try #require(programs))/\(name)"

@@ -6,7 +6,7 @@ import Testing
 struct FaultTests {
   @Test("A damaged medium is named, and a rescue shell answers")
   func damagedMedium() throws {
-    let image = try DamagedImage(of: try #require(Environment.iso))
+    let image = try DamagedImage(of: try Environment.image())
     let machine = try Appliance.start(Appliance.Options(iso: image.path), log: "damaged-medium")
     try machine.wait(for: "Roost cannot start:", seconds: 180)
     try machine.wait(for: "root.squashfs", seconds: 10)
@@ -15,7 +15,7 @@ struct FaultTests {
 
   @Test("A medium that is not there is named, and a rescue shell answers")
   func missingMedium() throws {
-    let iso = try #require(Environment.iso)
+    let iso = try Environment.image()
     try DamagedImage.run([
       "xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/roost/vmlinuz", "build/vmlinuz", "-extract",
       "/roost/initrd.img", "build/initrd.img",
@@ -37,7 +37,7 @@ struct FaultTests {
 
   @Test("Without hardware virtualisation the appliance is up and says why no guest runs")
   func noVirtualisation() throws {
-    var options = Appliance.Options(iso: try #require(Environment.iso))
+    var options = Appliance.Options(iso: try Environment.image())
     options.virtualisation = false
     let machine = try Appliance.start(options, log: "no-virtualisation")
     try machine.wait(for: "no hardware virtualisation", seconds: 240)
@@ -49,7 +49,7 @@ struct FaultTests {
 
   @Test("A domain that asks for more memory than there is says so, and the others run")
   func tooLittleMemory() throws {
-    var options = Appliance.Options(iso: try #require(Environment.iso))
+    var options = Appliance.Options(iso: try Environment.image())
     options.memory = 1024
     let machine = try Appliance.start(options, log: "too-little-memory")
     try machine.wait(for: "384 MiB", seconds: 240)
