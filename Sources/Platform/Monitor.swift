@@ -61,12 +61,19 @@ public struct RawTerminal: ~Copyable, Sendable {
 
 /// Signals as far as threads need them.
 public enum Signals {
+  /// SIGINT.
   public static let interrupt = SIGINT
+  /// SIGTERM.
   public static let terminate = SIGTERM
+  /// SIGHUP.
   public static let hangUp = SIGHUP
+  /// SIGQUIT.
   public static let quit = SIGQUIT
+  /// SIGUSR1.
   public static let user1 = SIGUSR1
+  /// SIGUSR2.
   public static let user2 = SIGUSR2
+  /// SIGPIPE.
   public static let brokenPipe = SIGPIPE
 
   /// Makes a signal interrupt system calls and do nothing else.
@@ -102,6 +109,7 @@ public enum KernelRandom {
 
 /// Seconds since 1970 (CLOCK_REALTIME), for clocks that guests read.
 public enum WallClock {
+  /// The time now.
   public static func now() -> (seconds: Int, nanoseconds: Int) {
     var time = timespec()
     // SAFETY: the structure lives for the call.

@@ -130,7 +130,8 @@ struct BootTests {
       for _ in 0..<Int.random(in: 1...6, using: &numbers) {
         let header = round % 2 == 0 ? 0x1F0..<0x270 : 0..<0xE0
         let index = Int.random(in: header, using: &numbers)
-        image[index] = [0, 1, 0x7F, 0x80, 0xFF, UInt8.random(in: 0...255, using: &numbers)].randomElement(using: &numbers) ?? 0
+        image[index] =
+          [0, 1, 0x7F, 0x80, 0xFF, UInt8.random(in: 0...255, using: &numbers)].randomElement(using: &numbers) ?? 0
       }
       if round % 5 == 0 { image = Array(image.prefix(Int.random(in: 0...image.count, using: &numbers))) }
       let source = BytesImage(image)

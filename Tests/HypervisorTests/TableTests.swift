@@ -139,8 +139,10 @@ struct TableTests {
     "arguments: mistakes are named",
     arguments: [
       ["--kernel", "k"], ["--name", "x"], ["--name"], ["--name", "x", "--kernel", "k", "--memory", "12"],
-      ["--name", "x", "--kernel", "k", "--memory", "99999999999999999GiB"], ["--name", "x", "--kernel", "k", "--cpus", "0"],
-      ["--name", "x", "--kernel", "k", "--net", "t,mac=1"], ["--name", "x", "--kernel", "k", "--net", "t,mac=01:00:00:00:00:00"],
+      ["--name", "x", "--kernel", "k", "--memory", "99999999999999999GiB"],
+      ["--name", "x", "--kernel", "k", "--cpus", "0"],
+      ["--name", "x", "--kernel", "k", "--net", "t,mac=1"],
+      ["--name", "x", "--kernel", "k", "--net", "t,mac=01:00:00:00:00:00"],
       ["--name", "x", "--kernel", "k", "--disk", ",ro"], ["--name", "x", "--kernel", "k", "--disk", "d,rw"],
       ["--name", "x", "--kernel", "k", "--serial", "tcp:1"], ["--name", "x", "--kernel", "k", "--bot", "linux"],
     ])

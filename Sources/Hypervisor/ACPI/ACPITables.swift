@@ -203,7 +203,8 @@ struct ACPITables {
   /// DSDT: the PCI root with its windows and interrupts, the ISA devices, and how to power off.
   private static func dsdt(_ machine: ACPIDescription) -> [UInt8] {
     let window =
-      UInt32(truncatingIfNeeded: machine.memoryWindow.lowerBound)...UInt32(
+      UInt32(
+        truncatingIfNeeded: machine.memoryWindow.lowerBound)...UInt32(
         truncatingIfNeeded: machine.memoryWindow.upperBound - 1)
     var routes: [AML] = []
     for device in machine.devices {

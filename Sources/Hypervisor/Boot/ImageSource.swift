@@ -33,7 +33,8 @@ extension ImageSource {
   func place(_ address: UInt64, _ count: Int, in memory: GuestRAM) throws(HypervisorError) -> Int {
     guard let offset = memory.offset(of: address, count: count) else {
       throw HypervisorError(
-        .image, "\(count) bytes at address \(hex(address)) do not fit into \(memory.count >> 20) MiB of memory;"
+        .image,
+        "\(count) bytes at address \(hex(address)) do not fit into \(memory.count >> 20) MiB of memory;"
           + " give the domain more memory")
     }
     return offset

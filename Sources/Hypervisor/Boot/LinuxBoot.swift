@@ -42,7 +42,8 @@ struct LinuxHeader: Hashable {
     version = try image.little(at: 0x206)
     guard version >= 0x020C else {
       throw HypervisorError(
-        .image, "boot protocol \(version >> 8).\(version & 255) is too old; Linux 3.8 and later have 2.12", offset: 0x206)
+        .image, "boot protocol \(version >> 8).\(version & 255) is too old; Linux 3.8 and later have 2.12",
+        offset: 0x206)
     }
     let loadFlags = try image.little(UInt8.self, at: 0x211)
     guard loadFlags & 1 != 0 else {
@@ -92,7 +93,8 @@ enum LinuxBoot {
     let end = start + max(UInt64(header.initSize), UInt64(header.kernelBytes))
     guard end <= memory.lowCount else {
       throw HypervisorError(
-        .image, "the kernel needs \((end + 0xF_FFFF) >> 20) MiB to start, and the domain has \(memory.count >> 20) MiB;"
+        .image,
+        "the kernel needs \((end + 0xF_FFFF) >> 20) MiB to start, and the domain has \(memory.count >> 20) MiB;"
           + " give the domain more memory")
     }
     try kernel.load(at: header.setupBytes, count: header.kernelBytes, to: address, in: memory)
@@ -101,7 +103,8 @@ enum LinuxBoot {
     let room = min(Int(header.commandLineLimit), AddressMap.commandLineRoom - 1)
     guard line.count <= room, !line.contains(0) else {
       throw HypervisorError(
-        .configuration, "the command line has \(line.count) bytes, and this kernel takes \(room) at most, none of them NUL")
+        .configuration,
+        "the command line has \(line.count) bytes, and this kernel takes \(room) at most, none of them NUL")
     }
     memory.mapping.write(at: Int(AddressMap.commandLine), from: (line + [0]).span)
 
@@ -135,7 +138,8 @@ enum LinuxBoot {
     let top = min(UInt64(header.initrdLimit) + 1, memory.lowCount)
     guard count <= top, (top - count) & ~0xFFF >= end else {
       throw HypervisorError(
-        .image, "kernel and initial RAM disk need \((end + count + 0xF_FFFF) >> 20) MiB, and the domain has"
+        .image,
+        "kernel and initial RAM disk need \((end + count + 0xF_FFFF) >> 20) MiB, and the domain has"
           + " \(memory.count >> 20) MiB; give the domain more memory")
     }
     let address = (top - count) & ~0xFFF

@@ -31,7 +31,8 @@ struct ELFImage: Hashable {
   /// Reads program headers and notes, 32-bit or 64-bit.
   init(_ image: some ImageSource) throws(HypervisorError) {
     guard Self.isPresent(in: image) else {
-      throw HypervisorError(.image, "this is not an ELF file, which PVH boots; give a kernel with a PVH note", offset: 0)
+      throw HypervisorError(
+        .image, "this is not an ELF file, which PVH boots; give a kernel with a PVH note", offset: 0)
     }
     let format = try image.bytes(at: 4, count: 2)
     guard format[0] == 1 || format[0] == 2, format[1] == 1 else {
@@ -67,7 +68,8 @@ struct ELFImage: Hashable {
       if wide {
         headers.append(
           ProgramHeader(
-            type: try image.little(at: at), offset: try image.little(at: at + 8), address: try image.little(at: at + 24),
+            type: try image.little(at: at), offset: try image.little(at: at + 8),
+            address: try image.little(at: at + 24),
             fileBytes: try image.little(at: at + 32), memoryBytes: try image.little(at: at + 40),
             alignment: try image.little(at: at + 48)))
       } else {
@@ -155,7 +157,8 @@ enum PVHBoot {
         memory.offset(of: segment.address, count: segment.memoryBytes) != nil
       else {
         throw HypervisorError(
-          .image, "a segment of \(segment.memoryBytes) bytes wants to lie at \(hex(segment.address)), and the domain's"
+          .image,
+          "a segment of \(segment.memoryBytes) bytes wants to lie at \(hex(segment.address)), and the domain's"
             + " memory is 1 MiB to \(memory.lowCount >> 20) MiB; give the domain more memory")
       }
       try kernel.load(at: segment.offset, count: segment.fileBytes, to: segment.address, in: memory)
@@ -169,9 +172,11 @@ enum PVHBoot {
         end = max(end, segment.address + UInt64(segment.memoryBytes))
       }
     }
-    guard image.segments.contains(where: {
-      UInt64(image.entry) >= $0.address && UInt64(image.entry) - $0.address < UInt64($0.memoryBytes)
-    }) else {
+    guard
+      image.segments.contains(where: {
+        UInt64(image.entry) >= $0.address && UInt64(image.entry) - $0.address < UInt64($0.memoryBytes)
+      })
+    else {
       throw HypervisorError(.image, "the PVH entry \(hex(image.entry)) lies outside the kernel: the file is damaged")
     }
 
@@ -187,7 +192,8 @@ enum PVHBoot {
       let address = (end + 0xFFF) & ~0xFFF
       guard address + UInt64(initrd.count) <= memory.lowCount else {
         throw HypervisorError(
-          .image, "kernel and module need \((address + UInt64(initrd.count) + 0xF_FFFF) >> 20) MiB, and the domain has"
+          .image,
+          "kernel and module need \((address + UInt64(initrd.count) + 0xF_FFFF) >> 20) MiB, and the domain has"
             + " \(memory.count >> 20) MiB; give the domain more memory")
       }
       try initrd.load(at: 0, count: initrd.count, to: address, in: memory)

@@ -71,7 +71,8 @@ extension MachineConfiguration {
       case "--boot":
         let text = try value()
         guard let method = BootMethod(rawValue: text) else {
-          throw ArgumentError("--boot \(text): give one of \(BootMethod.allCases.map(\.rawValue).joined(separator: ", "))")
+          throw ArgumentError(
+            "--boot \(text): give one of \(BootMethod.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         bootMethod = method
       case "--kernel": kernel = try value()

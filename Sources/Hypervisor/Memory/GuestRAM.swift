@@ -75,47 +75,58 @@ public final class GuestRAM: GuestMemory, Sendable {
 }
 
 extension GuestRAM {
+  /// Whether all of the segment is RAM.
   public func contains(_ segment: GuestSegment) -> Bool {
     segment.count == 0 || offset(of: segment.address.rawValue, count: segment.count) != nil
   }
 
+  /// Copies bytes out of the guest.
   public func read(at address: GuestAddress, into destination: inout MutableSpan<UInt8>) throws(GuestMemoryError) {
     mapping.read(at: try place(address, destination.count, .read), into: &destination)
   }
 
+  /// Copies bytes into the guest.
   public func write(at address: GuestAddress, from source: Span<UInt8>) throws(GuestMemoryError) {
     mapping.write(at: try place(address, source.count, .write), from: source)
   }
 
+  /// A 16-bit load.
   public func loadUInt16(at address: GuestAddress) throws(GuestMemoryError) -> UInt16 {
     mapping.load(at: try place(address, 2, .read))
   }
 
+  /// A 32-bit load.
   public func loadUInt32(at address: GuestAddress) throws(GuestMemoryError) -> UInt32 {
     mapping.load(at: try place(address, 4, .read))
   }
 
+  /// A 64-bit load.
   public func loadUInt64(at address: GuestAddress) throws(GuestMemoryError) -> UInt64 {
     mapping.load(at: try place(address, 8, .read))
   }
 
+  /// A 16-bit store.
   public func storeUInt16(_ value: UInt16, at address: GuestAddress) throws(GuestMemoryError) {
     mapping.store(value, at: try place(address, 2, .write))
   }
 
+  /// A 32-bit store.
   public func storeUInt32(_ value: UInt32, at address: GuestAddress) throws(GuestMemoryError) {
     mapping.store(value, at: try place(address, 4, .write))
   }
 
+  /// A 64-bit store.
   public func storeUInt64(_ value: UInt64, at address: GuestAddress) throws(GuestMemoryError) {
     mapping.store(value, at: try place(address, 8, .write))
   }
 
+  /// A 16-bit load with acquire ordering; throws when `address` is odd.
   public func loadAcquiringUInt16(at address: GuestAddress) throws(GuestMemoryError) -> UInt16 {
     guard address.isAligned(to: 2) else { throw GuestMemoryError(.atomic, address: address, count: 2) }
     return mapping.loadAcquiring(at: try place(address, 2, .atomic))
   }
 
+  /// A 16-bit store with release ordering; throws when `address` is odd.
   public func storeReleasingUInt16(_ value: UInt16, at address: GuestAddress) throws(GuestMemoryError) {
     guard address.isAligned(to: 2) else { throw GuestMemoryError(.atomic, address: address, count: 2) }
     mapping.storeReleasing(value, at: try place(address, 2, .atomic))

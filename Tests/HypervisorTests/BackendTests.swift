@@ -1,0 +1,141 @@
+import Devices
+import Platform
+import Synchronization
+import Testing
+
+@testable import Hypervisor
+
+@Suite("Backends: disks, consoles, logs")
+struct BackendTests {
+  /// A directory that goes with the test.
+  private func withDirectory(_ body: (String) throws -> Void) throws {
+    let directory = "/tmp/roost-backend-\(MonotonicClock.now())"
+    try Files.makeDirectories(directory)
+    defer { try? Files.removeTree(directory) }
+    try body(directory)
+  }
+
+  @Test("a disk: scattered writes, reads, flush, discard; results come for each")
+  func disk() throws {
+    try withDirectory { directory in
+      let path = "\(directory)/disk"
+      try Files.write([UInt8](repeating: 0x55, count: 1 << 20), to: path)
+      let memory = try GuestRAM(count: 4 << 20)
+      let disk = try FileDisk(path: path, isReadOnly: false, identifier: "x", memory: memory)
+      #expect(disk.capacity == 1 << 20)
+      let results = Mutex<[UInt64: Bool]>([:])
+      let workers = try disk.start(workers: 2) { id, result in
+        let isSuccess = if case .success = result { true } else { false }
+        results.withLock { $0[id] = isSuccess }
+      }
+      func perform(
+        _ id: UInt64, _ kind: BlockOperation.Kind, _ offset: UInt64, _ segments: [(UInt64, Int)], count: UInt64 = 0
+      ) -> Bool? {
+        let list = segments.map { GuestSegment(address: GuestAddress($0.0), count: $0.1) }
+        let sum = list.reduce(0) { $0 + UInt64($1.count) }
+        #expect(
+          disk.submit(BlockOperation(id: id, kind: kind, offset: offset, count: max(sum, count), segments: list)) == nil
+        )
+        for _ in 0..<2000 {
+          if let result = results.withLock({ $0[id] }) { return result }
+          MonotonicClock.sleep(milliseconds: 2)
+        }
+        return nil
+      }
+      try memory.write([UInt8](repeating: 1, count: 512), at: GuestAddress(0x1000))
+      try memory.write([UInt8](repeating: 2, count: 1024), at: GuestAddress(0x3000))
+      #expect(perform(1, .write, 4096, [(0x1000, 512), (0x3000, 1024)]) == true)
+      #expect(perform(2, .flush, 0, []) == true)
+      #expect(perform(3, .read, 4096 + 256, [(0x8000, 256), (0x9000, 512)]) == true)
+      #expect(try memory.bytes(at: GuestAddress(0x80FF), count: 1) == [1])
+      #expect(try memory.bytes(at: GuestAddress(0x9000), count: 1) == [2])
+      #expect(perform(4, .read, 2 << 20, [(0x8000, 512)]) == false, "beyond the end")
+      #expect(perform(5, .discard, 0, [], count: 4096) == true)
+      #expect(perform(6, .read, 0, [(0x8000, 512)]) == true)
+      #expect(try memory.bytes(at: GuestAddress(0x8000), count: 512) == [UInt8](repeating: 0, count: 512))
+      #expect(perform(7, .read, 0, [(0xFEE0_0000, 512)]) == false, "not RAM")
+      workers.stop()
+      #expect(Array(try Files.read(path)[4096..<4098]) == [1, 1])
+    }
+  }
+
+  @Test("a log is rotated once it has reached its limit, and the history is the last 64 KiB")
+  func log() throws {
+    try withDirectory { directory in
+      let path = "\(directory)/log"
+      var recorder = try Recorder(log: path)
+      let chunk = [UInt8](repeating: 0x61, count: 1 << 20)
+      for _ in 0..<9 { recorder.append(chunk) }
+      recorder.append([0x62])
+      #expect(recorder.recent.count == Recorder.historyLimit && recorder.recent.last == 0x62)
+      #expect(try Files.status(path)?.size == (1 << 20) + 1)
+      #expect(try Files.status(path + ".1")?.size == Recorder.logLimit)
+      // An earlier run's log is continued, not overwritten.
+      var again = try Recorder(log: path)
+      again.append([0x63])
+      #expect(try Files.status(path)?.size == (1 << 20) + 2)
+    }
+    #expect(throws: HypervisorError.self) { _ = try Recorder(log: "/nonexistent/log") }
+  }
+
+  @Test("output that nobody takes is bounded, and the newest is kept")
+  func outbox() throws {
+    let outbox = try Outbox()
+    for index in 0..<(2 * Outbox.limit) { outbox.write(UInt8(truncatingIfNeeded: index)) }
+    let bytes = outbox.take()
+    #expect(bytes.count <= Outbox.limit && bytes.count > Outbox.limit / 2)
+    #expect(bytes.last == UInt8(truncatingIfNeeded: 2 * Outbox.limit - 1))
+    #expect(outbox.take().isEmpty)
+    let block = [UInt8](repeating: 7, count: 3 * Outbox.limit)
+    outbox.write(block.span)
+    #expect(outbox.take().count <= Outbox.limit)
+  }
+
+  @Test("a console: late clients see what was printed, input arrives, a client that never reads harms nobody")
+  func console() throws {
+    try withDirectory { directory in
+      let loop = try EventLoop()
+      let outbox = try Outbox()
+      var typed: [UInt8] = []
+      let server = try ConsoleServer.listening(at: "\(directory)/s", log: nil, loop, outbox: outbox) { bytes in
+        typed.append(contentsOf: bytes)
+        if typed.contains(0x71) { loop.stop() }
+        return bytes.count
+      }
+      outbox.write(Array("before ".utf8).span)
+      server.drain()
+      let output = Mutex<[UInt8]>([])
+      let sleeper = try UnixSocket.connect("\(directory)/s")
+      let client = try Thread("client") {
+        guard let file = try? UnixSocket.connect("\(directory)/s") else { return }
+        while output.withLock({ $0.count }) < 7 + (1 << 20), let bytes = try? file.read(upTo: 1 << 16), !bytes.isEmpty {
+          output.withLock { $0.append(contentsOf: bytes) }
+          if output.withLock({ $0.count }) >= 7 { try? file.writeAll([0x61]) }
+        }
+        try? file.writeAll([0x71])
+      }
+      let printer = try Thread("printer") {
+        let block = [UInt8](repeating: 0x2E, count: 1 << 14)
+        for _ in 0..<64 {
+          MonotonicClock.sleep(milliseconds: 6)
+          outbox.write(block.span)
+        }
+        for _ in 0..<500 where output.withLock({ $0.count }) < 7 + (1 << 20) {
+          MonotonicClock.sleep(milliseconds: 10)
+        }
+        // Should the client have missed something, the test must end all the same.
+        if output.withLock({ $0.count }) < 7 + (1 << 20) {
+          _ = try? UnixSocket.connect("\(directory)/s").writeAll([0x71])
+        }
+      }
+      try loop.run()
+      client.join()
+      printer.join()
+      server.finish()
+      #expect(String(decoding: output.withLock { $0.prefix(8) }, as: UTF8.self) == "before .")
+      #expect(output.withLock { $0.count } == 7 + (1 << 20))
+      #expect(typed.first == 0x61 && !Files.exists("\(directory)/s"))
+      _ = sleeper.release()
+    }
+  }
+}
