@@ -29,10 +29,12 @@ final class Outbox: ByteSink, Sendable {
   func write(_ bytes: Span<UInt8>) {
     guard !bytes.isEmpty else { return }
     let isFirst = pending.withLock { pending in
-      let before = pending.isEmpty
-      if pending.count + bytes.count > Self.limit { pending.removeFirst(min(pending.count, bytes.count)) }
-      for index in bytes.indices { pending.append(bytes[index]) }
-      return before
+      let isFirst = pending.isEmpty
+      let excess = pending.count + bytes.count - Self.limit
+      // Room for more than this one, so that a full box is not moved at every write.
+      if excess > 0 { pending.removeFirst(min(pending.count, max(excess, Self.limit / 4))) }
+      for index in max(0, bytes.count - Self.limit)..<bytes.count { pending.append(bytes[index]) }
+      return isFirst
     }
     if isFirst { try? wake.signal() }
   }
