@@ -59,9 +59,9 @@ iso: build ## assemble build/quickstart.iso (RECIPE= names another)
 demo: iso ## build everything and boot it here, in this terminal
 	@$(ROOST) boot $(ISO)
 
-test: check unit system ## the whole test suite, system tests under QEMU included
+test: check iso unit system ## the whole test suite, system tests under QEMU included
 
-unit: deps hatchling
+unit: iso
 	@$(call install,$(TEST_PACKAGES))
 	echo "==> unit tests"
 	swift build --build-tests --quiet
