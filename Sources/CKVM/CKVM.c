@@ -1,5 +1,7 @@
 #include "CKVM.h"
 
+#include <cpuid.h>
+
 struct kvm_cpuid_entry2 ckvm_cpuid_entry(const struct ckvm_cpuid *table, uint32_t index) {
   struct kvm_cpuid_entry2 none = {0};
   return index < table->count && index < CKVM_CPUID_ROOM ? table->entries[index] : none;
@@ -30,4 +32,12 @@ void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t ad
       .gsi = gsi,
       .type = KVM_IRQ_ROUTING_MSI,
       .u.msi = {.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data}};
+}
+
+int ckvm_is_qemu_emulation(void) {
+  unsigned int eax, ebx, ecx, edx;
+  __cpuid(1, eax, ebx, ecx, edx);
+  if (!(ecx >> 31 & 1)) return 0; /* no hypervisor: the leaf does not exist */
+  __cpuid(0x40000000, eax, ebx, ecx, edx);
+  return ebx == 0x54474354 && ecx == 0x43544743 && edx == 0x47435447;
 }

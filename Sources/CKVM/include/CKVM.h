@@ -96,3 +96,6 @@ void ckvm_msrs_append(struct ckvm_msrs *table, uint32_t index, uint64_t value);
 uint64_t ckvm_msrs_value(const struct ckvm_msrs *table, uint32_t index);
 void ckvm_routes_append_pin(struct ckvm_routes *table, uint32_t gsi, uint32_t chip, uint32_t pin);
 void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t address, uint32_t data);
+
+/* 1 where CPUID leaf 0x40000000 says that QEMU's translator emulates the processor ("TCGTCGTCGTCG"). */
+int ckvm_is_qemu_emulation(void);

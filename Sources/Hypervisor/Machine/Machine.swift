@@ -22,6 +22,7 @@ public final class Machine {
   private var wireInputs: [Int] = [0, 0, 0, 0]
   private var runners: [CPURunner] = []
   private var power: PowerManagement<PinLine>?
+  private let patchingGuard: PatchingGuard?
   private var isAskedToStop = false
 
   /// The ISA interrupts of PIRQA to PIRQD.
@@ -41,6 +42,7 @@ public final class Machine {
       throw HypervisorError(
         .configuration, "\(configuration.cpus) CPUs are not possible; this machine allows 1 to \(limit) for a domain")
     }
+    patchingGuard = try PatchingGuard.ifNeeded(kvm)
     memory = try GuestRAM(count: configuration.memory, name: "roost-\(configuration.name)")
     owner = VirtualMachineOwner(try kvm.makeVirtualMachine())
     try owner.machine.reserveIntelPages(tss: AddressMap.taskState, identityMap: AddressMap.identityMap)
