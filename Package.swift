@@ -40,7 +40,8 @@ let package = Package(
     .target(name: "Binary", swiftSettings: strict),
     .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict),
     .target(
-      name: "Recipe", dependencies: ["Platform", "Binary", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+      name: "Recipe", dependencies: ["Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      swiftSettings: strict),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict),
     .target(
       name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM"], swiftSettings: strict),

@@ -45,6 +45,7 @@ public enum ContentDigest: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The written form: the algorithm, a colon, 64 hexadecimal digits.
   public var description: String {
     switch self {
     case .sha256(let digest): "sha256:\(digest)"

@@ -62,6 +62,7 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
 
   static var cancelled: BuildError { BuildError(.cancelled, "interrupted") }
 
+  /// The message, the tool's last words, where its log is, and what to do.
   public var description: String {
     var lines = [message]
     lines += details.map { "  | \($0)" }

@@ -216,7 +216,9 @@ final class DomainSupervisor {
   private func lastWords() -> String? {
     let text = Text.printable(String(decoding: Self.end(of: paths.monitorLog, 4096), as: UTF8.self))
     guard var line = text.split(separator: "\n").last.map(String.init) else { return nil }
-    for prefix in ["roost-vmm: ", "\(domain.name): ", "\(domain.name) crashed: "] where line.hasPrefix(prefix) { line.removeFirst(prefix.count) }
+    for prefix in ["roost-vmm: ", "\(domain.name): ", "\(domain.name) crashed: "] where line.hasPrefix(prefix) {
+      line.removeFirst(prefix.count)
+    }
     return line.count > 300 ? "\(line.prefix(300))…" : line
   }
 

@@ -56,7 +56,9 @@ struct BuildPlan: Sendable {
     controlRoot = control.name
     steps.append(control.step(epoch: epoch, versions: versions, isForced: options.update))
     for domain in recipe.domains {
-      guard let root = Self.root(of: domain, options), !steps.contains(where: { $0.name == root.name }) else { continue }
+      guard let root = Self.root(of: domain, options), !steps.contains(where: { $0.name == root.name }) else {
+        continue
+      }
       steps.append(root.step(epoch: epoch, versions: versions, isForced: options.update))
     }
     // 2. The control domain: Roost's programs, the root, the initramfs.
@@ -77,7 +79,8 @@ struct BuildPlan: Sendable {
     let images = domains.compactMap { files in
       files.disk.map { ImagesVolume.Image(domain: files.domain.name, source: $0) }
     }
-    let identity = ([recipe.name] + domains.map { "\($0.domain.name) \($0.domain.sourceDigest)" }).joined(separator: "\n")
+    let identity = ([recipe.name] + domains.map { "\($0.domain.name) \($0.domain.sourceDigest)" }).joined(
+      separator: "\n")
     steps.append(
       ImagesVolume(images: images, ramBytes: recipe.storage.ramBytes, seed: SHA256.hash("images\n\(identity)"))
         .step(epoch: epoch, versions: versions))
@@ -90,7 +93,8 @@ struct BuildPlan: Sendable {
     guard let text = ProcessEnvironment.value("SOURCE_DATE_EPOCH") else { return standardEpoch }
     guard let epoch = Int(text), epoch > 0 else {
       throw BuildError(
-        .badFile, "SOURCE_DATE_EPOCH is '\(text)', which is no number of seconds since 1970", hint: "unset or correct it")
+        .badFile, "SOURCE_DATE_EPOCH is '\(text)', which is no number of seconds since 1970",
+        hint: "unset or correct it")
     }
     return epoch
   }
@@ -111,7 +115,8 @@ struct BuildPlan: Sendable {
       let initramfs = GuestInitramfs(domain: domain.name, root: root.name, control: control)
       let disk = GuestDisk(
         domain: domain.name, hostname: hostname, diskBytes: domain.diskBytes ?? 0,
-        nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description, root: root.name, seed: domain.sourceDigest)
+        nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description, root: root.name,
+        seed: domain.sourceDigest)
       let files = DomainFiles(
         domain: domain, kernel: .step(.init(step: root.name, file: DebianRoot.kernel)),
         initrd: .step(.init(step: initramfs.name, file: GuestInitramfs.file)),

@@ -33,8 +33,8 @@ struct DebianFailure {
         hint: "check the network (and http_proxy), or name another mirror with --mirror URL",
         details: relevant(refused), log: log)
     }
-    if let missing = lines.first(where: { $0.contains("does not have a Release file") || $0.contains("404  Not Found") })
-    {
+    if let missing = lines.first(where: { $0.contains("does not have a Release file") || $0.contains("404  Not Found") }
+    ) {
       return BuildError(
         .mirrorUnreachable, "\(owner): \(place) has no Debian release '\(suite)'",
         hint: "check the suite in the recipe, or name another mirror with --mirror URL", details: relevant([missing]),

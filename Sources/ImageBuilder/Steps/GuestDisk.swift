@@ -86,7 +86,8 @@ struct GuestDisk: Sendable {
     try attempt("cannot write a script") { () throws(SystemError) in
       try Files.write(commands.joined(separator: "\n") + "\n", to: script)
     }
-    let text = try context.run(["debugfs", "-w", "-f", script, image], doing: "cannot set the times of \(domain)'s disk")
+    let text = try context.run(
+      ["debugfs", "-w", "-f", script, image], doing: "cannot set the times of \(domain)'s disk")
     // debugfs exits with 0 whatever happened: its banner, the commands and nothing else is what it should print.
     let complaints = text.split(separator: "\n").filter { !$0.hasPrefix("debugfs") }
     guard complaints.isEmpty else {
