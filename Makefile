@@ -87,8 +87,9 @@ fmt: ## format all Swift sources in place
 fuzz: ## run the fuzz tests longer (SECONDS= says how long each)
 	@ROOST_FUZZ_SECONDS=$${SECONDS_EACH:-60} swift test --filter Fuzz
 
-bench: iso ## measure against peers; a table, and build/bench.json
-	@Tests/Benchmarks/run $(ISO)
+bench: build ## measure against peers; a table, and build/bench.json
+	@swift build --build-tests --quiet
+	ROOST_BENCH=1 ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
 
 docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli

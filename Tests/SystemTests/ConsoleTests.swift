@@ -23,7 +23,6 @@ struct ConsoleTests {
 
     // hatchling: our own guest, told what memory it has.
     try machine.type("3")
-    try machine.type("\r")
     try machine.wait(for: "hatchling> ", seconds: 30)
     try machine.type("mem\r")
     try machine.wait(for: "MiB", seconds: 30)
@@ -34,7 +33,6 @@ struct ConsoleTests {
 
     // debian: its disk is writable, and it reaches the other guest by name.
     try machine.type("1")
-    try machine.type("\r")
     try machine.wait(for: "debian login:", seconds: 60)
     try machine.type("root\r")
     try machine.wait(for: "root@debian:~#", seconds: 120)

@@ -134,7 +134,14 @@ public final class ScreenLoop {
 
   private func act(_ keys: [Key]) {
     for key in keys {
-      for action in model.handle(key) { perform(action) }
+      for action in model.handle(key) {
+        perform(action)
+        switch action {
+        // What was typed with the key was meant for what had the terminal meanwhile.
+        case .attach, .shell: return
+        default: break
+        }
+      }
     }
   }
 
