@@ -87,6 +87,6 @@ let package = Package(
       name: "ImageBuilderTests", dependencies: ["ImageBuilder", "Recipe", "Platform", "Binary", "TestMachine"],
       swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["ImageBuilder", "Control", "Recipe", "Platform"], swiftSettings: strict),
+      name: "SystemTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
   ]
 )

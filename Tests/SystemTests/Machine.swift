@@ -66,7 +66,9 @@ final class Machine {
         return
       }
       if try !take(until: deadline) {
-        throw Failure(what: "'\(wanted)' was not seen (after \(seconds) s, or the program ended)", tail: tail)
+        status = try status ?? process.poll()
+        let why = status.map { "the program ended: \($0)" } ?? "\(seconds) s passed"
+        throw Failure(what: "'\(wanted)' was not seen; \(why)", tail: tail)
       }
     }
   }
@@ -74,6 +76,11 @@ final class Machine {
   /// Types text.
   func type(_ text: String) throws {
     try input.writeAll(Array(text.utf8))
+  }
+
+  /// What Ctrl-C does at a terminal.
+  func interrupt() throws {
+    try process.signalGroup(Signal.interrupt)
   }
 
   /// Waits for the end of the program.

@@ -1,0 +1,143 @@
+import Binary
+import Platform
+import Testing
+
+/// `roost build` as a user runs it. These tests use the mirror that made the image under test, or none.
+@Suite("Builds", .serialized, .enabled(if: Environment.isComplete, Environment.reason))
+struct BuildTests {
+  /// A directory below `build/` that is gone after the test: images are large, and /tmp may be small.
+  struct Workplace: ~Copyable {
+    let path: String
+
+    init(_ name: String) throws {
+      path = "build/\(name)"
+      try Files.removeTree(path)
+      try Files.makeDirectories(path)
+    }
+
+    deinit {
+      try? Files.removeTree(path)
+    }
+  }
+
+  static let smallRecipe = """
+    name: small
+    control-domain: {suite: trixie, hostname: small, packages: [PACKAGES]}
+    domains:
+      - name: hatchling
+        os: Hatchling
+        memory: 32 MiB
+        boot: pvh
+        source: {hatchling: {}}
+        ready: {console: "hatchling> ", timeout: 60 s}
+
+    """
+
+  @Test("Two builds with the same package versions are equal to the bit")
+  func reproducible() throws {
+    let work = try Workplace("reproducible")
+    let home = try #require(Environment.value("HOME"))
+    let cache = Environment.value("XDG_CACHE_HOME") ?? "\(home)/.cache"
+    try Files.makeDirectories("\(work.path)/cache")
+    try DamagedImage.run(["cp", "-r", "\(cache)/roost/packages", "\(work.path)/cache/packages"])
+    let build = try start(["recipes/quickstart.yaml"], in: work, log: "build-reproducible")
+    #expect(try build.waitForExit(seconds: 1200) == .exited(0), "\(build.tail)")
+    let first = try FileDigest.chunked(try Environment.image())
+    let second = try FileDigest.chunked("\(work.path)/out.iso")
+    #expect(first == second, "the images differ: build/quickstart.iso and a second build of the same recipe")
+  }
+
+  @Test("A misspelt key is refused with its place and the nearest valid one")
+  func misspelt() throws {
+    let work = try Workplace("misspelt")
+    try Files.write(
+      Self.smallRecipe.split(separator: "\n").map { $0.contains("memory:") ? "    memmory: 32 MiB" : String($0) }
+        .joined(separator: "\n"), to: "\(work.path)/recipe.yaml")
+    let build = try start(["\(work.path)/recipe.yaml"], in: work, log: "build-misspelt")
+    #expect(try build.waitForExit(seconds: 30) != .exited(0))
+    #expect(build.text.contains("recipe.yaml:6:5: error: unknown key 'memmory'"), "\(build.tail)")
+    #expect(build.text.contains("'memory'"), "\(build.tail)")
+    #expect(!Files.exists("\(work.path)/out.iso"))
+  }
+
+  @Test("A mirror that cannot be reached is named")
+  func unreachableMirror() throws {
+    let work = try Workplace("unreachable")
+    try Files.write(Self.smallRecipe.replacing("PACKAGES", with: ""), to: "\(work.path)/recipe.yaml")
+    let build = try start(
+      ["\(work.path)/recipe.yaml", "--mirror", "http://127.0.0.1:9/debian"], in: work, log: "build-unreachable")
+    #expect(try build.waitForExit(seconds: 180) != .exited(0))
+    #expect(build.text.contains("127.0.0.1:9"), "\(build.tail)")
+    #expect(!Files.exists("\(work.path)/out.iso"))
+  }
+
+  @Test("A package that does not exist is named, with its domain")
+  func missingPackage() throws {
+    let work = try Workplace("missing-package")
+    try Files.write(
+      Self.smallRecipe.replacing("PACKAGES", with: "no-such-package-anywhere"), to: "\(work.path)/recipe.yaml")
+    let build = try start(["\(work.path)/recipe.yaml"], in: work, log: "build-missing-package")
+    #expect(try build.waitForExit(seconds: 300) != .exited(0))
+    #expect(build.text.contains("no-such-package-anywhere"), "\(build.tail)")
+    #expect(build.text.contains("control domain"), "\(build.tail)")
+  }
+
+  @Test("An interrupted build leaves no image, no process, no mount and no scratch")
+  func interrupted() throws {
+    let work = try Workplace("interrupted")
+    try Files.write(Self.smallRecipe.replacing("PACKAGES", with: ""), to: "\(work.path)/recipe.yaml")
+    let build = try start(["\(work.path)/recipe.yaml"], in: work, log: "build-interrupted")
+    try build.wait(for: "control domain", seconds: 60)
+    MonotonicClock.sleep(milliseconds: 6000)
+    try build.interrupt()
+    #expect(try build.waitForExit(seconds: 60) == .exited(130), "\(build.tail)")
+    #expect(!Files.exists("\(work.path)/out.iso"))
+    #expect(try !Files.readText("/proc/mounts").contains("interrupted"))
+    let scratch = try? Files.list("\(work.path)/cache/work")
+    #expect(scratch?.isEmpty ?? true)
+    for process in try Files.list("/proc") where Int(process) != nil {
+      let command = (try? Files.readText("/proc/\(process)/cmdline")) ?? ""
+      #expect(!command.contains("build/interrupted"), "process \(process) is left: \(command)")
+    }
+  }
+
+  @Test(
+    "When the disk is full the old image stays as it was", .enabled(if: isRoot, "skipped: a small tmpfs needs root"))
+  func noSpace() throws {
+    let work = try Workplace("no-space")
+    let small = "\(work.path)/small"
+    try Files.makeDirectories(small)
+    try DamagedImage.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small])
+    defer { try? DamagedImage.run(["umount", small]) }
+    try Files.write("the old image", to: "\(small)/out.iso")
+    let build = try Machine(
+      [try Environment.program("roost"), "build", "recipes/quickstart.yaml", "-o", "\(small)/out.iso"],
+      log: "build-no-space")
+    #expect(try build.waitForExit(seconds: 300) != .exited(0))
+    #expect(build.text.contains("space"), "\(build.tail)")
+    #expect(try Files.readText("\(small)/out.iso") == "the old image")
+    #expect(try Files.list(small) == ["out.iso"])
+  }
+
+  static var isRoot: Bool { (try? Files.readText("/proc/self/status").contains("\nUid:\t0\t")) ?? false }
+
+  private func start(_ arguments: [String], in work: borrowing Workplace, log: String) throws -> Machine {
+    try Machine(
+      [try Environment.program("roost"), "build"] + arguments + [
+        "-o", "\(work.path)/out.iso", "--cache", "\(work.path)/cache",
+      ], log: log)
+  }
+}
+
+extension String {
+  /// This text with every `old` replaced.
+  func replacing(_ old: String, with new: String) -> String {
+    var result = ""
+    var rest = self[...]
+    while let range = rest.firstRange(of: old) {
+      result += rest[..<range.lowerBound] + new
+      rest = rest[range.upperBound...]
+    }
+    return result + rest
+  }
+}
