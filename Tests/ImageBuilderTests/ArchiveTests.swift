@@ -35,7 +35,9 @@ struct ArchiveTests {
       to: output, cancellation: Cancellation())
     let entries = try members(output)
     #expect(
-      entries.map(\.path) == ["usr", "usr/lib", "lib", "usr/lib/b", "usr/lib/a", "etc", "etc/deep", "etc/deep/c", "lib/d"]
+      entries.map(\.path) == [
+        "usr", "usr/lib", "lib", "usr/lib/b", "usr/lib/a", "etc", "etc/deep", "etc/deep/c", "lib/d",
+      ]
     )
     #expect(entries.first { $0.path == "usr/lib/b" }?.permissions == 0o4755)
     let found = try Tree.extract(output, cancellation: Cancellation()) { $0 == "usr/lib/a" }

@@ -46,7 +46,8 @@ struct DebianTests {
 
   @Test("A release that does not exist, a full disk and a missing key are told apart")
   func kinds() {
-    #expect(failure("E: The repository 'http://x trixie Release' does not have a Release file.").code == .mirrorUnreachable)
+    #expect(
+      failure("E: The repository 'http://x trixie Release' does not have a Release file.").code == .mirrorUnreachable)
     #expect(failure("dpkg: error: write: No space left on device").code == .noSpace)
     #expect(failure("W: GPG error: NO_PUBKEY 123").hint?.contains("debian-archive-keyring") == true)
   }

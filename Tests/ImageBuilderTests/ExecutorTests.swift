@@ -39,7 +39,8 @@ struct ExecutorTests {
     let directory = try TemporaryDirectory()
     let made = Recorder<String>()
     let steps = [
-      step("a", "A", made: made), step("b", "B", after: ["a"], made: made), step("c", "C", after: ["a", "b"], made: made),
+      step("a", "A", made: made), step("b", "B", after: ["a"], made: made),
+      step("c", "C", after: ["a", "b"], made: made),
     ]
     let first = try run(steps, in: directory)
     #expect(made.all == ["a", "b", "c"])

@@ -55,7 +55,9 @@ struct DebianFailure {
     for line in lines {
       if let range = line.firstRange(of: "Unable to locate package ") { return String(line[range.upperBound...]) }
       if line.contains("has no installation candidate") || line.contains("Couldn't find any package by") {
-        return line.split(whereSeparator: { "'\"‘’".contains($0) }).dropFirst().first.map(String.init)
+        // The name is the last word in quotes; "Couldn't" has one of its own.
+        let parts = line.split(whereSeparator: { "'\"‘’".contains($0) })
+        return parts.count > 1 ? parts[line.hasSuffix("'") ? parts.count - 1 : parts.count - 2].description : nil
       }
     }
     return nil

@@ -30,7 +30,7 @@ struct GuestDisk: Sendable {
   func step(epoch: Int, versions: [String: String]) -> Step {
     let system = GuestSystem(hostname: hostname, nameServer: nameServer)
     return Step(
-      name: name, kind: "guest-disk", version: 1,
+      name: name, kind: "guest-disk", version: 2,
       settings: ["\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", system.description]
         + Self.features,
       inputs: [.init(step: root, file: DebianRoot.archive)], outputs: [Self.file]
@@ -51,6 +51,7 @@ struct GuestDisk: Sendable {
       set -eu
       mkdir "$1"
       tar -x --numeric-owner --xattrs --xattrs-include='*' -p -f "$2" -C "$1"
+      find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
       mke2fs -q -F -t ext4 -b 4096 -I 256 -i 8192 -m 1 -O none,\(Self.features.joined(separator: ",")) \
         -U \(UUID(digest: seed, name: "ext4:\(domain)")) \
         -E hash_seed=\(UUID(digest: seed, name: "ext4-hash:\(domain)")),root_owner=0:0,lazy_itable_init=0,\

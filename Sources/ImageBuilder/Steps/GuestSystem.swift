@@ -6,7 +6,7 @@ struct GuestSystem: Sendable, CustomStringConvertible {
 
   /// The kernel's command line.
   static let commandLine =
-    "root=/dev/vda rw rootfstype=ext4 console=ttyS0 quiet TERM=dumb net.ifnames=0 fsck.mode=skip audit=0"
+    "root=/dev/vda rw rootfstype=ext4 console=ttyS0 quiet TERM=dumb net.ifnames=0 fsck.mode=skip audit=0 lsm=yama"
 
   /// Units that have nothing to do in a domain that lives on a virtual disk and a serial line.
   private static let masked = [
@@ -28,7 +28,22 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     "modprobe@fuse.service", "modprobe@dm_mod.service", "modprobe@loop.service", "systemd-modules-load.service",
     "systemd-udev-load-credentials.service", "systemd-tmpfiles-setup-dev-early.service",
     "systemd-journal-flush.service", "systemd-rfkill.socket", "systemd-boot-random-seed.service",
-    "systemd-remount-fs.service",
+    "systemd-remount-fs.service", "systemd-random-seed.service",
+  ]
+
+  /// Generators whose findings are known beforehand: each would be a process before the first unit starts.
+  private static let maskedGenerators = [
+    "systemd-bless-boot-generator", "systemd-cryptsetup-generator", "systemd-debug-generator",
+    "systemd-getty-generator", "systemd-gpt-auto-generator", "systemd-hibernate-resume-generator",
+    "systemd-integritysetup-generator", "systemd-rc-local-generator", "systemd-run-generator",
+    "systemd-ssh-generator", "systemd-system-update-generator", "systemd-sysv-generator", "systemd-tpm2-generator",
+    "systemd-veritysetup-generator",
+  ]
+
+  /// Devices that are there before the first process and for which no rule does anything in a domain.
+  private static let quietSubsystems = [
+    "bdi", "clockevents", "clocksource", "container", "cpu", "event_source", "machinecheck", "memory", "platform",
+    "pnp", "tty", "vc", "vtconsole", "workqueue", "misc", "node", "edac", "mem", "msr", "cpuid", "graphics", "thermal",
   ]
 
   private static let enabled = [
@@ -90,11 +105,16 @@ struct GuestSystem: Sendable, CustomStringConvertible {
       .text("etc/systemd/network/20-domain.network", Self.network),
       .text("etc/systemd/journald.conf.d/volatile.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n"),
       .text("etc/acpi/events/power", "event=button/power.*\naction=/usr/bin/systemctl poweroff\n"),
+      .text(
+        "\(system)/systemd-udev-trigger.service.d/domain.conf",
+        "[Service]\nExecStart=\nExecStart=-udevadm trigger --type=devices --action=add"
+          + Self.quietSubsystems.map { " --subsystem-nomatch=\($0)" }.joined() + "\n"),
       .text("\(system)/serial-getty@ttyS0.service", Self.console),
       .link("\(system)/getty.target.wants/serial-getty@ttyS0.service", to: "../serial-getty@ttyS0.service"),
       .link("\(system)/default.target", to: "/usr/lib/systemd/system/multi-user.target"),
     ]
     entries += Self.masked.map { .link("\(system)/\($0)", to: "/dev/null") }
+    entries += Self.maskedGenerators.map { .link("etc/systemd/system-generators/\($0)", to: "/dev/null") }
     entries += Self.enabled.map { wants in
       .link("\(system)/\(wants)", to: "/usr/lib/systemd/system/\(wants.split(separator: "/").last ?? "")")
     }
