@@ -176,6 +176,8 @@ extension DebianRoot {
       "rm -f \"$root\"/var/cache/ldconfig/aux-cache \"$root\"/var/lib/systemd/random-seed",
       "rm -rf \"$root\"/usr/share/doc \"$root\"/usr/share/man \"$root\"/usr/share/info",
       "find \"$root/var/log\" -type f -delete",
+      // What was synchronised into it has the user's owner, where that is not the superuser.
+      "chown 0:0 \"$root/var/cache/apt/archives\"; chmod 755 \"$root/var/cache/apt/archives\"",
     ]
     if role == .guest {
       // Nobody but the owner of the machine reaches a domain's console: root needs no password there.
