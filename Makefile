@@ -84,8 +84,14 @@ check: ## formatting and lint, and a file that must fail them
 fmt: ## format all Swift sources in place
 	@swift format -i -r Package.swift Sources Tests
 
-fuzz: ## run the fuzz tests longer (SECONDS= says how long each)
-	@ROOST_FUZZ_SECONDS=$${SECONDS_EACH:-60} swift test --filter Fuzz
+fuzz: ## run the fuzz tests with other seeds for a while (FUZZ_SECONDS=300)
+	@swift build --build-tests --quiet
+	seed=$$(date +%s)
+	while [ $$SECONDS -lt $${FUZZ_SECONDS:-300} ]; do
+	  echo "==> fuzz: seed $$seed (ROOST_FUZZ_SEED=$$seed repeats it)"
+	  ROOST_FUZZ_SEED=$$seed swift test --skip-build --filter '[Ff]uzz' 2>&1 | grep -E '✘|Test run'
+	  seed=$$((seed + 1))
+	done
 
 bench: build ## measure against peers; a table, and build/bench.json
 	@swift build --build-tests --quiet

@@ -74,10 +74,11 @@ let package = Package(
     .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
     .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
     .testTarget(name: "PlatformTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
-    .testTarget(name: "RecipeTests", dependencies: ["Recipe", "Platform"], swiftSettings: strict),
-    .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary"], swiftSettings: strict),
+    .testTarget(name: "RecipeTests", dependencies: ["Recipe", "Platform", "TestMachine"], swiftSettings: strict),
+    .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
     .testTarget(
-      name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform"], swiftSettings: strict),
+      name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform", "TestMachine"], swiftSettings: strict
+    ),
     .testTarget(
       name: "StorageTests",
       dependencies: ["Storage", "ImageBuilder", "Recipe", "Platform", "Binary", "roost-storage"], swiftSettings: strict),

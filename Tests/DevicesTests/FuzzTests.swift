@@ -1,3 +1,4 @@
+import TestMachine
 import Testing
 
 @testable import Devices
@@ -6,7 +7,7 @@ import Testing
 /// so that what passes here has shown that a guest cannot bring the monitor down on these paths.
 @Suite struct FuzzTests {
   /// Half the time what a driver would write, otherwise something it would not.
-  private static func value(_ random: inout SeededGenerator) -> UInt64 {
+  private static func value(_ random: inout SeededNumbers) -> UInt64 {
     switch UInt8.random(in: 0..<8, using: &random) {
     case 0: .max
     case 1: UInt64.random(in: 0...(.max), using: &random)
@@ -20,7 +21,7 @@ import Testing
   private static let widths: [AccessWidth] = [.byte, .word, .doubleWord, .quadWord]
 
   @Test func ports() {
-    var random = SeededGenerator(seed: 1)
+    var random = SeededNumbers(1)
     let uart = UART16550(output: TestSink(), interrupt: TestLine())
     let clock = RealTimeClock(memoryBelow4GiB: 1 << 30, memoryAbove4GiB: 0, now: { 1_795_385_109 })
     let keyboard = KeyboardController.Ports(KeyboardController(onReset: {}))
@@ -43,7 +44,7 @@ import Testing
   }
 
   @Test func configurationSpaceAndWindows() throws {
-    var random = SeededGenerator(seed: 2)
+    var random = SeededNumbers(2)
     let memory = TestMemory()
     let function = VirtioPCI(
       VirtioBlock(TestDisk(memory: memory)), memory: memory, interrupts: TestInterrupts())
@@ -68,7 +69,7 @@ import Testing
 
   /// Chains that are mostly right, on a disk, with the occasional field that is not.
   @Test func virtqueues() throws {
-    var random = SeededGenerator(seed: 3)
+    var random = SeededNumbers(3)
     let memory = TestMemory(count: 1 << 18)
     let disk = TestDisk(memory: memory, deferred: true)
     let function = VirtioPCI(VirtioBlock(disk), memory: memory, interrupts: TestInterrupts())
@@ -137,7 +138,7 @@ import Testing
 
   /// The other devices: random chains on every queue.
   @Test func streams() throws {
-    var random = SeededGenerator(seed: 4)
+    var random = SeededNumbers(4)
     let memory = TestMemory(count: 1 << 18)
     let port = TestPort(memory: memory)
     let network = VirtioPCI(

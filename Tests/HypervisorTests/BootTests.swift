@@ -1,4 +1,5 @@
 import Platform
+import TestMachine
 import Testing
 
 @testable import Hypervisor

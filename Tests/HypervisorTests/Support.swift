@@ -3,20 +3,6 @@ import Testing
 
 @testable import Hypervisor
 
-/// The numbers of a linear congruential generator: the same at every run.
-struct SeededNumbers: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ seed: UInt64) {
-    state = seed
-  }
-
-  mutating func next() -> UInt64 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return state ^ state >> 33
-  }
-}
-
 extension [UInt8] {
   /// Overwrites a little-endian integer.
   mutating func put<T: FixedWidthInteger>(_ value: T, at offset: Int) {

@@ -1,20 +1,8 @@
 import Recipe
+import TestMachine
 import Testing
 
 @Suite struct RecipeFuzzTests {
-  /// SplitMix64 (Steele, Lea, Flood 2014): the same mutations on every run.
-  struct Generator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
-  }
-
   @Test func mutatedRecipesNeverTrap() throws {
     let lines = try quickstartText().split(separator: "\n", omittingEmptySubsequences: false)
     let source = Array(lines.drop { $0.hasPrefix("#") }.joined(separator: "\n").utf8)
@@ -23,7 +11,7 @@ import Testing
       "'", "\u{0}", "\u{FEFF}", "\u{F0000}", "\u{2028}", "9999999999999999999999 MiB", "name: ", "~", "\r", "%YAML 9\n",
       "-9223372036854775808", "10.77.0.0/99", "1 TiB", "{{}: {}}", "\\ud800",
     ].map { Array($0.utf8) }
-    var generator = Generator(state: 20_26)
+    var generator = SeededNumbers(20_26)
     var accepted = 0
     var refused = 0
     for _ in 0..<2_500 {
