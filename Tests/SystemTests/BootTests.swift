@@ -29,6 +29,11 @@ struct BootTests {
         ] + form.options, log: "\(form.name)-\(attempt)")
       let status = try machine.waitForExit(seconds: 660)
       try EmulatorPanic.check(serialLog: "build/logs/\(form.name)-serial-\(attempt).log")
+      let crashes = machine.text.split(separator: "\n").filter { $0.contains("guest crashed") }
+      // The recipe restarts what crashes; a crash is shown all the same.
+      if !crashes.isEmpty {
+        print("\(form.name): \(crashes.count) crashes of guests:", crashes.joined(separator: "; "))
+      }
       #expect(status == .exited(0), "\(machine.tail)")
       for domain in ["debian", "bookworm", "hatchling"] {
         #expect(
