@@ -76,7 +76,7 @@ struct QemuCommand: Hashable, Sendable {
       words += ["-accel", "kvm", "-cpu", "host"]
     case .emulation:
       // The plainest model with AMD-V: richer ones make nested guests stumble (docs/architecture.md).
-      words += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt"]
+      words += ["-accel", "tcg,thread=single", "-cpu", "qemu64,+svm,+npt"]
     }
     return words
   }

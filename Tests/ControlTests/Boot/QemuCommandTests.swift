@@ -22,7 +22,7 @@ import Testing
   @Test func emulationTakesThePlainestProcessorWithVirtualisation() {
     let words = arguments()
     #expect(words.first == "/usr/bin/qemu-system-x86_64")
-    #expect(values("-accel", in: words) == ["tcg,thread=multi"])
+    #expect(values("-accel", in: words) == ["tcg,thread=single"])
     #expect(values("-cpu", in: words) == ["qemu64,+svm,+npt"])
     #expect(values("-smp", in: words) == ["2"])
     #expect(values("-m", in: words) == ["4096"])
