@@ -56,5 +56,6 @@ struct ConsoleTests {
     try machine.type("o")
     #expect(try machine.waitForExit(seconds: 180) == .exited(0))
     #expect(!machine.text.contains("Kernel panic"))
+    #expect(!machine.text.contains("guest crashed"))
   }
 }
