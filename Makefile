@@ -35,6 +35,16 @@ define install
 	fi
 endef
 
+# Runs tests; what failed is said again at the end, where it is looked for.
+define run_tests
+	mkdir -p build/logs
+	if ! swift test --skip-build $(2) 2>&1 | tee build/logs/$(1).log; then
+	  echo "==> $(1) tests failed (all of it in build/logs/$(1).log):"
+	  grep -E -A 12 '^✘ (Test .* recorded|Test .* failed)|error: ' build/logs/$(1).log | cut -c 1-300 | tail -n 200
+	  exit 1
+	fi
+endef
+
 deps: ## install the Debian packages that are missing, saying which
 	@command -v swift >/dev/null || { echo "make: no 'swift' in PATH: install Swift 6.3 from swift.org"; exit 1; }
 	$(call install,$(BUILD_PACKAGES) $(IMAGE_PACKAGES) $(DEMO_PACKAGES))
@@ -65,14 +75,15 @@ unit: iso
 	@$(call install,$(TEST_PACKAGES))
 	echo "==> unit tests"
 	swift build --build-tests --quiet
-	ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf swift test --skip-build --skip SystemTests
+	export ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf
+	$(call run_tests,unit,--skip SystemTests)
 
 system: iso
 	@$(call install,$(TEST_PACKAGES))
 	echo "==> system tests: $(ISO) under QEMU"
 	swift build --build-tests --quiet
-	ROOST_SYSTEM_TESTS=1 ROOST_ISO=$(CURDIR)/$(ISO) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) \
-	  swift test --skip-build --no-parallel --filter SystemTests
+	export ROOST_SYSTEM_TESTS=1 ROOST_ISO=$(CURDIR)/$(ISO) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE)
+	$(call run_tests,system,--no-parallel --filter SystemTests)
 
 check: ## formatting and lint, and a file that must fail them
 	@echo "==> swift format lint"

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -173,3 +174,11 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int timeout
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); } /* close-on-exec always */
 const char *clinux_error_text(int error) { return strerrordesc_np(error); }
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int clinux_keep_off_processor(int number) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return -1;
+  CPU_CLR(number, &allowed);
+  if (CPU_COUNT(&allowed) == 0) return 0;
+  return sched_setaffinity(0, sizeof allowed, &allowed) == 0 ? 1 : -1;
+}

@@ -42,6 +42,14 @@ public struct Thread: ~Copyable, @unchecked Sendable {
     pthread_kill(handle, number)
   }
 
+  /// Takes one of the system's processors from those that the calling thread may run on, unless it is the last.
+  ///
+  /// - Returns: whether the thread keeps off that processor from now on (sched_setaffinity(2)).
+  @discardableResult
+  public static func keepOffProcessor(_ number: Int32) throws(SystemError) -> Bool {
+    try systemCall("keep a thread off processor \(number)") { clinux_keep_off_processor(number) } > 0
+  }
+
   private final class Start: Sendable {
     let name: String
     let body: @Sendable () -> Void

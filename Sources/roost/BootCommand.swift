@@ -42,8 +42,10 @@ struct BootCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The machine's memory. (default: 4GiB)", valueName: "size"), transform: Size.init)
   var memory = Size(bytes: 4 << 30)
 
-  @Option(help: ArgumentHelp("The machine's processors.", valueName: "count"))
-  var cpus = 2
+  @Option(
+    help: ArgumentHelp(
+      "The machine's processors. (default: 2; 3 to 5 where they are emulated)", valueName: "count"))
+  var cpus: Int?
 
   @Flag(help: "Do not use this terminal for the serial line.")
   var headless = false

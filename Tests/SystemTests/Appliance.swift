@@ -17,8 +17,8 @@ enum Appliance {
   static func start(_ options: Options, log name: String) throws -> Machine {
     var words = [
       "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
-      "-accel", "tcg,thread=single", "-cpu", options.virtualisation ? "qemu64,+svm,+npt" : "qemu64,-svm",
-      "-smp", "2", "-m", "\(options.memory)", "-serial", "stdio", "-device", "virtio-rng-pci", "-no-reboot",
+      "-accel", "tcg,thread=multi", "-cpu", options.virtualisation ? "qemu64,+svm,+npt" : "qemu64,-svm",
+      "-smp", "3", "-m", "\(options.memory)", "-serial", "stdio", "-device", "virtio-rng-pci", "-no-reboot",
     ]
     if let iso = options.iso {
       words += ["-drive", "if=none,id=medium,format=raw,media=cdrom,readonly=on,file=\(iso)"]

@@ -54,6 +54,7 @@ int clinux_epoll_wait(int epoll, uint64_t *tokens, uint32_t *events, int timeout
 int clinux_pidfd_open(pid_t pid);                                      /* readable when the process ended */
 const char *clinux_error_text(int error);                             /* static text or NULL */
 void clinux_name_thread(const char *name);
+int clinux_keep_off_processor(int number); /* the calling thread; 1 done, 0 it has no other, -1 errno */
 
 /* Ring indices that another CPU's guest writes. x86 needs no fence for these, the compiler does. */
 static inline uint16_t clinux_load_acquire16(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }

@@ -181,6 +181,17 @@ public enum Accelerator: Hashable, Sendable {
     }
   }
 
+  /// How many processors the machine gets unless the user says.
+  ///
+  /// Emulated ones are threads of the host, of which more than four speed nothing up, and processor 0 is not for
+  /// guests then (docs/architecture.md, "Known limits of emulators"): one more.
+  func cpus(on host: BootHost) -> Int {
+    switch self {
+    case .nestedKVM: 2
+    case .emulation: max(2, min(host.processors, 4)) + 1
+    }
+  }
+
   /// One line: which it is, and what to expect.
   public var summary: String {
     switch self {

@@ -6,6 +6,8 @@ public struct BootPlan: Hashable, Sendable {
   public let options: BootOptions
   /// How the machine's processors will run.
   public let accelerator: Accelerator
+  /// The machine's processors.
+  public let cpus: Int
   let qemu: String
   let firmware: BootHost.Firmware?
 
@@ -21,8 +23,10 @@ public struct BootPlan: Hashable, Sendable {
         .cannotBoot,
         "there is no UEFI firmware (OVMF): install it with 'sudo apt-get install ovmf', or boot with --bios")
     }
-    guard (1...64).contains(options.cpus) else {
-      throw ControlError(.cannotBoot, "a machine with \(options.cpus) CPUs cannot be made: give --cpus 1 to 64")
+    let accelerator = Accelerator(host)
+    let cpus = options.cpus ?? accelerator.cpus(on: host)
+    guard (1...64).contains(cpus) else {
+      throw ControlError(.cannotBoot, "a machine with \(cpus) CPUs cannot be made: give --cpus 1 to 64")
     }
     let least = 1 << 30
     guard options.memory >= least else {
@@ -45,7 +49,8 @@ public struct BootPlan: Hashable, Sendable {
           + " \(Self.mebibytes(options.memory)): \(remedy)")
     }
     self.options = options
-    accelerator = Accelerator(host)
+    self.accelerator = accelerator
+    self.cpus = cpus
     self.qemu = qemu
     firmware = options.firmware == .uefi ? host.firmware : nil
   }
@@ -55,7 +60,7 @@ public struct BootPlan: Hashable, Sendable {
     let medium = options.usb ? "a USB stick" : "a CD"
     return [
       "booting \(options.iso) as \(medium) by \(options.firmware.rawValue),"
-        + " \(options.cpus) CPU\(options.cpus == 1 ? "" : "s"), \(Self.mebibytes(options.memory))",
+        + " \(cpus) CPU\(cpus == 1 ? "" : "s"), \(Self.mebibytes(options.memory))",
       accelerator.summary,
     ]
   }

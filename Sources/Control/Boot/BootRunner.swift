@@ -81,7 +81,7 @@ public struct BootRunner {
     let log = plan.options.log ?? "\(directory)/serial.log"
     try Files.write("", to: log)
     return QemuCommand(
-      options: plan.options, accelerator: plan.accelerator, program: plan.qemu, firmware: firmware,
+      options: plan.options, accelerator: plan.accelerator, cpus: plan.cpus, program: plan.qemu, firmware: firmware,
       controlSocket: "\(directory)/control.sock", serialLog: log)
   }
 

@@ -14,8 +14,8 @@ public struct BootOptions: Hashable, Sendable {
   public var usb = false
   /// The machine's memory, in bytes.
   public var memory = 4 << 30
-  /// The machine's processors.
-  public var cpus = 2
+  /// The machine's processors; nil: as many as suit the host (`Accelerator.cpus(on:)`).
+  public var cpus: Int?
   /// The serial line does not go to this terminal.
   public var headless = false
   /// Where what the serial line says is kept.
@@ -35,6 +35,8 @@ public struct BootOptions: Hashable, Sendable {
 struct QemuCommand: Hashable, Sendable {
   let options: BootOptions
   let accelerator: Accelerator
+  /// The machine's processors.
+  let cpus: Int
   /// QEMU's program.
   let program: String
   /// UEFI's code, and this run's own copy of its variables; nil for BIOS.
@@ -48,7 +50,7 @@ struct QemuCommand: Hashable, Sendable {
   var arguments: [String] {
     var words = [program, "-name", "roost", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]
     words += machine
-    words += ["-smp", "\(options.cpus)", "-m", "\(options.memory >> 20)"]
+    words += ["-smp", "\(cpus)", "-m", "\(options.memory >> 20)"]
     words += medium
     words += serial
     words += [
@@ -76,7 +78,7 @@ struct QemuCommand: Hashable, Sendable {
       words += ["-accel", "kvm", "-cpu", "host"]
     case .emulation:
       // The plainest model with AMD-V: richer ones make nested guests stumble (docs/architecture.md).
-      words += ["-accel", "tcg,thread=single", "-cpu", "qemu64,+svm,+npt"]
+      words += ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt"]
     }
     return words
   }

@@ -1,5 +1,3 @@
-internal import CKVM
-
 /// Keeps KVM from patching its own code while guests' CPUs run, where the processors are emulated by QEMU.
 ///
 /// KVM patches its run path (a static key) when the last CPU that has its local APIC switched off switches it on: in
@@ -13,7 +11,7 @@ struct PatchingGuard: ~Copyable {
 
   /// A guard, if this system's processors are emulated by QEMU; nil on others.
   static func ifNeeded(_ kvm: borrowing KVM) throws(HypervisorError) -> PatchingGuard? {
-    guard ckvm_is_qemu_emulation() != 0 else { return nil }
+    guard QEMUEmulation.isPresent else { return nil }
     let machine = try kvm.makeVirtualMachine()
     try machine.makeInterruptChips()
     let cpu = try machine.makeCPU(id: 0)

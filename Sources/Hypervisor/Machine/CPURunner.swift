@@ -43,6 +43,11 @@ final class CPURunner: Sendable {
 
   /// Runs the guest until the machine ends.
   func run() {
+    do throws(SystemError) {
+      try QEMUEmulation.leaveUnsafeProcessor()
+    } catch {
+      log("CPU \(cpu.id) runs on any processor of the emulator, which can lose it: \(error)")
+    }
     while !end.hasCome {
       switch cpu.run() {
       case .port(let port, let size, let count, let isWrite, let data):

@@ -9,7 +9,7 @@ import Testing
     var options = BootOptions(iso: "/images/a.iso")
     change(&options)
     return QemuCommand(
-      options: options, accelerator: accelerator, program: "/usr/bin/qemu-system-x86_64", firmware: firmware,
+      options: options, accelerator: accelerator, cpus: 2, program: "/usr/bin/qemu-system-x86_64", firmware: firmware,
       controlSocket: "/run/c.sock", serialLog: "/run/serial.log"
     ).arguments
   }
@@ -22,7 +22,7 @@ import Testing
   @Test func emulationTakesThePlainestProcessorWithVirtualisation() {
     let words = arguments()
     #expect(words.first == "/usr/bin/qemu-system-x86_64")
-    #expect(values("-accel", in: words) == ["tcg,thread=single"])
+    #expect(values("-accel", in: words) == ["tcg,thread=multi"])
     #expect(values("-cpu", in: words) == ["qemu64,+svm,+npt"])
     #expect(values("-smp", in: words) == ["2"])
     #expect(values("-m", in: words) == ["4096"])
@@ -104,6 +104,19 @@ import Testing
     #expect(plan.summary.first?.hasSuffix("a.iso as a USB stick by UEFI, 2 CPUs, 4 GiB") == true)
     #expect(plan.summary.last?.contains("KVM with nested AMD-V") == true)
     #expect(plan.firmware == BootHost.capable.firmware)
+  }
+
+  @Test func emulatedMachinesHaveAProcessorThatRunsNoGuest() throws {
+    let scratch = try Scratch()
+    var options = BootOptions(iso: try image(scratch))
+    var host = BootHost.capable
+    host.virtualisation = nil
+    for (processors, cpus) in [(1, 3), (2, 3), (3, 4), (4, 5), (64, 5)] {
+      host.processors = processors
+      #expect(try BootPlan(options, host: host).cpus == cpus)
+    }
+    options.cpus = 1
+    #expect(try BootPlan(options, host: host).cpus == 1)
   }
 
   @Test func missingForeignAndShortFilesAreRefused() throws {

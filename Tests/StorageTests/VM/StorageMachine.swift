@@ -58,7 +58,7 @@ struct StorageMachine {
     try makeInitramfs(root, medium: "\(directory)/medium", expected: expected, to: "\(directory)/initrd")
     let log = "\(directory)/console.log"
     var request = ChildRequest([
-      "qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "qemu64", "-smp", "2", "-m", "2048", "-nodefaults",
+      "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", "2048", "-nodefaults",
       "-no-reboot", "-display", "none", "-serial", "file:\(log)", "-kernel", kernel, "-initrd", "\(directory)/initrd",
       "-append", "console=ttyS0 quiet panic=-1 rdinit=/check",
     ])

@@ -1,0 +1,17 @@
+internal import CKVM
+internal import Platform
+
+/// What QEMU's software emulation of AMD-V wants done differently. On real processors all of this does nothing.
+enum QEMUEmulation {
+  /// Whether this system's processors are emulated by QEMU (CPUID leaf 0x40000000: "TCGTCGTCGTCG").
+  static let isPresent = ckvm_is_qemu_emulation() != 0
+
+  /// Keeps the calling thread, which is to run a guest's CPU, off processor 0, if there is another.
+  ///
+  /// QEMU changes processor 0's record of "nested paging is on" from other processors' threads without a lock (at
+  /// each FXRSTOR, for the sake of a bit beside it): a #VMEXIT on processor 0 at that moment leaves nested paging on
+  /// for the host, and guest and host are lost. No other processor's record is touched so.
+  static func leaveUnsafeProcessor() throws(SystemError) {
+    if isPresent { try Thread.keepOffProcessor(0) }
+  }
+}
