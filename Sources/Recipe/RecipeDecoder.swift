@@ -85,7 +85,7 @@ struct RecipeDecoder {
     var domains: [Recipe.Domain] = []
     for node in sequence {
       guard let fields = reader.fields(node, "a domain", keys: Self.domainKeys) else { continue }
-      let name = reader.checked(fields, "name", required: true, Names.problem)
+      let name = reader.checked(fields, "name", required: true, Names.domainProblem)
       if let name {
         let mark = fields.mark(of: "name")
         if let earlier = first[name] {

@@ -29,6 +29,18 @@ enum Names {
     return nil
   }
 
+  /// Beginnings of names that the appliance's volume group or LVM itself keeps (lvm(8), "Valid names").
+  static let reservedBeginnings = ["image-", "pvmove", "snapshot", "roost-"]
+
+  /// What keeps `name` from being a domain's: it is a host's name and a logical volume's at once. Of the 127 bytes of
+  /// a device-mapper name, 48 are left for it (hyphens are doubled there).
+  static func domainProblem(_ name: String) -> String? {
+    if let problem = problem(name) { return problem }
+    if name.utf8.count > 48 { return "is longer than 48 characters, more than its disk's name can take" }
+    guard let beginning = reservedBeginnings.first(where: name.hasPrefix) else { return nil }
+    return "may not begin with '\(beginning)', which is kept for the appliance's own volumes"
+  }
+
   /// What keeps `name` from being a Debian package's (Debian Policy section 5.6.1).
   static func packageProblem(_ name: String) -> String? {
     let bytes = Array(name.utf8)

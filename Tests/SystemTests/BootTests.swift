@@ -29,6 +29,8 @@ struct BootTests {
         ] + form.options, log: "\(form.name)-\(attempt)")
       let status = try machine.waitForExit(seconds: 660)
       try EmulatorPanic.check(serialLog: "build/logs/\(form.name)-serial-\(attempt).log")
+      let serial = (try? Files.readText("build/logs/\(form.name)-serial-\(attempt).log")) ?? ""
+      #expect(!serial.contains("Kernel panic"), "the control domain's kernel panicked:\n\(serial.suffix(4000))")
       let crashes = machine.text.split(separator: "\n").filter { $0.contains("guest crashed") }
       // The recipe restarts what crashes; that is a service to users, not an excuse here.
       #expect(crashes.isEmpty, "guests crashed: \(crashes.joined(separator: "; "))")

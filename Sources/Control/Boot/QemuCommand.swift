@@ -59,6 +59,8 @@ struct QemuCommand: Hashable, Sendable {
       "-device", "virtserialport,chardev=control,name=\(ControlProtocol.portName)",
       "-device", "virtio-rng-pci",
     ]
+    // An appliance that starts over before it is ready has failed; to start again would hide it.
+    if options.readyWithin != nil { words.append("-no-reboot") }
     if options.network { words += ["-netdev", "user,id=network", "-device", "virtio-net-pci,netdev=network"] }
     return words
   }

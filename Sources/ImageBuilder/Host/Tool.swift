@@ -7,11 +7,14 @@ enum Tool {
     "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "dumpe2fs": "e2fsprogs",
     "mksquashfs": "squashfs-tools", "zstd": "zstd", "tar": "tar", "strip": "binutils",
     "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
-    "mformat": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",
+    "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",
   ]
 
   /// Programs that every build runs.
-  static let required = ["mmdebstrap", "mke2fs", "debugfs", "dumpe2fs", "mksquashfs", "zstd", "tar"]
+  static let required = [
+    "mmdebstrap", "mke2fs", "debugfs", "dumpe2fs", "mksquashfs", "zstd", "tar", "grub-mkimage", "mformat", "mmd",
+    "mcopy",
+  ]
 
   static func missing(_ tool: String) -> BuildError {
     let hint = packages[tool].map { "install it: apt-get install \($0)" }

@@ -69,6 +69,11 @@ import Testing
     #expect(values("-display", in: hidden) == ["none"])
   }
 
+  @Test func aMachineThatIsWatchedDoesNotStartOver() {
+    #expect(!arguments().contains("-no-reboot"))
+    #expect(arguments { $0.readyWithin = 60 }.contains("-no-reboot"))
+  }
+
   @Test func theDomainManagersPortAndTheNetwork() {
     #expect(arguments().contains("virtserialport,chardev=control,name=org.roost.control"))
     #expect(arguments().contains("virtio-net-pci,netdev=network"))
