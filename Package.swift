@@ -39,18 +39,20 @@ let package = Package(
     // Libraries, lowest first; nothing imports upwards.
     .target(name: "Binary", swiftSettings: strict),
     .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict),
+    .target(name: "Manifest", dependencies: ["Platform"], swiftSettings: strict),
     .target(
-      name: "Recipe", dependencies: ["Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      name: "Recipe", dependencies: ["Manifest", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict),
     .target(
       name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM"], swiftSettings: strict),
-    .target(name: "Storage", dependencies: ["Platform", "Binary", "CBlkid", "CLVM"], swiftSettings: strict),
     .target(
-      name: "ImageBuilder", dependencies: ["Recipe", "Platform", "Binary", "CArchive", "CISOFS"],
+      name: "Storage", dependencies: ["Manifest", "Platform", "Binary", "CBlkid", "CLVM"], swiftSettings: strict),
+    .target(
+      name: "ImageBuilder", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS"],
       swiftSettings: strict),
     .target(name: "Init", dependencies: ["Platform", "Binary", "CBlkid"], swiftSettings: strict),
-    .target(name: "Control", dependencies: ["Recipe", "Platform", "Binary"], swiftSettings: strict),
+    .target(name: "Control", dependencies: ["Manifest", "Platform", "Binary"], swiftSettings: strict),
 
     // Executables: thin.
     .executableTarget(
@@ -59,7 +61,7 @@ let package = Package(
         "ImageBuilder", "Recipe", "Control", "Platform", "Binary",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
-    .executableTarget(name: "roostd", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
+    .executableTarget(name: "roostd", dependencies: ["Control", "Platform"], swiftSettings: strict),
     .executableTarget(
       name: "roost-vmm", dependencies: ["Hypervisor", "Devices", "Platform", "Binary"], swiftSettings: strict),
     .executableTarget(
@@ -74,18 +76,22 @@ let package = Package(
     .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
     .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
     .testTarget(name: "PlatformTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
-    .testTarget(name: "RecipeTests", dependencies: ["Recipe", "Platform", "TestMachine"], swiftSettings: strict),
+    .testTarget(name: "ManifestTests", dependencies: ["Manifest"], swiftSettings: strict),
+    .testTarget(
+      name: "RecipeTests", dependencies: ["Recipe", "Manifest", "Platform", "TestMachine"], swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
     .testTarget(
       name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform", "TestMachine"], swiftSettings: strict
     ),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage", "ImageBuilder", "Recipe", "Platform", "Binary", "roost-storage"], swiftSettings: strict),
+      dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "roost-storage"],
+      swiftSettings: strict),
     .testTarget(name: "InitTests", dependencies: ["Init", "Platform", "Binary"], swiftSettings: strict),
-    .testTarget(name: "ControlTests", dependencies: ["Control", "Recipe", "Platform"], swiftSettings: strict),
+    .testTarget(name: "ControlTests", dependencies: ["Control", "Manifest", "Platform"], swiftSettings: strict),
     .testTarget(
-      name: "ImageBuilderTests", dependencies: ["ImageBuilder", "Recipe", "Platform", "Binary", "TestMachine"],
+      name: "ImageBuilderTests",
+      dependencies: ["ImageBuilder", "Recipe", "Manifest", "Platform", "Binary", "TestMachine"],
       swiftSettings: strict),
     .testTarget(
       name: "SystemTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),

@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Yams
 
 /// Reads YAML nodes as values and notes what is wrong with its place, so that one reading finds all mistakes.

@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Yams
 
 /// Turns the nodes of a recipe into a `Recipe`.

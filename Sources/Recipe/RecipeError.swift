@@ -28,14 +28,12 @@ public struct Diagnostic: Sendable, Hashable, Comparable, CustomStringConvertibl
   }
 }
 
-/// Why there is no recipe or no manifest.
+/// Why there is no recipe.
 public enum RecipeError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The recipe's text is wrong; all findings, by line.
   case invalid([Diagnostic])
-  /// The recipe's or manifest's file cannot be read.
+  /// The recipe's file cannot be read.
   case unreadable(path: String, reason: String)
-  /// The manifest is none that this version understands.
-  case manifest(path: String, reason: String)
 
   /// As messages have it.
   public var description: String {
@@ -44,8 +42,6 @@ public enum RecipeError: Error, Hashable, Sendable, CustomStringConvertible {
       diagnostics.map(\.description).joined(separator: "\n")
     case .unreadable(let path, let reason):
       "\(path): cannot be read: \(reason)"
-    case .manifest(let path, let reason):
-      "\(path): not a usable appliance manifest: \(reason)"
     }
   }
 }

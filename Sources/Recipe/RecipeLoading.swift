@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Platform
 internal import Yams
 

@@ -1,3 +1,5 @@
+internal import Manifest
+
 /// What the guests' storage of a live session is made of.
 public struct LivePlan: Hashable, Sendable {
   /// A guest's disk.
@@ -87,5 +89,31 @@ public struct LivePlan: Hashable, Sendable {
       "the guests' changes get \((possible * extentBytes) >> 20) MiB of memory instead of \(ramBytes >> 20) MiB: "
         + "more than half of the machine's \(memory >> 20) MiB is not taken; give the machine more memory"
     )
+  }
+}
+
+extension LivePlan {
+  /// The plan that the manifest at `path` asks for, with the medium mounted at `medium`.
+  public init(manifest path: String, medium: String) throws(StorageError) {
+    let manifest: ApplianceManifest
+    do throws(ManifestError) {
+      manifest = try ApplianceManifest.load(path)
+    } catch {
+      throw StorageError(.medium, "\(error); write the medium again")
+    }
+    let storage = manifest.storage
+    for place in [storage.metadataTemplate, storage.images] {
+      guard place.hasPrefix("/"), !place.split(separator: "/").contains("..") else {
+        throw StorageError(.medium, "\(path) names a file outside of the medium: \(place); write the medium again")
+      }
+    }
+    self.init(
+      volumeGroup: storage.volumeGroup, ramBytes: storage.ramBytes, extentBytes: storage.extentBytes,
+      mediumUUID: storage.mediumUUID, ramUUID: storage.ramUUID, metadataTemplate: medium + storage.metadataTemplate,
+      images: medium + storage.images, physicalVolumeFile: storage.physicalVolumeFile,
+      disks: manifest.domains.compactMap { domain in
+        domain.disk.map { Disk(volume: $0.volume, imageVolume: $0.imageVolume, bytes: $0.bytes) }
+      })
+    try check()
   }
 }

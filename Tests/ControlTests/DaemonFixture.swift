@@ -1,6 +1,6 @@
 @testable import Control
 import Platform
-import Recipe
+import Manifest
 import Synchronization
 import Testing
 

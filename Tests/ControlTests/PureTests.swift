@@ -1,6 +1,6 @@
 @testable import Control
 import Platform
-import Recipe
+import Manifest
 import Testing
 
 @Suite("Command lines, memory, consoles, storage reports")

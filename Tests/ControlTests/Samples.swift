@@ -1,6 +1,6 @@
 @testable import Control
 import Platform
-import Recipe
+import Manifest
 
 /// Values that tests share.
 enum Samples {

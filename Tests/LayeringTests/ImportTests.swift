@@ -8,22 +8,25 @@ struct ImportTests {
   static let allowed: [String: Set<String>] = [
     "Binary": [],
     "Platform": ["CLinux", "Glibc", "Binary", "Synchronization"],
-    "Recipe": ["Platform", "Binary", "Yams", "FoundationEssentials"],
+    "Manifest": ["Platform", "FoundationEssentials"],
+    "Recipe": ["Manifest", "Platform", "Binary", "Yams"],
     "Devices": ["Binary", "Synchronization"],
     "Hypervisor": ["Devices", "Platform", "Binary", "Synchronization"],
     "Hypervisor/KVM": ["Devices", "Platform", "Binary", "Synchronization", "CKVM"],
-    "Storage": ["Platform", "Binary", "CBlkid", "CLVM", "FoundationEssentials", "Synchronization"],
-    "ImageBuilder": ["Recipe", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization"],
+    "Storage": ["Manifest", "Platform", "Binary", "CBlkid", "CLVM", "FoundationEssentials", "Synchronization"],
+    "ImageBuilder": [
+      "Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization",
+    ],
     "Init": ["Platform", "Binary", "CBlkid", "Synchronization"],
-    "Control": ["Recipe", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
+    "Control": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
     "roost": [
       "ImageBuilder", "Recipe", "Control", "Platform", "Binary", "ArgumentParser", "FoundationEssentials",
       "Synchronization",
     ],
-    "roostd": ["Control", "Recipe", "Platform"],
+    "roostd": ["Control", "Platform"],
     "roost-vmm": ["Hypervisor", "Devices", "Platform", "Binary"],
     "roost-init": ["Init", "Platform"],
-    "roost-storage": ["Storage", "Recipe", "Platform"],
+    "roost-storage": ["Storage", "Platform"],
     "Hatchling": ["Machine"],
   ]
 

@@ -1,3 +1,4 @@
+import Manifest
 import Platform
 @testable import Recipe
 import Testing

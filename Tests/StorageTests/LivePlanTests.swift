@@ -1,5 +1,5 @@
 import Platform
-import Recipe
+import Manifest
 import Testing
 
 @testable import Storage

@@ -1,5 +1,5 @@
 internal import Platform
-internal import Recipe
+internal import Manifest
 
 /// The domain manager: reads the manifest, makes the network, starts the domains and serves requests until it is told
 /// to stop. One thread does everything; only `Stopper` may be used from others.
@@ -44,7 +44,7 @@ public final class Daemon: DomainSurroundings {
     self.configuration = configuration
     writeLog = log
     let manifestPath = configuration.manifest ?? configuration.medium + ApplianceManifest.path
-    do throws(RecipeError) {
+    do throws(ManifestError) {
       manifest = try ApplianceManifest.load(manifestPath)
     } catch {
       throw ControlError(.system, "\(error)")

@@ -1,4 +1,4 @@
-internal import Recipe
+internal import Manifest
 
 /// How much memory domains may have on this machine.
 enum MachineMemory {

@@ -1,4 +1,4 @@
-internal import Recipe
+internal import Manifest
 
 /// Where files of a domain are while the appliance runs.
 struct DomainPaths: Hashable, Sendable {

@@ -1,4 +1,4 @@
-internal import Recipe
+internal import Manifest
 
 /// The appliance's network as text for the tools that make it: a bridge with an address, a tap for each domain, names
 /// and addresses by dnsmasq, and the way out by nftables. Pure: it runs nothing.

@@ -1,4 +1,5 @@
 internal import Binary
+internal import Manifest
 internal import Platform
 internal import Recipe
 
@@ -84,7 +85,7 @@ struct Medium {
         mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile),
       network: .init(address: subnet.gatewayDescription),
       domains: plan.domains.map { $0.manifest(recipe) })
-    do throws(RecipeError) {
+    do throws(ManifestError) {
       return try manifest.encoded()
     } catch {
       throw BuildError(.content, "\(error)")

@@ -1,4 +1,5 @@
 internal import Binary
+internal import Manifest
 internal import Platform
 internal import Recipe
 

@@ -1,24 +1,24 @@
 /// What values a recipe may have.
-enum Limits {
-  static let cpus = 1...64
-  static let memory = (8 << 20)...(1 << 40)  // bytes
-  static let memoryGranule = 1 << 20  // bytes
-  static let disk = (16 << 20)...(1 << 44)  // bytes
+package enum Limits {
+  package static let cpus = 1...64
+  package static let memory = (8 << 20)...(1 << 40)  // bytes
+  package static let memoryGranule = 1 << 20  // bytes
+  package static let disk = (16 << 20)...(1 << 44)  // bytes
   /// The size of LVM's extents, and so the granule of disks.
-  static let diskGranule = 4 << 20  // bytes
-  static let ramVolume = (64 << 20)...(1 << 40)  // bytes
-  static let readySeconds = 1...86_400
-  static let commandLine = 2_000  // bytes
-  static let domains = 64
-  static let fileSize = 1 << 20  // bytes
+  package static let diskGranule = 4 << 20  // bytes
+  package static let ramVolume = (64 << 20)...(1 << 40)  // bytes
+  package static let readySeconds = 1...86_400
+  package static let commandLine = 2_000  // bytes
+  package static let domains = 64
+  package static let fileSize = 1 << 20  // bytes
   /// Aliases that a recipe may have: few enough that nesting them cannot blow up its size.
-  static let aliases = 30
+  package static let aliases = 30
 }
 
-enum Names {
+package enum Names {
   /// What keeps `name` from being a DNS label (RFC 1123 section 2.1, lower case), in words that follow
   /// a subject; nil when nothing does.
-  static func problem(_ name: String) -> String? {
+  package static func problem(_ name: String) -> String? {
     if name.isEmpty { return "is empty" }
     if name.utf8.count > 63 { return "is longer than 63 characters" }
     let isLetterOrDigit = { (byte: UInt8) in (97...122).contains(byte) || (48...57).contains(byte) }
@@ -30,11 +30,11 @@ enum Names {
   }
 
   /// Beginnings of names that the appliance's volume group or LVM itself keeps (lvm(8), "Valid names").
-  static let reservedBeginnings = ["image-", "pvmove", "snapshot", "roost-"]
+  package static let reservedBeginnings = ["image-", "pvmove", "snapshot", "roost-"]
 
   /// What keeps `name` from being a domain's: it is a host's name and a logical volume's at once. Of the 127 bytes of
   /// a device-mapper name, 48 are left for it (hyphens are doubled there).
-  static func domainProblem(_ name: String) -> String? {
+  package static func domainProblem(_ name: String) -> String? {
     if let problem = problem(name) { return problem }
     if name.utf8.count > 48 { return "is longer than 48 characters, more than its disk's name can take" }
     guard let beginning = reservedBeginnings.first(where: name.hasPrefix) else { return nil }
@@ -42,7 +42,7 @@ enum Names {
   }
 
   /// What keeps `name` from being a Debian package's (Debian Policy section 5.6.1).
-  static func packageProblem(_ name: String) -> String? {
+  package static func packageProblem(_ name: String) -> String? {
     let bytes = Array(name.utf8)
     let isLetterOrDigit = { (byte: UInt8) in (97...122).contains(byte) || (48...57).contains(byte) }
     guard bytes.count >= 2, let first = bytes.first, isLetterOrDigit(first),
@@ -52,7 +52,7 @@ enum Names {
   }
 
   /// True if `text` shows as itself on any terminal: no control characters.
-  static func isPrintable(_ text: String) -> Bool {
+  package static func isPrintable(_ text: String) -> Bool {
     text.unicodeScalars.allSatisfy { scalar in
       switch scalar.properties.generalCategory {
       case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false

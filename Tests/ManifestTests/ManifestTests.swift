@@ -1,4 +1,4 @@
-import Recipe
+import Manifest
 import Testing
 
 @Suite struct ManifestTests {

@@ -151,18 +151,6 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
       self.onReboot = onReboot
       self.onCrash = onCrash
     }
-
-    /// What the recipe says of `domain`, with the files and the disk that the builder made for it.
-    public init(_ domain: Recipe.Domain, in recipe: Recipe, boot: Boot, disk: Disk?) {
-      self.init(
-        name: domain.name, os: domain.os, cpus: domain.cpus, memoryBytes: domain.memoryBytes, boot: boot, disk: disk,
-        network: recipe.macAddresses[domain.name].flatMap { mac in
-          recipe.ipAddresses[domain.name].map { NetworkCard(mac: mac, address: $0) }
-        },
-        autostart: domain.autostart,
-        ready: Ready(consoleText: domain.ready.consoleText, timeoutSeconds: domain.ready.timeoutSeconds),
-        onReboot: domain.onReboot, onCrash: domain.onCrash)
-    }
   }
 
   /// How a domain boots.
@@ -233,18 +221,18 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
 
 extension ApplianceManifest {
   /// The manifest as JSON text, keys sorted, ending in a newline: equal manifests give equal bytes.
-  public func encoded() throws(RecipeError) -> [UInt8] {
+  public func encoded() throws(ManifestError) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
     do {
       return Array(try encoder.encode(self)) + [10]
     } catch {
-      throw .manifest(path: Self.path, reason: "it cannot be written as JSON: \(error)")
+      throw .unusable(path: Self.path, reason: "it cannot be written as JSON: \(error)")
     }
   }
 
   /// Reads the manifest in a file.
-  public static func load(_ path: String) throws(RecipeError) -> ApplianceManifest {
+  public static func load(_ path: String) throws(ManifestError) -> ApplianceManifest {
     let bytes: [UInt8]
     do throws(SystemError) {
       bytes = try Files.read(path)
@@ -255,7 +243,7 @@ extension ApplianceManifest {
   }
 
   /// Reads a manifest from JSON. `path` is for messages only.
-  public static func decode(_ bytes: [UInt8], path: String = Self.path) throws(RecipeError) -> ApplianceManifest {
+  public static func decode(_ bytes: [UInt8], path: String = Self.path) throws(ManifestError) -> ApplianceManifest {
     struct Header: Decodable {
       let version: Int
     }
@@ -265,20 +253,20 @@ extension ApplianceManifest {
     do {
       let version = try decoder.decode(Header.self, from: data).version
       guard version == currentVersion else {
-        throw RecipeError.manifest(
+        throw ManifestError.unusable(
           path: path,
           reason: "it has version \(version) and this Roost reads version \(currentVersion);"
             + " use the Roost that the medium was built with, or build the medium anew")
       }
       manifest = try decoder.decode(ApplianceManifest.self, from: data)
-    } catch let error as RecipeError {
+    } catch let error as ManifestError {
       throw error
     } catch let error as DecodingError {
-      throw .manifest(path: path, reason: describe(error))
+      throw .unusable(path: path, reason: describe(error))
     } catch {
-      throw .manifest(path: path, reason: "\(error)")
+      throw .unusable(path: path, reason: "\(error)")
     }
-    if let problem = manifest.firstProblem { throw .manifest(path: path, reason: problem) }
+    if let problem = manifest.firstProblem { throw .unusable(path: path, reason: problem) }
     return manifest
   }
 
