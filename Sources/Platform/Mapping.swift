@@ -18,6 +18,36 @@ public struct Mapping: ~Copyable, @unchecked Sendable {
       descriptor: file.rawValue, offset: offset)
   }
 
+  /// Maps all `count` bytes of a memory file, shared, where the kernel can serve them with huge pages: from an address
+  /// that is a multiple of 2 MiB, with the advice to do so (madvise(2), MADV_HUGEPAGE). Whether it does is for the
+  /// system's `transparent_hugepage/shmem_enabled` to say.
+  public init(sharingHuge file: borrowing FileDescriptor, count: Int) throws(SystemError) {
+    let alignment = 2 << 20
+    // SAFETY: a reservation at an address of the kernel's choice aliases nothing of this process.
+    let reserved = unsafe mmap(
+      nil, count + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    guard let start = unsafe reserved, unsafe start != MAP_FAILED else {
+      throw SystemError("reserve \(count) bytes of address space", errno: currentErrno())
+    }
+    let skipped = (alignment - Int(bitPattern: start) % alignment) % alignment
+    let aligned = unsafe start + skipped
+    // SAFETY: the range lies in the reservation, which nobody else knows.
+    let address = unsafe mmap(
+      aligned, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file.rawValue, 0)
+    guard unsafe address == aligned else {
+      let code = currentErrno()
+      _ = unsafe munmap(start, count + alignment)
+      throw SystemError("map \(count) bytes of memory", errno: code)
+    }
+    // SAFETY: what is left of the reservation before and behind the mapping.
+    if skipped > 0 { _ = unsafe munmap(start, skipped) }
+    if skipped < alignment { _ = unsafe munmap(aligned + count, alignment - skipped) }
+    // Advice: a kernel without huge pages refuses it, and nothing is lost.
+    _ = unsafe madvise(aligned, count, MADV_HUGEPAGE)
+    unsafe base = aligned
+    self.count = count
+  }
+
   /// Maps `count` fresh zero bytes, private to this process.
   public init(anonymous count: Int) throws(SystemError) {
     try self.init(

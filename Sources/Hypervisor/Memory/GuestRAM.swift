@@ -25,7 +25,7 @@ public final class GuestRAM: GuestMemory, Sendable {
       try FileDescriptor.inMemory(name, count: bytes)
     }
     mapping = try refusal(.system, message) { () throws(SystemError) in
-      try Mapping(sharing: file, count: bytes)
+      try Mapping(sharingHuge: file, count: bytes)
     }
     self.file = file
     lowCount = min(count, AddressMap.deviceHole)

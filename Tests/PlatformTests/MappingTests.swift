@@ -1,0 +1,33 @@
+import Platform
+import Testing
+
+@Suite("Mappings") struct MappingTests {
+  @Test(arguments: [1 << 20, 2 << 20, 5 << 20])
+  func guestMemoryLiesWhereHugePagesFit(count: Int) throws {
+    let before = try Self.addressSpace()
+    do {
+      let file = try FileDescriptor.inMemory("huge", count: count)
+      let mapping = try Mapping(sharingHuge: file, count: count)
+      #expect(unsafe Int(bitPattern: mapping.base) % (2 << 20) == 0)
+      #expect(mapping.count == count)
+      // Its last byte is the file's.
+      try file.writeAll([7], at: count - 1)
+      #expect(unsafe mapping.base.load(fromByteOffset: count - 1, as: UInt8.self) == 7)
+      // The slack of the reservation is given back at once.
+      #expect(try Self.addressSpace() - before < count + 1 << 20)
+    }
+    #expect(try Self.addressSpace() - before < 1 << 20)
+  }
+
+  @Test func aFileThatIsNoneIsAnError() throws {
+    let directory = try FileDescriptor(opening: "/", .readOnly)
+    #expect(throws: SystemError.self) { _ = try Mapping(sharingHuge: directory, count: 1 << 20) }
+  }
+
+  /// This process's address space in bytes (VmSize, proc(5)); other tests that run meanwhile change it a little.
+  private static func addressSpace() throws -> Int {
+    let line = try #require(
+      try Files.readText("/proc/self/status").split(separator: "\n").first { $0.hasPrefix("VmSize") })
+    return try #require(Int(line.split(whereSeparator: \.isWhitespace)[1])) << 10
+  }
+}
