@@ -35,6 +35,7 @@ let package = Package(
     .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1", providers: [.apt(["libisofs-dev"])]),
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
     .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
+    .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
     // Libraries, lowest first; nothing imports upwards.
     .target(name: "Binary", swiftSettings: strict),
@@ -45,7 +46,7 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict),
     .target(
-      name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM"], swiftSettings: strict),
+      name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"], swiftSettings: strict),
     .target(
       name: "Storage", dependencies: ["Manifest", "Platform", "Binary", "CBlkid", "CLVM"], swiftSettings: strict),
     .target(

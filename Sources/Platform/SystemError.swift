@@ -34,6 +34,8 @@ public struct Errno: RawRepresentable, Error, Hashable, Sendable, CustomStringCo
   public static let outOfMemory = Errno(rawValue: ENOMEM)
   /// EACCES.
   public static let permissionDenied = Errno(rawValue: EACCES)
+  /// EFAULT.
+  public static let badAddress = Errno(rawValue: EFAULT)
   /// EBUSY.
   public static let busy = Errno(rawValue: EBUSY)
   /// EEXIST.
@@ -60,6 +62,8 @@ public struct Errno: RawRepresentable, Error, Hashable, Sendable, CustomStringCo
   public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
   /// ETIMEDOUT.
   public static let timedOut = Errno(rawValue: ETIMEDOUT)
+  /// ECANCELED.
+  public static let canceled = Errno(rawValue: ECANCELED)
 
   /// What the C library says of it.
   public var description: String {

@@ -1,11 +1,10 @@
-import Devices
 import Platform
 import Synchronization
 import Testing
 
 @testable import Hypervisor
 
-@Suite("Backends: disks, consoles, logs")
+@Suite("Backends: consoles, logs")
 struct BackendTests {
   /// A directory that goes with the test.
   private func withDirectory(_ body: (String) throws -> Void) throws {
@@ -13,50 +12,6 @@ struct BackendTests {
     try Files.makeDirectories(directory)
     defer { try? Files.removeTree(directory) }
     try body(directory)
-  }
-
-  @Test("a disk: scattered writes, reads, flush, discard; results come for each")
-  func disk() throws {
-    try withDirectory { directory in
-      let path = "\(directory)/disk"
-      try Files.write([UInt8](repeating: 0x55, count: 1 << 20), to: path)
-      let memory = try GuestRAM(count: 4 << 20)
-      let disk = try FileDisk(path: path, isReadOnly: false, identifier: "x", memory: memory)
-      #expect(disk.capacity == 1 << 20)
-      let results = Mutex<[UInt64: Bool]>([:])
-      let workers = try disk.start(workers: 2) { id, result in
-        let isSuccess = if case .success = result { true } else { false }
-        results.withLock { $0[id] = isSuccess }
-      }
-      func perform(
-        _ id: UInt64, _ kind: BlockOperation.Kind, _ offset: UInt64, _ segments: [(UInt64, Int)], count: UInt64 = 0
-      ) -> Bool? {
-        let list = segments.map { GuestSegment(address: GuestAddress($0.0), count: $0.1) }
-        let sum = list.reduce(0) { $0 + UInt64($1.count) }
-        #expect(
-          disk.submit(BlockOperation(id: id, kind: kind, offset: offset, count: max(sum, count), segments: list)) == nil
-        )
-        for _ in 0..<2000 {
-          if let result = results.withLock({ $0[id] }) { return result }
-          MonotonicClock.sleep(milliseconds: 2)
-        }
-        return nil
-      }
-      try memory.write([UInt8](repeating: 1, count: 512), at: GuestAddress(0x1000))
-      try memory.write([UInt8](repeating: 2, count: 1024), at: GuestAddress(0x3000))
-      #expect(perform(1, .write, 4096, [(0x1000, 512), (0x3000, 1024)]) == true)
-      #expect(perform(2, .flush, 0, []) == true)
-      #expect(perform(3, .read, 4096 + 256, [(0x8000, 256), (0x9000, 512)]) == true)
-      #expect(try memory.bytes(at: GuestAddress(0x80FF), count: 1) == [1])
-      #expect(try memory.bytes(at: GuestAddress(0x9000), count: 1) == [2])
-      #expect(perform(4, .read, 2 << 20, [(0x8000, 512)]) == false, "beyond the end")
-      #expect(perform(5, .discard, 0, [], count: 4096) == true)
-      #expect(perform(6, .read, 0, [(0x8000, 512)]) == true)
-      #expect(try memory.bytes(at: GuestAddress(0x8000), count: 512) == [UInt8](repeating: 0, count: 512))
-      #expect(perform(7, .read, 0, [(0xFEE0_0000, 512)]) == false, "not RAM")
-      workers.stop()
-      #expect(Array(try Files.read(path)[4096..<4098]) == [1, 1])
-    }
   }
 
   @Test("a log is rotated once it has reached its limit, and the history is the last 64 KiB")

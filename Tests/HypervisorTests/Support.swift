@@ -73,4 +73,21 @@ enum Host {
       return false
     }
   }()
+
+  /// Why the kernel gives no ring (io_uring(7)); nil when it gives one.
+  static let ringRefusal: SystemError? = {
+    do throws(SystemError) {
+      let bell = try EventDescriptor()
+      _ = try IORing(entries: 4, completion: bell)
+      return nil
+    } catch {
+      return error
+    }
+  }()
+
+  /// For the tests of the ring alone.
+  static let ringReason: Comment = "skipped: the kernel gives no io_uring here (\(ringRefusal?.description ?? ""))"
+
+  /// Engines that can be had here.
+  static let engines: [DiskEngine.Choice] = ringRefusal == nil ? [.workers, .ring] : [.workers]
 }

@@ -4,8 +4,8 @@ internal import Platform
 /// A virtual machine, put together and ready to run once.
 ///
 /// Concurrency model: `run` keeps the calling thread as the event loop (consoles, doorbells, taps, signals). Each CPU
-/// has a thread, each disk has worker threads. Devices lock themselves; the order is PCI bus, function, what a function
-/// calls. A machine ends through `MachineEnd`, from whatever thread notices.
+/// has a thread, each disk has one for completions, or workers. Devices lock themselves; the order is PCI bus, function,
+/// what a function calls. A machine ends through `MachineEnd`, from whatever thread notices.
 public final class Machine {
   let configuration: MachineConfiguration
   let memory: GuestRAM
@@ -77,8 +77,11 @@ public final class Machine {
   public func run() throws(HypervisorError) -> MachineOutcome {
     // Blocked in the threads that follow, too.
     let signals = configuration.handlesSignals ? try makeSignals() : nil
-    var workers: [DiskWorkers] = []
-    for entry in disks { workers.append(try entry.disk.start(workers: 2, complete: entry.complete)) }
+    for entry in disks {
+      if case .workers(_, let refusal?) = try entry.disk.start(complete: entry.complete) {
+        configuration.log("the disk \(entry.disk.path) is served by threads: there is no io_uring (\(refusal))")
+      }
+    }
     try refusal(.system, "the event loop cannot be set up") { () throws(SystemError) in
       try Signals.makeInterrupting(Signals.user1)
       _ = try loop.add(end.event.file.rawValue, .readable) { [unowned self] _ in self.loop.stop() }
@@ -102,7 +105,7 @@ public final class Machine {
         thread.signal(Signals.user1)
       }
       for thread in threads { thread.join() }
-      for worker in workers { worker.stop() }
+      for entry in disks { entry.disk.stop() }
       for console in consoles { console.finish() }
     }
     try loop.run()

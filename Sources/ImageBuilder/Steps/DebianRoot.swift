@@ -30,8 +30,8 @@ struct DebianRoot: Sendable {
   /// What the control domain runs of Debian's, and what Roost's own programs link.
   private static let controlPackages = [
     "bash", "busybox-static", "dmsetup", "dnsmasq-base", "iproute2", "iputils-ping", "kmod", "less", "libarchive13",
-    "libblkid1", "libgcc-s1", "libisofs6", "liblvm2cmd2.03", "libstdc++6", "mount", "nftables", "procps",
-    "thin-provisioning-tools", "util-linux",
+    "libblkid1", "libgcc-s1", "libisofs6", "liblvm2cmd2.03", "libstdc++6", "liburing2", "mount", "nftables",
+    "procps", "thin-provisioning-tools", "util-linux",
   ]
 
   /// What a guest needs to boot, be logged into, reach its neighbours, and power off when asked to.

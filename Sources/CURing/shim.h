@@ -1,0 +1,74 @@
+#pragma once
+#include <linux/falloc.h>
+#include <stdint.h>
+#include <liburing.h>
+
+// Swift hands vectors over as pairs of words.
+_Static_assert(sizeof(struct iovec) == 2 * sizeof(void *), "struct iovec is an address and a length");
+
+// liburing's preparations are macros and inline functions on bit fields and unions. Each of these takes the next entry
+// of the submission queue and fills it; 0 when there is none.
+
+static inline int curing_readv(
+    struct io_uring *ring, int fd, const void *vectors, unsigned count, uint64_t offset, uint64_t tag) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(ring);
+  if (!entry) return 0;
+  io_uring_prep_readv(entry, fd, (const struct iovec *)vectors, count, offset);
+  io_uring_sqe_set_data64(entry, tag);
+  return 1;
+}
+
+static inline int curing_writev(
+    struct io_uring *ring, int fd, const void *vectors, unsigned count, uint64_t offset, uint64_t tag) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(ring);
+  if (!entry) return 0;
+  io_uring_prep_writev(entry, fd, (const struct iovec *)vectors, count, offset);
+  io_uring_sqe_set_data64(entry, tag);
+  return 1;
+}
+
+static inline int curing_fdatasync(struct io_uring *ring, int fd, uint64_t tag) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(ring);
+  if (!entry) return 0;
+  io_uring_prep_fsync(entry, fd, IORING_FSYNC_DATASYNC);
+  io_uring_sqe_set_data64(entry, tag);
+  return 1;
+}
+
+// Makes a range of a file read as zeros; it stays allocated, or becomes a hole.
+static inline int curing_zero(
+    struct io_uring *ring, int fd, int keep_allocated, int64_t offset, int64_t length, uint64_t tag) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(ring);
+  if (!entry) return 0;
+  int mode = keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
+  io_uring_prep_fallocate(entry, fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
+  io_uring_sqe_set_data64(entry, tag);
+  return 1;
+}
+
+// Hands the prepared entries to the kernel; how many it took, or a negative error number.
+static inline int curing_submit(struct io_uring *ring) {
+  return io_uring_sq_ready(ring) ? io_uring_submit(ring) : 0;
+}
+
+// How many prepared entries the kernel has not taken.
+static inline unsigned curing_prepared(const struct io_uring *ring) { return io_uring_sq_ready(ring); }
+
+// Takes the next completion, if there is one, without waiting.
+static inline int curing_next(struct io_uring *ring, uint64_t *tag, int32_t *result) {
+  struct io_uring_cqe *entry = NULL;
+  if (io_uring_peek_cqe(ring, &entry) != 0 || !entry) return 0;
+  *tag = io_uring_cqe_get_data64(entry);
+  *result = entry->res;
+  io_uring_cqe_seen(ring, entry);
+  return 1;
+}
+
+// Whether the kernel knows the youngest operation used here.
+static inline int curing_is_complete(struct io_uring *ring) {
+  struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+  if (!probe) return 0;
+  int known = io_uring_opcode_supported(probe, IORING_OP_FALLOCATE);
+  io_uring_free_probe(probe);
+  return known;
+}

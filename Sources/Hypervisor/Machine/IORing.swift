@@ -1,0 +1,153 @@
+internal import CURing
+internal import Platform
+
+/// A submission queue and a completion queue shared with the kernel (io_uring(7)), owned: they go with the owner.
+///
+/// Concurrency model: the submission side (`read` to `submit`) is for one thread at a time, the completion side
+/// (`next`) is for one thread at a time; the sides share no state of this process and may be used at once.
+@safe
+struct IORing: ~Copyable, @unchecked Sendable {
+  /// What the kernel answered.
+  struct Completion {
+    /// The name the operation was given.
+    var tag: Int
+    /// Bytes transferred, 0, or a negative error number.
+    var result: Int32
+  }
+
+  private let ring: UnsafeMutablePointer<io_uring>
+  /// Entries of the submission queue, a power of two; the completion queue has twice as many (io_uring_setup(2)).
+  let entries: Int
+
+  /// Queues with at least `entries` entries. `completion` is signalled whenever there is a completion.
+  ///
+  /// Throws what the kernel said: not implemented, not permitted (`io_uring_disabled`, seccomp), out of memory.
+  init(entries: UInt32, completion: borrowing EventDescriptor) throws(SystemError) {
+    let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+    // SAFETY: the structure is on the heap until `deinit`; liburing fills all of it.
+    let code = unsafe io_uring_queue_init(entries, ring, 0)
+    guard code == 0 else {
+      unsafe ring.deallocate()
+      throw SystemError("io_uring_setup", errno: Errno(rawValue: 0 &- code))
+    }
+    // SAFETY: the ring was initialised.
+    let registered = unsafe io_uring_register_eventfd(ring, completion.file.rawValue)
+    let isComplete = unsafe curing_is_complete(ring) != 0
+    guard registered == 0, isComplete else {
+      unsafe io_uring_queue_exit(ring)
+      unsafe ring.deallocate()
+      throw SystemError(
+        "io_uring_register", errno: registered == 0 ? .notImplemented : Errno(rawValue: 0 &- registered))
+    }
+    unsafe self.ring = ring
+    self.entries = unsafe Int(ring.pointee.sq.ring_entries)
+  }
+
+  deinit {
+    // SAFETY: initialised in `init`; the owner has waited for what it submitted, so the kernel uses no vectors any more.
+    unsafe io_uring_queue_exit(ring)
+    unsafe ring.deallocate()
+  }
+
+  // MARK: Submission
+
+  /// Prepares a vectored read (IORING_OP_READV) at byte `offset`. `vectors` stay as they are until its completion.
+  func read(_ file: borrowing FileDescriptor, _ vectors: VectorList, at offset: Int, tag: Int) {
+    // SAFETY: the caller keeps the list, and what its vectors point at, until the completion.
+    expect(unsafe curing_readv(ring, file.rawValue, vectors.base, vectors.count, UInt64(offset), UInt64(tag)))
+  }
+
+  /// Prepares a vectored write (IORING_OP_WRITEV) at byte `offset`. `vectors` stay as they are until its completion.
+  func write(_ file: borrowing FileDescriptor, _ vectors: VectorList, at offset: Int, tag: Int) {
+    // SAFETY: the caller keeps the list, and what its vectors point at, until the completion.
+    expect(unsafe curing_writev(ring, file.rawValue, vectors.base, vectors.count, UInt64(offset), UInt64(tag)))
+  }
+
+  /// Prepares an fdatasync(2) (IORING_OP_FSYNC).
+  func synchronizeData(_ file: borrowing FileDescriptor, tag: Int) {
+    // SAFETY: the ring lives, and no memory is handed over.
+    expect(unsafe curing_fdatasync(ring, file.rawValue, UInt64(tag)))
+  }
+
+  /// Prepares making `count` bytes of a file at `offset` read as zeros (IORING_OP_FALLOCATE); as a hole, unless
+  /// `keepAllocated`.
+  func zero(_ file: borrowing FileDescriptor, at offset: Int, count: Int, keepAllocated: Bool, tag: Int) {
+    // SAFETY: the ring lives, and no memory is handed over.
+    expect(
+      unsafe curing_zero(
+        ring, file.rawValue, keepAllocated ? 1 : 0, Int64(offset), Int64(count), UInt64(tag)))
+  }
+
+  private func expect(_ hadEntry: Int32) {
+    precondition(hadEntry != 0, "more operations than the ring has entries")
+  }
+
+  /// Hands to the kernel what was prepared (io_uring_enter(2)); whether it took all of it. What it did not take
+  /// goes with the next call.
+  func submit() -> Bool {
+    // SAFETY: the ring lives.
+    while unsafe curing_prepared(ring) > 0 {
+      let taken = unsafe curing_submit(ring)
+      if taken <= 0, Errno(rawValue: 0 &- taken) != .interrupted { return false }
+    }
+    return true
+  }
+
+  // MARK: Completion
+
+  /// The next completion; nil when there is none yet.
+  func next() -> Completion? {
+    var tag: UInt64 = 0
+    var result: Int32 = 0
+    // SAFETY: the ring and both locals live for the call.
+    guard unsafe curing_next(ring, &tag, &result) != 0 else { return nil }
+    return Completion(tag: Int(truncatingIfNeeded: tag), result: result)
+  }
+}
+
+/// Vectors of guest memory that the kernel reads while an operation is in flight (`struct iovec`, readv(2)).
+@safe
+final class VectorList {
+  /// Most vectors that one call takes (IOV_MAX).
+  static let limit = 1024
+
+  /// `struct iovec`.
+  private struct Vector {
+    var address: UInt
+    var count: Int  // bytes
+  }
+
+  private let vectors: UnsafeMutablePointer<Vector>
+  private let capacity: Int
+  /// How many there are.
+  private(set) var count: UInt32 = 0
+
+  /// Room for up to `capacity` vectors, at most `limit`.
+  init(capacity: Int) {
+    self.capacity = min(capacity, Self.limit)
+    unsafe vectors = .allocate(capacity: self.capacity)
+  }
+
+  deinit {
+    // SAFETY: allocated in `init`; the elements are trivial.
+    unsafe vectors.deallocate()
+  }
+
+  /// The first vector, for the kernel.
+  @unsafe var base: UnsafeRawPointer { unsafe UnsafeRawPointer(vectors) }
+
+  /// Lets the list be the first `limit` of `runs`, in `memory`, which must outlive its use. No operation may be using
+  /// the list.
+  func fill(_ runs: ArraySlice<MappedRun>, in memory: borrowing Mapping) {
+    var filled = 0
+    for run in runs.prefix(capacity) {
+      precondition(
+        run.offset >= 0 && run.count >= 0 && run.offset <= memory.count && run.count <= memory.count - run.offset)
+      // SAFETY: `filled` stays below the capacity, and the run was checked to lie in the mapping.
+      unsafe (vectors + filled).initialize(
+        to: Vector(address: UInt(bitPattern: memory.base + run.offset), count: run.count))
+      filled += 1
+    }
+    count = UInt32(filled)
+  }
+}

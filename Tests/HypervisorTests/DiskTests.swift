@@ -1,0 +1,350 @@
+import Devices
+import Platform
+import Synchronization
+import Testing
+
+@testable import Hypervisor
+
+/// Loop devices need the kernel's module and its permission.
+private let canAttach = (try? FileDescriptor(opening: "/dev/loop-control", .readWrite)) != nil
+
+@Suite("Disks")
+struct DiskTests {
+  @Test("scattered writes, reads, flush, discard, write zeroes; results come for each", arguments: Host.engines)
+  func operations(_ engine: DiskEngine.Choice) throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
+    let memory = bench.memory
+    #expect(bench.disk.capacity == 1 << 20)
+    try bench.start(engine)
+    try memory.write([UInt8](repeating: 1, count: 512), at: GuestAddress(0x1000))
+    try memory.write([UInt8](repeating: 2, count: 1024), at: GuestAddress(0x3000))
+    #expect(bench.perform(1, .write, 4096, [(0x1000, 512), (0x5000, 0), (0x3000, 1024)]) == .success)
+    #expect(bench.perform(2, .flush, 0) == .success)
+    #expect(bench.perform(3, .read, 4096 + 256, [(0x8000, 256), (0x9000, 512)]) == .success)
+    #expect(try memory.bytes(at: GuestAddress(0x80FF), count: 1) == [1])
+    #expect(try memory.bytes(at: GuestAddress(0x9000), count: 1) == [2])
+    #expect(bench.perform(4, .read, 2 << 20, [(0x8000, 512)]) == .failure, "beyond the end")
+    #expect(bench.perform(5, .discard, 0, count: 4096) == .success)
+    #expect(bench.perform(6, .read, 0, [(0x8000, 512)]) == .success)
+    #expect(try memory.bytes(at: GuestAddress(0x8000), count: 512) == [UInt8](repeating: 0, count: 512))
+    #expect(bench.perform(7, .read, 0, [(0xFEE0_0000, 512)]) == .failure, "not RAM")
+    for (id, unmap) in [(8 as UInt64, false), (9, true)] {
+      let offset = id << 16
+      #expect(bench.perform(id, .writeZeroes(unmap: unmap), offset, count: 8192) == .success)
+      #expect(bench.perform(id + 10, .read, offset + 8192 - 512, [(0x8000, 1024)]) == .success)
+      let edge = try memory.bytes(at: GuestAddress(0x8000), count: 1024)
+      #expect(edge == [UInt8](repeating: 0, count: 512) + [UInt8](repeating: 0x55, count: 512))
+    }
+    #expect(bench.perform(20, .read, 4096, [(0x8000, 0)]) == .success, "nothing to do")
+    #expect(try bench.stop())
+    #expect(Array(try Files.read(bench.path)[4096..<4098]) == [1, 1])
+    #expect(bench.perform(21, .read, 0, [(0x8000, 512)]) == .failure, "after the end of the engine")
+  }
+
+  @Test("what lies beyond any file, and a write to a disk that is read-only, fail", arguments: Host.engines)
+  func refusals(_ engine: DiskEngine.Choice) throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 16), isReadOnly: true)
+    try bench.start(engine)
+    let far: [UInt64] = [.max - 511, 1 << 63, UInt64(Int.max), UInt64(Int.max) - 511]
+    let kinds: [BlockOperation.Kind] = [.read, .write, .discard, .writeZeroes(unmap: false), .writeZeroes(unmap: true)]
+    var id: UInt64 = 0
+    for offset in far {
+      for kind in kinds {
+        id += 1
+        #expect(bench.perform(id, kind, offset, [(0x1000, 512)], count: 512) == .failure, "\(kind) at \(offset)")
+      }
+    }
+    #expect(bench.perform(100, .discard, 512, count: .max) == .failure)
+    #expect(bench.perform(101, .write, 0, [(0x1000, 512)]) == .failure)
+    #expect(bench.perform(102, .read, 0, [(0x1000, 512)]) == .success)
+    #expect(try bench.stop())
+    #expect(try Files.read(bench.path) == [UInt8](repeating: 0x55, count: 1 << 16))
+  }
+
+  @Test("a read that the end of the file cuts short fails", arguments: Host.engines)
+  func end(_ engine: DiskEngine.Choice) throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 4096 + 100))
+    try bench.start(engine)
+    #expect(bench.perform(1, .read, 4096, [(0x1000, 512)]) == .failure)
+    #expect(bench.perform(2, .read, 4096, [(0x1000, 50), (0x2000, 50)]) == .success)
+    #expect(bench.perform(3, .read, 4096, [(0x1000, 100), (0x2000, 1)]) == .failure)
+    #expect(try bench.stop())
+  }
+
+  @Test("more segments than one call takes", arguments: Host.engines)
+  func segments(_ engine: DiskEngine.Choice) throws {
+    let bench = try DiskBench([UInt8](repeating: 0, count: 8 << 20))
+    try bench.start(engine)
+    // Every other half kilobyte of RAM, so that no two segments are one.
+    var segments: [(UInt64, Int)] = []
+    for index in 0..<3000 as Range<UInt64> { segments += [(index * 1024, 512), (0, 0)] }
+    for index in 0..<3000 {
+      try bench.memory.write(pattern(index), at: GuestAddress(UInt64(index) * 1024))
+    }
+    #expect(bench.perform(1, .write, 512, segments) == .success)
+    let content = try Files.read(bench.path)
+    let unwritten = (0..<3000).filter { Array(content[(512 + $0 * 512)..<(1024 + $0 * 512)]) != pattern($0) }
+    #expect(unwritten.isEmpty)
+    try bench.memory.write([UInt8](repeating: 0, count: 3 << 20), at: GuestAddress(0))
+    #expect(bench.perform(2, .read, 512, segments) == .success)
+    let unread = try (0..<3000).filter {
+      try bench.memory.bytes(at: GuestAddress(UInt64($0) * 1024), count: 512) != pattern($0)
+    }
+    #expect(unread.isEmpty)
+    #expect(try bench.stop())
+  }
+
+  @Test(
+    "thousands of operations from threads that come and go: each ends once, with its data",
+    arguments: Host.engines, [4, RingEngine.entries])
+  func crowd(_ engine: DiskEngine.Choice, entries: UInt32) throws {
+    let bench = try DiskBench([UInt8](repeating: 0, count: 4 << 20))
+    try bench.start(engine, entries: entries)
+    let count = 6000
+    for index in 0..<count { try bench.memory.write(pattern(index), at: GuestAddress(UInt64(index) * 512)) }
+    let base: UInt64 = 8 << 20  // where reads go
+    for (kind, memory) in [(BlockOperation.Kind.write, 0 as UInt64), (.read, base)] {
+      let first = memory == 0 ? 0 : UInt64(count)
+      // Threads that end with what they submitted still in flight.
+      let threads = try (0..<8).map { thread in
+        ThreadBox(
+          try Thread("submitter") {
+            for index in stride(from: thread, to: count, by: 8) {
+              bench.submit(first + UInt64(index), kind, UInt64(index) * 512, [(memory + UInt64(index) * 512, 512)])
+              if index % 97 == 0 { bench.submit(first + 100_000 + UInt64(index), .flush, 0) }
+            }
+          })
+      }
+      for thread in threads { thread.join() }
+      try #require(bench.wait(for: (count + (count + 96) / 97) * (memory == 0 ? 1 : 2)))
+    }
+    #expect(try bench.stop())
+    #expect(bench.all.allSatisfy { $0.value == [.success] })
+    let wrong = try (0..<count).filter {
+      try bench.memory.bytes(at: GuestAddress(base + UInt64($0) * 512), count: 512) != pattern($0)
+    }
+    #expect(wrong.isEmpty)
+  }
+
+  @Test("the end waits for what is in flight, and for what its completions submit", arguments: Host.engines, [4, 256])
+  func ending(_ engine: DiskEngine.Choice, entries: UInt32) throws {
+    let bench = try DiskBench([UInt8](repeating: 0, count: 4 << 20))
+    try bench.start(engine, entries: entries) { bench, id in
+      // As a write-through disk does.
+      if id < 10_000 { bench.submit(id + 10_000, .flush, 0) }
+    }
+    for index in 0..<2000 { bench.submit(UInt64(index), .write, UInt64(index) * 2048, [(0, 2048)]) }
+    #expect(try bench.stop())
+    #expect(bench.all.count == 4000)
+    #expect(bench.all.allSatisfy { $0.value == [.success] })
+  }
+
+  @Test("where there is no ring, workers serve; who insists on one is told why there is none")
+  func fallback() throws {
+    // The kernel refuses a ring without entries (io_uring_setup(2), EINVAL).
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 4096))
+    let engine = try bench.start(.automatic, entries: 0)
+    guard case .workers(_, refusal: _?) = engine else {
+      Issue.record("\(engine) instead of workers")
+      return
+    }
+    #expect(bench.perform(1, .read, 0, [(0x1000, 512)]) == .success)
+    #expect(try bench.memory.bytes(at: GuestAddress(0x1000), count: 1) == [0x55])
+    #expect(try bench.stop())
+    let other = try DiskBench([UInt8](repeating: 0x55, count: 4096))
+    #expect(throws: HypervisorError.self) { try other.start(.ring, entries: 0) }
+  }
+
+  @Test("a ring is taken where there is one", .enabled(if: Host.ringRefusal == nil, Host.ringReason))
+  func choice() throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 4096))
+    guard case .ring = try bench.start(.automatic) else {
+      Issue.record("workers serve")
+      return
+    }
+    #expect(bench.perform(1, .read, 0, [(0x1000, 512)]) == .success)
+    #expect(try bench.stop())
+  }
+
+  @Test(
+    "a block device: writes, discard and write zeroes", .enabled(if: canAttach, "skipped: needs loop devices"),
+    arguments: Host.engines)
+  func blockDevice(_ engine: DiskEngine.Choice) throws {
+    let file = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
+    let loop = try LoopDevice.attach(file.path, readOnly: false)
+    defer { try? loop.detach() }
+    let bench = try DiskBench([], path: loop.path)
+    #expect(bench.disk.capacity == 1 << 20)
+    try bench.start(engine)
+    try bench.memory.write([UInt8](repeating: 1, count: 4096), at: GuestAddress(0x1000))
+    #expect(bench.perform(1, .write, 8192, [(0x1000, 1024), (0x1400, 3072)]) == .success)
+    #expect(bench.perform(2, .discard, 0, count: 4096) == .success)
+    #expect(bench.perform(3, .writeZeroes(unmap: false), 16384, count: 4096) == .success)
+    #expect(bench.perform(4, .writeZeroes(unmap: true), 32768, count: 4096) == .success)
+    #expect(bench.perform(5, .flush, 0) == .success)
+    #expect(bench.perform(6, .read, 0, [(0x2000, 36864)]) == .success)
+    let bytes = try bench.memory.bytes(at: GuestAddress(0x2000), count: 36864)
+    var expected = [UInt8](repeating: 0x55, count: 36864)
+    for (offset, value) in [(0, 0 as UInt8), (8192, 1), (16384, 0), (32768, 0)] {
+      expected.replaceSubrange(offset..<(offset + 4096), with: [UInt8](repeating: value, count: 4096))
+    }
+    #expect(bytes == expected)
+    #expect(try bench.stop())
+    #expect(bench.all.count == 6 && bench.all.allSatisfy { $0.value == [.success] })
+  }
+
+  @Test("parts of a request are counted, and errors told apart")
+  func progress() throws {
+    let memory = try GuestRAM(count: 2 << 20)
+    func request(_ kind: BlockOperation.Kind) throws -> DiskRequest {
+      let segments = [(0x1000 as UInt64, 512), (0x4000, 0), (0x3000, 1024)].map {
+        GuestSegment(address: GuestAddress($0.0), count: $0.1)
+      }
+      let operation = BlockOperation(id: 1, kind: kind, offset: 4096, count: 1536, segments: segments)
+      return try #require(DiskRequest(operation, in: memory))
+    }
+    var read = try request(.read)
+    let partial = read.advance(after: 600)
+    #expect(partial == .partial && read.offset == 4696 && !read.isDone)
+    #expect(Array(read.runs) == [MappedRun(offset: 0x3000 + 88, count: 936)])
+    // EINTR, EAGAIN, EFAULT, ECANCELED
+    for errno in [4, 11, 14, 125] as [Int32] {
+      let answer = read.advance(after: -errno)
+      #expect(answer == .again && read.offset == 4696)
+    }
+    let end = read.advance(after: 936)
+    #expect(end == .ended(.success) && read.isDone)
+    let answers: [(BlockOperation.Kind, Int32, BlockResult)] = [
+      (.read, 0, .failure), (.write, 0, .failure), (.read, -5, .failure), (.write, -28, .failure),
+      (.read, .min, .failure), (.flush, 0, .success), (.flush, -5, .failure), (.discard, 0, .success),
+      (.discard, -95, .success), (.discard, -5, .failure), (.writeZeroes(unmap: true), -95, .unsupported),
+      (.writeZeroes(unmap: false), -5, .failure), (.writeZeroes(unmap: false), 0, .success),
+    ]
+    for (kind, answer, expected) in answers {
+      var request = try request(kind)
+      let progress = request.advance(after: answer)
+      #expect(progress == .ended(expected), "\(kind), \(answer)")
+    }
+  }
+
+  @Test("what waits is served in order, and its room is used again")
+  func backlog() throws {
+    let memory = try GuestRAM(count: 2 << 20)
+    var backlog = DiskBacklog()
+    var taken: [UInt64] = []
+    for id in 0..<5000 as Range<UInt64> {
+      let flush = BlockOperation(id: id, kind: .flush, offset: 0, count: 0, segments: [])
+      backlog.append(try #require(DiskRequest(flush, in: memory)))
+      // It never runs empty until the end.
+      if id > 0, let request = backlog.popFirst() { taken.append(request.id) }
+    }
+    while let request = backlog.popFirst() { taken.append(request.id) }
+    #expect(taken == Array(0..<5000) && backlog.isEmpty)
+  }
+
+  /// 512 bytes that no other index has.
+  private func pattern(_ index: Int) -> [UInt8] {
+    var bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: index &* 31 &+ 7), count: 512)
+    bytes.put(UInt32(index), at: 0)
+    bytes.put(UInt32(index), at: 508)
+    return bytes
+  }
+}
+
+/// A disk in a temporary file, RAM to use it with, and what became of operations.
+private final class DiskBench: Sendable {
+  private final class Results: Sendable {
+    let byID = Mutex<[UInt64: [BlockResult]]>([:])
+
+    func note(_ id: UInt64, _ result: BlockResult) {
+      byID.withLock { $0[id, default: []].append(result) }
+    }
+  }
+
+  /// How often a deadline of 20 s is looked at, every 2 ms.
+  private static let patience = 10_000
+
+  let disk: FileDisk
+  let memory: GuestRAM
+  let path: String
+  private let directory: String
+  private let results = Results()
+
+  /// `path` is a disk that is there already, such as a block device; without it there is a new file with `content`.
+  init(_ content: [UInt8], path: String? = nil, isReadOnly: Bool = false) throws {
+    directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-disk-")
+    self.path = path ?? "\(directory)/disk"
+    if path == nil { try Files.write(content, to: self.path) }
+    memory = try GuestRAM(count: 16 << 20)
+    disk = try FileDisk(path: self.path, isReadOnly: isReadOnly, identifier: "x", memory: memory)
+  }
+
+  deinit { try? Files.removeTree(directory) }
+
+  /// `next` runs when an operation ends, before its result is noted.
+  @discardableResult
+  func start(
+    _ choice: DiskEngine.Choice, entries: UInt32 = RingEngine.entries,
+    then next: @escaping @Sendable (DiskBench, UInt64) -> Void = { _, _ in }
+  ) throws -> DiskEngine {
+    try disk.start(choice, entries: entries) { [results, weak self] id, result in
+      if let self { next(self, id) }
+      results.note(id, result)
+    }
+  }
+
+  func submit(
+    _ id: UInt64, _ kind: BlockOperation.Kind, _ offset: UInt64, _ segments: [(UInt64, Int)] = [], count: UInt64 = 0
+  ) {
+    let list = segments.map { GuestSegment(address: GuestAddress($0.0), count: $0.1) }
+    let sum = list.reduce(0) { $0 + UInt64($1.count) }
+    let operation = BlockOperation(id: id, kind: kind, offset: offset, count: max(sum, count), segments: list)
+    if let result = disk.submit(operation) { results.note(id, result) }
+  }
+
+  /// All results of all operations.
+  var all: [UInt64: [BlockResult]] { results.byID.withLock { $0 } }
+
+  /// Waits for `count` operations to end; whether they did.
+  func wait(for count: Int) -> Bool {
+    for _ in 0..<Self.patience {
+      if results.byID.withLock({ $0.count }) >= count { return true }
+      MonotonicClock.sleep(milliseconds: 2)
+    }
+    return false
+  }
+
+  /// Submits one operation and waits for its result; nil when none comes.
+  func perform(
+    _ id: UInt64, _ kind: BlockOperation.Kind, _ offset: UInt64, _ segments: [(UInt64, Int)] = [], count: UInt64 = 0
+  ) -> BlockResult? {
+    submit(id, kind, offset, segments, count: count)
+    for _ in 0..<Self.patience {
+      if let result = results.byID.withLock({ $0[id]?.first }) { return result }
+      MonotonicClock.sleep(milliseconds: 2)
+    }
+    return nil
+  }
+
+  /// Ends the disk; false when it does not come to its end.
+  func stop() throws -> Bool {
+    let ended = Ended()
+    let thread = try Thread("stopper") { [disk] in
+      disk.stop()
+      ended.flag.store(true, ordering: .releasing)
+    }
+    for _ in 0..<Self.patience where !ended.flag.load(ordering: .acquiring) {
+      MonotonicClock.sleep(milliseconds: 2)
+    }
+    guard ended.flag.load(ordering: .acquiring) else {
+      thread.detach()
+      return false
+    }
+    thread.join()
+    return true
+  }
+
+  private final class Ended: Sendable {
+    let flag = Atomic(false)
+  }
+}
