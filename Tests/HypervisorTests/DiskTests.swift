@@ -1,4 +1,5 @@
 import Devices
+import Glibc
 import Platform
 import Synchronization
 import Testing
@@ -124,6 +125,30 @@ struct DiskTests {
       try bench.memory.bytes(at: GuestAddress(base + UInt64($0) * 512), count: 512) != pattern($0)
     }
     #expect(wrong.isEmpty)
+  }
+
+  @Test("what a thread submitted is done though the thread has ended", arguments: Host.engines)
+  func orphans(_ engine: DiskEngine.Choice) throws {
+    let count = 256
+    let stride = 128 << 10  // beyond what one read brings along
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: count * stride))
+    let file = try FileDescriptor(opening: bench.path)
+    try file.synchronize()
+    // The medium is to be waited for.
+    #expect(posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_DONTNEED) == 0)
+    try bench.start(engine)
+    for first in Swift.stride(from: 0, to: count, by: 16) {
+      let thread = try Thread("submitter") {
+        for index in first..<(first + 16) {
+          bench.submit(UInt64(index), .read, UInt64(index * stride), [(UInt64(index) * 4096, 4096)])
+        }
+      }
+      thread.join()
+    }
+    #expect(try bench.stop())
+    #expect(bench.all.count == count && bench.all.allSatisfy { $0.value == [.success] })
+    let bytes = try bench.memory.bytes(at: GuestAddress(0), count: count * 4096)
+    #expect(bytes.allSatisfy { $0 == 0x55 })
   }
 
   @Test("the end waits for what is in flight, and for what its completions submit", arguments: Host.engines, [4, 256])
