@@ -77,7 +77,7 @@ struct DebianRoot: Sendable {
 
   func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
     Step(
-      name: name, kind: "debian-root", version: 1,
+      name: name, kind: "debian-root", version: 2,
       settings: [
         role.rawValue, suite, mirror ?? "default", "\(epoch)", versions["mmdebstrap"] ?? "", hook,
       ] + allPackages + Self.excludedPaths,
@@ -101,6 +101,8 @@ struct DebianRoot: Sendable {
       "--include=\(allPackages.joined(separator: ","))", "--aptopt=APT::Install-Recommends \"false\"",
       "--aptopt=Acquire::Languages \"none\"", "--dpkgopt=force-unsafe-io",
       "--skip=download/empty,essential/unlink,output/dev,output/mknod",
+      // apt drops to the user _apt only where that may read the new root, and the owners of two directories would tell.
+      "--setup-hook=echo 'APT::Sandbox::User \"root\";' >>\"$MMDEBSTRAP_APT_CONFIG\"",
       "--setup-hook=mkdir -p \"$1/var/cache/apt/archives\"", "--setup-hook=sync-in \(kept) /var/cache/apt/archives",
       "--customize-hook=\(hookPath) \"$1\"", "--customize-hook=sync-out /var/cache/apt/archives \(downloaded)",
     ]
