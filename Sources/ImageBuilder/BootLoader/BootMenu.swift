@@ -24,7 +24,7 @@ public struct BootMenu: Sendable {
       // KVM reports each register of the processor that a guest tries and it has not, as an error (level 3).
       "quiet", "loglevel=3", "panic=30",
       // An emulator that is short of time fails the kernel's check of the timer interrupt, and that is a panic.
-      "no_timer_check",
+      "no_timer_check", "maxcpus=1",
     ].joined(separator: " ")
   }
 
