@@ -41,13 +41,13 @@ public struct ImageBuild: Sendable {
         cache: cache, epoch: plan.epoch, jobs: max(1, options.jobs), cancellation: cancellation)
       let results = try executor.run(plan.steps, events: events)
       let reused = try deliver(Medium(plan: plan, results: results), plan.steps.count, cache, cancellation, events)
-      try cache.removeWork()
+      try cache.removeScratch()
       let output = options.output
       let size = try attempt("cannot read the image") { () throws(SystemError) in try Files.status(output)?.size ?? 0 }
       return Image(
         path: output, size: size, reused: reused, seconds: Double(MonotonicClock.now() - started) / 1e9)
     } catch {
-      try? cache.removeWork()
+      try? cache.removeScratch()
       throw error
     }
   }

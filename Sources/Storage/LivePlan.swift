@@ -1,64 +1,29 @@
-internal import Manifest
+public import Manifest
 
-/// What the guests' storage of a live session is made of.
+/// What the guests' storage of a live session is made of: the manifest's words, with paths of the running system.
 public struct LivePlan: Hashable, Sendable {
-  /// A guest's disk.
-  public struct Disk: Hashable, Sendable {
-    /// The new thin volume: the domain's name.
-    public var volume: String
-    /// The read-only volume on the medium that it starts from.
-    public var imageVolume: String
-    /// Its size in bytes; at least the image's.
-    public var bytes: Int
-
-    /// A disk.
-    public init(volume: String, imageVolume: String, bytes: Int) {
-      self.volume = volume
-      self.imageVolume = imageVolume
-      self.bytes = bytes
-    }
-  }
+  /// The volume group and what it is made of. `metadataTemplate` and `images` are paths in the running system; less
+  /// than `ramBytes` is taken where the machine has too little.
+  public var storage: ApplianceManifest.Storage
+  /// The guests' disks; each has at least its image's size.
+  public var disks: [ApplianceManifest.Disk]
 
   /// Name of the volume group.
-  public var volumeGroup: String
-  /// Memory for the guests' changes, in bytes; less where the machine has too little.
-  public var ramBytes: Int
-  /// Size of the group's extents, in bytes.
-  public var extentBytes: Int
-  /// LVM's identifier of the physical volume on the medium.
-  public var mediumUUID: String
-  /// LVM's identifier for the physical volume in memory.
-  public var ramUUID: String
-  /// The group's description: a path in the running system.
-  public var metadataTemplate: String
-  /// The squashfs with the physical volume: a path in the running system.
-  public var images: String
-  /// The physical volume's file in that squashfs.
-  public var physicalVolumeFile: String
-  /// The guests' disks.
-  public var disks: [Disk]
+  public var volumeGroup: String { storage.volumeGroup }
 
   /// A plan.
-  public init(
-    volumeGroup: String, ramBytes: Int, extentBytes: Int, mediumUUID: String, ramUUID: String,
-    metadataTemplate: String, images: String, physicalVolumeFile: String, disks: [Disk]
-  ) {
-    self.volumeGroup = volumeGroup
-    self.ramBytes = ramBytes
-    self.extentBytes = extentBytes
-    self.mediumUUID = mediumUUID
-    self.ramUUID = ramUUID
-    self.metadataTemplate = metadataTemplate
-    self.images = images
-    self.physicalVolumeFile = physicalVolumeFile
+  public init(storage: ApplianceManifest.Storage, disks: [ApplianceManifest.Disk]) {
+    self.storage = storage
     self.disks = disks
   }
 
   /// Refuses what would not be one plain word of an LVM command: the plan comes from the medium.
   func check() throws(StorageError) {
     let words =
-      [("volume group", volumeGroup), ("identifier", mediumUUID), ("identifier", ramUUID)]
-      + [("file name", physicalVolumeFile)] + disks.flatMap { [("volume", $0.volume), ("image", $0.imageVolume)] }
+      [
+        ("volume group", storage.volumeGroup), ("identifier", storage.mediumUUID), ("identifier", storage.ramUUID),
+        ("file name", storage.physicalVolumeFile),
+      ] + disks.flatMap { [("volume", $0.volume), ("image", $0.imageVolume)] }
     let allowed = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+")
     for (kind, word) in words where word.isEmpty || "-.".contains(word.first ?? "-") || !allowed.isSuperset(of: word) {
       throw StorageError(.plan, "\"\(word)\" is no \(kind) that LVM takes; build the image again")
@@ -66,14 +31,16 @@ public struct LivePlan: Hashable, Sendable {
     if let disk = disks.first(where: { $0.bytes <= 0 || $0.bytes > 1 << 50 }) {
       throw StorageError(.plan, "the disk of \(disk.volume) cannot have \(disk.bytes) bytes; build the image again")
     }
-    guard extentBytes >= 1 << 16, extentBytes.nonzeroBitCount == 1, extentBytes <= 1 << 30, ramBytes < 1 << 50 else {
-      throw StorageError(.plan, "extents of \(extentBytes) bytes are none that LVM takes; build the image again")
+    let extent = storage.extentBytes
+    guard extent >= 1 << 16, extent.nonzeroBitCount == 1, extent <= 1 << 30, storage.ramBytes < 1 << 50 else {
+      throw StorageError(.plan, "extents of \(extent) bytes are none that LVM takes; build the image again")
     }
   }
 
   /// How much memory the physical volume gets on a machine with `memory` bytes: what is wanted, half of the memory at
   /// most, so that the guests find some too.
   func affordableRAM(memory: Int) throws(StorageError) -> (extents: Int, warning: String?) {
+    let (ramBytes, extentBytes) = (storage.ramBytes, storage.extentBytes)
     let wanted = (ramBytes - LiveStorage.dataOffset) / extentBytes
     let possible = (min(ramBytes, memory / 2) - LiveStorage.dataOffset) / extentBytes
     // The pool needs its bookkeeping and at least one extent of data.
@@ -101,19 +68,15 @@ extension LivePlan {
     } catch {
       throw StorageError(.medium, "\(error); write the medium again")
     }
-    let storage = manifest.storage
+    var storage = manifest.storage
     for place in [storage.metadataTemplate, storage.images] {
       guard place.hasPrefix("/"), !place.split(separator: "/").contains("..") else {
         throw StorageError(.medium, "\(path) names a file outside of the medium: \(place); write the medium again")
       }
     }
-    self.init(
-      volumeGroup: storage.volumeGroup, ramBytes: storage.ramBytes, extentBytes: storage.extentBytes,
-      mediumUUID: storage.mediumUUID, ramUUID: storage.ramUUID, metadataTemplate: medium + storage.metadataTemplate,
-      images: medium + storage.images, physicalVolumeFile: storage.physicalVolumeFile,
-      disks: manifest.domains.compactMap { domain in
-        domain.disk.map { Disk(volume: $0.volume, imageVolume: $0.imageVolume, bytes: $0.bytes) }
-      })
+    storage.metadataTemplate = medium + storage.metadataTemplate
+    storage.images = medium + storage.images
+    self.init(storage: storage, disks: manifest.domains.compactMap(\.disk))
     try check()
   }
 }

@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Platform
 
 /// The guests' storage of a live session: a volume group out of the read-only medium and memory, a thin pool in the
@@ -34,13 +35,13 @@ public struct LiveStorage: Sendable {
     defer { _ = lock.rawValue }  // held to the end
     var warnings: [String] = []
     try mountImages(plan)
-    let medium = try attach("\(imagesDirectory)/\(plan.physicalVolumeFile)", readOnly: true)
+    let medium = try attach("\(imagesDirectory)/\(plan.storage.physicalVolumeFile)", readOnly: true)
     let found = try Probe(medium.path)
-    guard found.type == "LVM2_member", found.uuid == plan.mediumUUID else {
+    guard found.type == "LVM2_member", found.uuid == plan.storage.mediumUUID else {
       throw StorageError(
         .medium,
-        "\(plan.physicalVolumeFile) in \(plan.images) is \(found.type ?? "nothing known") \(found.uuid ?? ""), "
-          + "not the physical volume \(plan.mediumUUID); write the medium again")
+        "\(plan.storage.physicalVolumeFile) in \(plan.storage.images) is \(found.type ?? "nothing known") \(found.uuid ?? ""), "
+          + "not the physical volume \(plan.storage.mediumUUID); write the medium again")
     }
     let (ram, extents) = try makeRAM(plan, &warnings)
     let lvm = try startLVM(devices: [medium, ram])
@@ -49,7 +50,8 @@ public struct LiveStorage: Sendable {
     }
     let volumes = try activateVolumes(plan, lvm, extents: extents, &warnings)
     return StorageState(
-      .ready, warnings: warnings, volumeGroup: plan.volumeGroup, ramBytes: extents * plan.extentBytes, domains: volumes)
+      .ready, warnings: warnings, volumeGroup: plan.volumeGroup, ramBytes: extents * plan.storage.extentBytes,
+      domains: volumes)
   }
 
   /// Takes the volumes down and frees the memory, **and what the guests wrote with it**. A volume that is in use
@@ -109,16 +111,17 @@ public struct LiveStorage: Sendable {
   private func mountImages(_ plan: LivePlan) throws(StorageError) {
     let target = imagesDirectory
     if try storage("look at the mounts", { () throws(SystemError) in try Mount.find(at: target) }) != nil { return }
-    guard Files.exists(plan.images) else {
-      throw StorageError(.medium, "the medium has no \(plan.images); write it again")
+    guard Files.exists(plan.storage.images) else {
+      throw StorageError(.medium, "the medium has no \(plan.storage.images); write it again")
     }
-    let found = try Probe(plan.images)
+    let found = try Probe(plan.storage.images)
     guard found.type == "squashfs" else {
-      throw StorageError(.medium, "\(plan.images) is \(found.type ?? "nothing known"), not a squashfs; write it again")
+      throw StorageError(
+        .medium, "\(plan.storage.images) is \(found.type ?? "nothing known"), not a squashfs; write it again")
     }
     try storage("open the guests' images") { () throws(SystemError) in
       try Files.makeDirectories(target)
-      let loop = try LoopDevice.attach(plan.images, readOnly: true)
+      let loop = try LoopDevice.attach(plan.storage.images, readOnly: true)
       // Once mounted, the loop device goes with the mount; if not mounted, at once.
       defer { try? loop.detach() }
       try Mount.mount(loop.path, at: target, type: "squashfs", [.readOnly, .noDevices, .noSetUserID, .noExecution])
@@ -144,9 +147,9 @@ public struct LiveStorage: Sendable {
     let memory = try Self.totalMemory()
     var (extents, warning) = try plan.affordableRAM(memory: memory)
     if let existing = try storage("look at \(file)", { () throws(SystemError) in try Files.status(file) }) {
-      extents = (existing.size - Self.dataOffset) / plan.extentBytes
+      extents = (existing.size - Self.dataOffset) / plan.storage.extentBytes
     } else {
-      let bytes = Self.dataOffset + extents * plan.extentBytes
+      let bytes = Self.dataOffset + extents * plan.storage.extentBytes
       try storage("make room for the guests' changes") { () throws(SystemError) in
         try Files.makeDirectories(target, permissions: 0o700)
         if try Mount.find(at: target) == nil {
@@ -191,19 +194,19 @@ public struct LiveStorage: Sendable {
   ) throws(StorageError) {
     let path = "\(configurationDirectory)/\(plan.volumeGroup).conf"
     let text = try storage("read the volume group's description") { () throws(SystemError) in
-      try Files.readText(plan.metadataTemplate)
+      try Files.readText(plan.storage.metadataTemplate)
     }
-    let template = try MetadataTemplate(text: text).withRAM(extents: extents, extentBytes: plan.extentBytes)
+    let template = try MetadataTemplate(text: text).withRAM(extents: extents, extentBytes: plan.storage.extentBytes)
     try storage("write the volume group's description") { () throws(SystemError) in
       try Files.replace(path, with: Array(template.text.utf8))
     }
     let found = try Probe(ram.path)
     // A volume of ours without its group is left from an attempt that did not get further.
-    guard found.type == nil || found.uuid == plan.ramUUID else {
+    guard found.type == nil || found.uuid == plan.storage.ramUUID else {
       throw StorageError(.system, "\(ram.path) holds \(found.type ?? "something") already and is not overwritten")
     }
     if found.type == nil {
-      try lvm.run(["pvcreate", "--yes", "--uuid", plan.ramUUID, "--restorefile", path, ram.path])
+      try lvm.run(["pvcreate", "--yes", "--uuid", plan.storage.ramUUID, "--restorefile", path, ram.path])
     }
     try lvm.run(["vgcfgrestore", "--yes", "--file", path, plan.volumeGroup])
   }
@@ -227,11 +230,11 @@ public struct LiveStorage: Sendable {
     }
     var present = try sizes()
     if present[Self.pool] == nil {
-      let metadata = Self.poolMetadataExtents(extents: extents, extentBytes: plan.extentBytes)
+      let metadata = Self.poolMetadataExtents(extents: extents, extentBytes: plan.storage.extentBytes)
       // New chunks are zeroed: no guest may see what another wrote.
       try lvm.run([
         "lvcreate", "--yes", "--type", "thin-pool", "--name", Self.pool, "--extents", "100%FREE",
-        "--poolmetadatasize", "\(metadata * plan.extentBytes)b", "--poolmetadataspare", "n",
+        "--poolmetadatasize", "\(metadata * plan.storage.extentBytes)b", "--poolmetadataspare", "n",
         "--chunksize", "\(Self.chunkBytes)b", "--zero", "y", "--discards", "passdown", group,
       ])
     }
@@ -248,7 +251,7 @@ public struct LiveStorage: Sendable {
     var volumes: [String: StorageState.Volume] = [:]
     for disk in plan.disks {
       let name = "\(group)/\(disk.volume)"
-      let size = (disk.bytes + plan.extentBytes - 1) / plan.extentBytes * plan.extentBytes
+      let size = (disk.bytes + plan.storage.extentBytes - 1) / plan.storage.extentBytes * plan.storage.extentBytes
       let current = present[disk.volume] ?? 0
       if size > current { try lvm.run(["lvextend", "--yes", "--size", "\(size)b", name]) }
       if size < current {

@@ -1,8 +1,8 @@
-@testable import Control
-import Platform
 import Manifest
+import Platform
 import Synchronization
 import Testing
+@testable import Control
 
 /// A real domain manager on a thread of its own, in a directory of its own, with a shell script in the monitor's place
 /// and the test at the consoles' other end.

@@ -1,7 +1,7 @@
-@testable import Control
-import Platform
 import Manifest
+import Platform
 import Testing
+@testable import Control
 
 @Suite("The domain manager", .timeLimit(.minutes(5)))
 struct DaemonTests {

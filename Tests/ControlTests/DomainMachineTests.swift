@@ -1,7 +1,7 @@
-@testable import Control
-import Platform
 import Manifest
+import Platform
 import Testing
+@testable import Control
 
 @Suite("The life of a domain")
 struct DomainMachineTests {

@@ -1,6 +1,6 @@
-@testable import Control
-import Platform
 import Manifest
+import Platform
+@testable import Control
 
 /// Values that tests share.
 enum Samples {

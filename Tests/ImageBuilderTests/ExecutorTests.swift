@@ -30,7 +30,7 @@ struct ExecutorTests {
     _ steps: [Step], in directory: TemporaryDirectory, jobs: Int = 2, cancellation: Cancellation = Cancellation()
   ) throws -> [String: Executor.Result] {
     let cache = try ResultCache(directory.path)
-    defer { try? cache.removeWork() }
+    defer { try? cache.removeScratch() }
     return try Executor(cache: cache, epoch: 0, jobs: jobs, cancellation: cancellation).run(steps) { _ in }
   }
 
@@ -95,7 +95,7 @@ struct ExecutorTests {
     #expect(error?.message == "it broke")
     #expect(made.all.isEmpty)
     #expect(try Files.list("\(directory.path)/results").isEmpty)
-    #expect(try Files.list("\(directory.path)/work").isEmpty)
+    #expect(try Files.list("\(directory.path)/scratch").isEmpty)
   }
 
   @Test("A step that does not make what it promised is an error")
@@ -135,12 +135,12 @@ struct ExecutorTests {
   @Test("Scratch of a build that was killed is cleared, that of a running one is not")
   func leftovers() throws {
     let directory = try TemporaryDirectory()
-    try Files.makeDirectories("\(directory.path)/work/999999999/0/scratch")
-    try Files.makeDirectories("\(directory.path)/work/1/0/scratch")
+    try Files.makeDirectories("\(directory.path)/scratch/999999999/0/scratch")
+    try Files.makeDirectories("\(directory.path)/scratch/1/0/scratch")
     let cache = try ResultCache(directory.path)
-    #expect(!Files.exists("\(directory.path)/work/999999999"))
-    #expect(Files.exists("\(directory.path)/work/1"))
-    try cache.removeWork()
+    #expect(!Files.exists("\(directory.path)/scratch/999999999"))
+    #expect(Files.exists("\(directory.path)/scratch/1"))
+    try cache.removeScratch()
   }
 
   @Test("A result whose file was lost is not taken for one")

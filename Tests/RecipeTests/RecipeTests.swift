@@ -1,7 +1,7 @@
 import Manifest
 import Platform
-@testable import Recipe
 import Testing
+@testable import Recipe
 
 /// The text of the recipe that `make demo` builds.
 func quickstartText() throws -> String {

@@ -1,14 +1,15 @@
-import Platform
 import Manifest
+import Platform
 import Testing
 
 @testable import Storage
 
 @Suite struct LivePlanTests {
   static let plan = LivePlan(
-    volumeGroup: "roost", ramBytes: 1 << 30, extentBytes: 4 << 20, mediumUUID: "aaaaaa", ramUUID: "bbbbbb",
-    metadataTemplate: "/m/volume-group.conf", images: "/m/images.squashfs", physicalVolumeFile: "images.pv",
-    disks: [LivePlan.Disk(volume: "debian", imageVolume: "image-debian", bytes: 2 << 30)])
+    storage: .init(
+      ramBytes: 1 << 30, extentBytes: 4 << 20, mediumUUID: "aaaaaa", ramUUID: "bbbbbb",
+      metadataTemplate: "/m/volume-group.conf", images: "/m/images.squashfs"),
+    disks: [.init(imageVolume: "image-debian", volume: "debian", bytes: 2 << 30)])
 
   @Test func memoryIsWhatIsWantedIfThereIsTwiceAsMuch() throws {
     let (extents, warning) = try Self.plan.affordableRAM(memory: 2 << 30)
@@ -35,7 +36,7 @@ import Testing
       plan.disks[0].volume = bad
       #expect(throws: StorageError.self, "\(bad)") { try plan.check() }
       plan = Self.plan
-      plan.physicalVolumeFile = bad
+      plan.storage.physicalVolumeFile = bad
       #expect(throws: StorageError.self, "\(bad)") { try plan.check() }
     }
     for bytes in [0, -1, Int.max] {
@@ -45,7 +46,7 @@ import Testing
     }
     for bytes in [0, 1000, 3 << 20, 1 << 40] {
       var plan = Self.plan
-      plan.extentBytes = bytes
+      plan.storage.extentBytes = bytes
       #expect(throws: StorageError.self, "\(bytes)") { try plan.check() }
     }
   }
@@ -84,8 +85,8 @@ import Testing
 
   @Test func whatTheBuilderWritesIsThePlan() throws {
     var expected = LivePlanTests.plan
-    expected.metadataTemplate = "/medium/roost/volume-group.conf"
-    expected.images = "/medium/roost/images.squashfs"
+    expected.storage.metadataTemplate = "/medium/roost/volume-group.conf"
+    expected.storage.images = "/medium/roost/images.squashfs"
     #expect(try Self.plan(Self.manifest().encoded()) == expected)
   }
 

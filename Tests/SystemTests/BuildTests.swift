@@ -93,7 +93,7 @@ struct BuildTests {
     #expect(try build.waitForExit(seconds: 60) == .exited(130), "\(build.tail)")
     #expect(!Files.exists("\(work.path)/out.iso"))
     #expect(try !Files.readText("/proc/mounts").contains("interrupted"))
-    let scratch = try? Files.list("\(work.path)/cache/work")
+    let scratch = try? Files.list("\(work.path)/cache/scratch")
     #expect(scratch?.isEmpty ?? true)
     for process in try Files.list("/proc") where Int(process) != nil {
       let command = (try? Files.readText("/proc/\(process)/cmdline")) ?? ""

@@ -1,5 +1,5 @@
-internal import Platform
 internal import Manifest
+internal import Platform
 
 /// The domain manager: reads the manifest, makes the network, starts the domains and serves requests until it is told
 /// to stop. One thread does everything; only `Stopper` may be used from others.

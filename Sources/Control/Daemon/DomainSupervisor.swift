@@ -1,6 +1,6 @@
 internal import FoundationEssentials
-internal import Platform
 internal import Manifest
+internal import Platform
 
 /// What a domain finds outside of itself when it starts.
 protocol DomainSurroundings: AnyObject {

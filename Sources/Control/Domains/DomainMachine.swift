@@ -1,5 +1,5 @@
-internal import Platform
 internal import Manifest
+internal import Platform
 
 /// The life of one domain as a pure state machine: events and the time go in, effects come out. It owns no process, no
 /// timer and no file; who drives it does what the effects say and reports back with events.

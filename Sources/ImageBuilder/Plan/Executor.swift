@@ -111,7 +111,7 @@ struct Executor {
   private func make(
     _ step: Step, _ index: Int, _ key: SHA256.Digest, _ directories: [String: String], _ mailbox: Mailbox
   ) -> Swift.Result<Result, BuildError> {
-    let base = "\(cache.work)/\(index)"
+    let base = "\(cache.scratch)/\(index)"
     let context = StepContext(
       output: "\(base)/output", scratch: "\(base)/scratch", log: "\(cache.directory)/logs/\(fileName(step)).log",
       epoch: epoch, cache: cache.directory, cancellation: cancellation, results: directories,

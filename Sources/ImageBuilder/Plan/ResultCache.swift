@@ -6,30 +6,30 @@ internal import Platform
 /// ```
 /// CACHE/results/<key>/…        files of one result, and `digests`: one line `<digest>  <file>` for each
 /// CACHE/packages/<suite>/…     downloaded packages
-/// CACHE/work/<pid>/…           a running build's scratch; removed at its end
+/// CACHE/scratch/<pid>/…        a running build's scratch; removed at its end
 /// CACHE/logs/…                 what programs printed
 /// ```
-/// A result is made in `work`, synced, and renamed: it is there whole or not at all.
+/// A result is made in `scratch`, synced, and renamed: it is there whole or not at all.
 struct ResultCache: Sendable {
   let directory: String
   /// This build's own scratch.
-  let work: String
+  let scratch: String
 
   /// Opens a cache, and clears what builds left that were killed.
   init(_ directory: String) throws(BuildError) {
     self.directory = directory
-    work = "\(directory)/work/\(ProcessEnvironment.processID)"
+    scratch = "\(directory)/scratch/\(ProcessEnvironment.processID)"
     let path = directory
     try attempt("cannot use the cache \(path)") { () throws(SystemError) in
-      for part in ["results", "packages", "work", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
-      for name in try Files.list("\(path)/work") where !Files.exists("/proc/\(name)/stat") {
-        try ResultCache.removeTree("\(path)/work/\(name)")
+      for part in ["results", "packages", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
+      for name in try Files.list("\(path)/scratch") where !Files.exists("/proc/\(name)/stat") {
+        try ResultCache.removeTree("\(path)/scratch/\(name)")
       }
     }
     // A result of another build of this process's number cannot be there: it would be running.
-    try removeWork()
-    let work = work
-    try attempt("cannot use the cache \(path)") { () throws(SystemError) in try Files.makeDirectories(work) }
+    try removeScratch()
+    let scratch = scratch
+    try attempt("cannot use the cache \(path)") { () throws(SystemError) in try Files.makeDirectories(scratch) }
   }
 
   /// Where the host keeps caches: `$XDG_CACHE_HOME/roost`, else `~/.cache/roost`.
@@ -77,9 +77,9 @@ struct ResultCache: Sendable {
   }
 
   /// Removes this build's scratch.
-  func removeWork() throws(BuildError) {
-    let work = work
-    try attempt("cannot clear \(work)") { () throws(SystemError) in try ResultCache.removeTree(work) }
+  func removeScratch() throws(BuildError) {
+    let scratch = scratch
+    try attempt("cannot clear \(scratch)") { () throws(SystemError) in try ResultCache.removeTree(scratch) }
   }
 
   /// Removes a tree, also one whose files belong to the user's subordinate ids.

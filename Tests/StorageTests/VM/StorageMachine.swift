@@ -1,7 +1,7 @@
 import Binary
 import ImageBuilder
-import Platform
 import Manifest
+import Platform
 
 /// A virtual machine with a control domain's kernel and programs, a medium with two small guests, and `guestScript`
 /// as its init. It has no disk, no network and no udev.
