@@ -79,6 +79,16 @@ public protocol NetworkBackend: Sendable {
   func receive(into segments: [GuestSegment]) -> Int?
 }
 
+/// A wire for adapters that move whole Ethernet frames without any header of the host's.
+///
+/// Called with the device's lock held: it must not wait.
+public protocol FrameBackend: Sendable {
+  /// Sends one frame, without its check sequence; dropped when it cannot be sent.
+  func transmit(_ frame: Span<UInt8>)
+  /// Puts the next frame, without its check sequence, into `destination`: its length; nil when none is waiting.
+  func receive(into destination: inout MutableSpan<UInt8>) -> Int?
+}
+
 /// Checksum and segmentation offloads of a network port (virtio 1.2, 5.1.3).
 public struct NetworkOffloads: OptionSet, Sendable {
   /// The bits.
