@@ -125,6 +125,16 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var disk: Disk?
     /// Its network card, if it has one.
     public var network: NetworkCard?
+    /// The image on the medium that is in its CD drive, if it has one.
+    public var cdrom: String?
+    /// The image on the medium that is in its floppy drive, if it has one.
+    public var floppy: String?
+    /// What it shows; nothing stands for a serial line only.
+    public var display: Display?
+    /// How its display is reached, if it is.
+    public var vnc: VNC?
+    /// What processor it sees; nothing stands for the machine's own.
+    public var cpuModel: CPUModel?
     /// Whether it is started with the appliance.
     public var autostart: Bool
     /// How one knows that it is up.
@@ -137,6 +147,7 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     /// All fields.
     public init(
       name: String, os: String, cpus: Int, memoryBytes: Int, boot: Boot, disk: Disk?, network: NetworkCard?,
+      cdrom: String? = nil, floppy: String? = nil, display: Display? = nil, vnc: VNC? = nil, cpuModel: CPUModel? = nil,
       autostart: Bool, ready: Ready, onReboot: LifecycleAction, onCrash: LifecycleAction
     ) {
       self.name = name
@@ -146,6 +157,11 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
       self.boot = boot
       self.disk = disk
       self.network = network
+      self.cdrom = cdrom
+      self.floppy = floppy
+      self.display = display
+      self.vnc = vnc
+      self.cpuModel = cpuModel
       self.autostart = autostart
       self.ready = ready
       self.onReboot = onReboot
@@ -155,21 +171,51 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
 
   /// How a domain boots.
   public struct Boot: Codable, Sendable, Hashable {
-    /// How the kernel is entered.
+    /// How the kernel is entered, or what firmware runs.
     public var method: BootMethod
-    /// The kernel on the medium.
-    public var kernel: String
+    /// The kernel on the medium; nothing where firmware runs.
+    public var kernel: String?
     /// The initial RAM disk on the medium, if there is one.
     public var initrd: String?
+    /// What the kernel is handed beside it, in order.
+    public var modules: [Module]?
     /// The kernel's command line.
     public var commandLine: String
 
     /// All fields.
-    public init(method: BootMethod, kernel: String, initrd: String?, commandLine: String) {
+    public init(
+      method: BootMethod, kernel: String?, initrd: String?, modules: [Module]? = nil, commandLine: String
+    ) {
       self.method = method
       self.kernel = kernel
       self.initrd = initrd
+      self.modules = modules
       self.commandLine = commandLine
+    }
+  }
+
+  /// A file that a kernel is handed.
+  public struct Module: Codable, Sendable, Hashable {
+    /// The file on the medium.
+    public var file: String
+    /// Its own command line.
+    public var commandLine: String
+
+    /// All fields.
+    public init(file: String, commandLine: String) {
+      self.file = file
+      self.commandLine = commandLine
+    }
+  }
+
+  /// How a domain's display is reached.
+  public struct VNC: Codable, Sendable, Hashable {
+    /// The file on the medium that holds the password; nothing for none.
+    public var passwordFile: String?
+
+    /// All fields.
+    public init(passwordFile: String?) {
+      self.passwordFile = passwordFile
     }
   }
 
@@ -181,12 +227,15 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var volume: String
     /// The thin volume's size.
     public var bytes: Int
+    /// What it is attached to; nothing stands for virtio.
+    public var bus: DiskBus?
 
     /// All fields.
-    public init(imageVolume: String, volume: String, bytes: Int) {
+    public init(imageVolume: String, volume: String, bytes: Int, bus: DiskBus? = nil) {
       self.imageVolume = imageVolume
       self.volume = volume
       self.bytes = bytes
+      self.bus = bus
     }
   }
 
@@ -196,11 +245,14 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var mac: String
     /// The IPv4 address that it is given.
     public var address: String
+    /// What card it is; nothing stands for virtio.
+    public var model: NetworkModel?
 
     /// All fields.
-    public init(mac: String, address: String) {
+    public init(mac: String, address: String, model: NetworkModel? = nil) {
       self.mac = mac
       self.address = address
+      self.model = model
     }
   }
 
@@ -279,6 +331,9 @@ extension ApplianceManifest {
       if !Limits.cpus.contains(domain.cpus) { return "the domain '\(domain.name)' has \(domain.cpus) CPUs" }
       if !Limits.memory.contains(domain.memoryBytes) {
         return "the domain '\(domain.name)' has \(domain.memoryBytes) bytes of memory"
+      }
+      if !domain.boot.method.isFirmware, domain.boot.kernel == nil {
+        return "the domain '\(domain.name)' has no kernel to boot with '\(domain.boot.method.rawValue)'"
       }
       if let disk = domain.disk, disk.bytes <= 0 { return "the disk of '\(domain.name)' has \(disk.bytes) bytes" }
       if domain.ready.consoleText.isEmpty { return "the domain '\(domain.name)' has an empty ready text" }

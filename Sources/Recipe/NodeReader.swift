@@ -174,13 +174,20 @@ struct NodeReader {
   mutating func choice<T: RawRepresentable & CaseIterable>(
     _ fields: Fields, _ key: String, _ type: T.Type, default fallback: T
   ) -> T where T.RawValue == String {
-    guard let text = text(fields, key) else { return fallback }
+    choice(fields, key, type, or: nil) ?? fallback
+  }
+
+  /// The key's value as one of an enumeration's; nil when it is missing, wrong, or the word `other`.
+  mutating func choice<T: RawRepresentable & CaseIterable>(
+    _ fields: Fields, _ key: String, _ type: T.Type, or other: String?
+  ) -> T? where T.RawValue == String {
+    guard let text = text(fields, key), text != other else { return nil }
     if let value = T(rawValue: text) { return value }
-    let all = T.allCases.map(\.rawValue)
+    let all = T.allCases.map(\.rawValue) + [other].compactMap { $0 }
     var message = "'\(key)' in \(fields.what) must be one of \(all.joined(separator: ", ")), not '\(Self.shown(text))'"
     if let nearest = Spelling.nearest(to: text, in: all) { message += "; did you mean '\(nearest)'?" }
     report(fields.mark(of: key), message)
-    return fallback
+    return nil
   }
 
   /// The key's value as names of Debian packages, sorted, each once.

@@ -51,12 +51,16 @@ public struct Recipe: Sendable, Hashable {
     public let cpus: Int
     /// Memory; a multiple of 1 MiB.
     public let memoryBytes: Int
-    /// Size of its disk, a multiple of 4 MiB; nil for a domain without one.
+    /// Size of its disk, a multiple of 4 MiB; nil for a domain without one, or with one as large as its image.
     public let diskBytes: Int?
     /// Whether it has a network card.
     public let hasNetwork: Bool
-    /// How its kernel is entered.
-    public let boot: BootMethod
+    /// How its kernel is entered, or what firmware runs; nil for what the kernel's file says.
+    public let boot: BootMethod?
+    /// The rest of its machine.
+    public let hardware: Hardware
+    /// What the kernel is told, after what the source itself tells it.
+    public let commandLine: String
     /// Where its kernel and disk come from.
     public let source: DomainSource
     /// Whether it is started with the appliance.
@@ -69,14 +73,64 @@ public struct Recipe: Sendable, Hashable {
     public let onCrash: LifecycleAction
   }
 
+  /// Devices of a domain that most do without or have in their usual form.
+  public struct Hardware: Sendable, Hashable {
+    /// What its disk is attached to.
+    public var diskBus = DiskBus.virtio
+    /// What its network card is.
+    public var nic = NetworkModel.virtio
+    /// What it shows beside its serial line.
+    public var display = Display.nothing
+    /// How its display is reached, if it is.
+    public var vnc: VNC?
+    /// What processor it sees.
+    public var cpu = CPUModel.host
+    /// The image in its CD drive, if it has one.
+    public var cdrom: FileReference?
+    /// The image in its floppy drive, if it has one.
+    public var floppy: FileReference?
+  }
+
+  /// How a domain's display is reached.
+  public struct VNC: Sendable, Hashable {
+    /// At most 8 ASCII characters (RFC 6143, section 7.2.2); nil for none.
+    public let password: String?
+  }
+
   /// Where a domain's kernel and disk come from.
   public enum DomainSource: Sendable, Hashable {
     /// A Debian system, made while building.
     case debian(suite: String, packages: [String], hostname: String)
     /// The bare-metal guest that comes with Roost.
     case hatchling
-    /// Files of the user's; relative paths start at `Recipe.directory`. `root` is a disk image.
-    case files(kernel: String, initrd: String?, commandLine: String, root: String?)
+    /// Files that are there already.
+    case files(Files)
+  }
+
+  /// A domain's files, none of which Roost makes.
+  public struct Files: Sendable, Hashable {
+    /// What is entered; nil where firmware runs.
+    public var kernel: FileReference?
+    /// Its initial RAM disk.
+    public var initrd: FileReference?
+    /// What else it is handed, in order.
+    public var modules: [Module] = []
+    /// The image that its disk begins with; nil for a disk of zeros.
+    public var image: FileReference?
+  }
+
+  /// A file that a kernel is handed.
+  public struct Module: Sendable, Hashable {
+    /// The file.
+    public let file: FileReference
+    /// Its own command line.
+    public let commandLine: String
+  }
+
+  /// A file that a domain needs.
+  public enum FileReference: Sendable, Hashable {
+    /// The user's; a relative path starts at `Recipe.directory`.
+    case path(String)
   }
 
   /// How one knows that a domain is up.
@@ -164,11 +218,13 @@ extension Recipe.Domain {
     text.add("ready.timeout", "\(ready.timeoutSeconds)")
     text.add("on-reboot", onReboot.rawValue)
     text.add("on-crash", onCrash.rawValue)
+    text.add("command-line", commandLine)
+    hardware.describe(to: &text)
     describeSource(to: &text)
   }
 
   private func describeSource(to text: inout CanonicalText) {
-    text.add("boot", boot.rawValue)
+    text.add("boot", boot?.rawValue ?? "auto")
     text.add("disk", diskBytes.map { "\($0)" } ?? "none")
     switch source {
     case .debian(let suite, let packages, let hostname):
@@ -177,13 +233,40 @@ extension Recipe.Domain {
       text.add("debian.hostname", hostname)
     case .hatchling:
       text.add("hatchling", "")
-    case .files(let kernel, let initrd, let commandLine, let root):
-      text.add("kernel", kernel)
-      text.add("initrd", initrd.map { [$0] } ?? [])
-      text.add("command-line", commandLine)
-      text.add("root", root.map { [$0] } ?? [])
+    case .files(let files):
+      text.add("kernel", files.kernel.words)
+      text.add("initrd", files.initrd.words)
+      for module in files.modules {
+        text.add("module", module.file.words)
+        text.add("module.command-line", module.commandLine)
+      }
+      text.add("image", files.image.words)
     }
   }
+}
+
+extension Recipe.Hardware {
+  fileprivate func describe(to text: inout CanonicalText) {
+    text.add("disk-bus", diskBus.rawValue)
+    text.add("nic", nic.rawValue)
+    text.add("display", display.rawValue)
+    text.add("vnc", vnc.map { ["on", $0.password ?? ""] } ?? [])
+    text.add("cpu", cpu.rawValue)
+    text.add("cdrom", cdrom.words)
+    text.add("floppy", floppy.words)
+  }
+}
+
+extension Recipe.FileReference {
+  fileprivate var words: [String] {
+    switch self {
+    case .path(let path): ["path", path]
+    }
+  }
+}
+
+extension Recipe.FileReference? {
+  fileprivate var words: [String] { self?.words ?? [] }
 }
 
 /// Lines of `key length:value` that no two different recipes share.

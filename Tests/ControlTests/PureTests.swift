@@ -32,6 +32,42 @@ struct DomainPiecesTests {
     #expect(words.contains("pvh"))
   }
 
+  @Test("Firmware, drives, cards and the display have arguments of their own")
+  func machineArguments() {
+    var domain = Samples.domain("lab", disk: true)
+    domain.boot = .init(method: .uefi, kernel: nil, initrd: nil, commandLine: "")
+    domain.disk?.bus = .ide
+    domain.network?.model = .e1000
+    domain.cdrom = "/roost/domains/lab/cdrom.iso"
+    domain.display = .vga
+    domain.vnc = .init(passwordFile: "/roost/domains/lab/vnc-password")
+    domain.cpuModel = .baseline
+    let paths = DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l")
+    let words = MonitorCommand.arguments(
+      monitor: "vmm", domain: domain, medium: "/m", disk: "/dev/roost/lab", tap: "tap-lab", paths: paths)
+    #expect(
+      words == [
+        "vmm", "--name", "lab", "--cpus", "1", "--memory", "64MiB", "--boot", "uefi", "--cpu", "baseline",
+        "--uefi-vars", "/r/domains/lab/uefi-vars.fd", "--disk", "/dev/roost/lab,bus=ide,id=lab", "--cdrom",
+        "/m/roost/domains/lab/cdrom.iso", "--net", "tap-lab,mac=52:54:00:00:00:01,model=e1000", "--display", "vga",
+        "--vnc", "unix:/r/domains/lab/vnc.sock,password-file=/m/roost/domains/lab/vnc-password", "--serial",
+        "unix:/r/domains/lab/console.sock,log=/l/lab.log",
+      ])
+    domain.boot = .init(
+      method: .multiboot, kernel: "/k", initrd: nil,
+      modules: [.init(file: "/one", commandLine: "root=a,b"), .init(file: "/two", commandLine: "")], commandLine: "x")
+    domain.floppy = "/f"
+    domain.vnc = .init(passwordFile: nil)
+    let direct = MonitorCommand.arguments(
+      monitor: "vmm", domain: domain, medium: "/m", disk: nil, tap: nil, paths: paths)
+    for pair in [
+      ["--kernel", "/m/k"], ["--module", "/m/one,cmdline=root=a,b"], ["--module", "/m/two"], ["--floppy", "/m/f"],
+      ["--vnc", "unix:/r/domains/lab/vnc.sock"],
+    ] {
+      #expect(zip(direct, direct.dropFirst()).contains { [$0, $1] == pair }, "\(pair)")
+    }
+  }
+
   @Test("More memory than there is names both numbers")
   func memory() {
     #expect(MachineMemory.objection(wanted: 100 << 20, available: 200 << 20, promised: 0) == nil)

@@ -1,3 +1,4 @@
+import Manifest
 import Platform
 import Recipe
 import Testing
@@ -118,6 +119,93 @@ struct BuildPlanTests {
       #expect(absent?.code == .badFile)
       #expect(absent?.message.hasPrefix("lab: ") == true)
     }
+  }
+
+  @Test("A disk that firmware starts needs no kernel and has its image's size; drives and passwords are on the medium")
+  func firmware() throws {
+    let directory = try TemporaryDirectory()
+    try Files.write([UInt8](repeating: 1, count: (4 << 20) + 1), to: "\(directory.path)/disk.img")
+    try directory.write("cd.iso", "a CD")
+    let plan = try plan(
+      """
+        - name: lab
+          memory: 64 MiB
+          boot: uefi
+          cdrom: cd.iso
+          disk-bus: ide
+          cpu: baseline
+          vnc: {password: secret}
+          source: {image: disk.img}
+          ready: {console: x}
+        - name: blank
+          memory: 64 MiB
+          cdrom: cd.iso
+          disk: 1 GiB
+          ready: {console: x}
+
+      """, in: directory)
+    let lab = try #require(plan.domains.first)
+    #expect(
+      lab.placed.map(\.path) == ["/roost/domains/lab/cdrom.iso", "/roost/domains/lab/vnc-password"])
+    let host = { (file: DomainFiles.File) throws(BuildError) -> String in
+      switch file {
+      case .host(let path, _): path
+      case .step, .bytes: "\(directory.path)/disk.img"
+      }
+    }
+    let described = try lab.manifest(plan.recipe, locate: host)
+    #expect(described.boot == .init(method: .uefi, kernel: nil, initrd: nil, commandLine: ""))
+    #expect(described.disk == .init(imageVolume: "image-lab", volume: "lab", bytes: 8 << 20, bus: .ide))
+    #expect(described.cdrom == "/roost/domains/lab/cdrom.iso")
+    #expect(described.display == .vga)
+    #expect(described.vnc?.passwordFile == "/roost/domains/lab/vnc-password")
+    #expect(described.cpuModel == .baseline)
+    let blank = try plan.domains[1].manifest(plan.recipe, locate: host)
+    #expect(blank.boot.method == .bios)
+    #expect(blank.disk?.bytes == 1 << 30)
+    #expect(plan.steps.contains { $0.name == BlankDisk.stepName })
+    let control = try #require(plan.steps.first { $0.name == plan.controlRoot })
+    #expect(control.settings.contains("seabios") && control.settings.contains("ovmf"))
+  }
+
+  @Test("An image that is larger than its disk is refused with both sizes")
+  func largeImage() throws {
+    let directory = try TemporaryDirectory()
+    try Files.write([UInt8](repeating: 1, count: 20 << 20), to: "\(directory.path)/disk.img")
+    let plan = try plan(
+      """
+        - {name: lab, memory: 64 MiB, disk: 16 MiB, source: {image: disk.img}, ready: {console: x}}
+
+      """, in: directory)
+    let error = #expect(throws: BuildError.self) {
+      try plan.domains[0].manifest(plan.recipe) { (_) throws(BuildError) in "\(directory.path)/disk.img" }
+    }
+    #expect(error?.code == .diskTooSmall)
+    #expect(error?.message == "lab: its disk's image has 20 MiB, and its disk 16 MiB")
+  }
+
+  @Test("How a kernel of the user's is entered is told by its file, and its modules follow it")
+  func detectedKernel() throws {
+    let directory = try TemporaryDirectory()
+    var kernel = [UInt8](repeating: 0, count: 4096)
+    kernel.replaceSubrange(0..<12, with: [0x02, 0xB0, 0xAD, 0x1B, 0, 0, 0, 0, 0xFE, 0x4F, 0x52, 0xE4])
+    try Files.write(kernel, to: "\(directory.path)/kernel")
+    try directory.write("module", "m")
+    let plan = try plan(
+      """
+        - name: lab
+          memory: 64 MiB
+          source: {kernel: kernel, modules: [{file: module, command-line: a b}]}
+          command-line: console=com1
+          ready: {console: x}
+
+      """, in: directory)
+    let described = try plan.domains[0].manifest(plan.recipe) { (_) throws(BuildError) in
+      "\(directory.path)/kernel"
+    }
+    #expect(described.boot.method == .multiboot)
+    #expect(described.boot.commandLine == "console=com1")
+    #expect(described.boot.modules == [.init(file: "/roost/domains/lab/module-0", commandLine: "a b")])
   }
 
   @Test("A missing program of Roost's is named")

@@ -1,3 +1,4 @@
+import Manifest
 import Testing
 
 @testable import ImageBuilder
@@ -57,6 +58,66 @@ struct KernelFileTests {
     }
   }
 
+  /// A file of so many bytes with a Multiboot 1 header.
+  private func multiboot(at offset: Int, magic: UInt32 = 0x1BAD_B002, count: Int = 16_384) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    let words: [UInt32] = magic == 0x1BAD_B002 ? [magic, 7, 0 &- magic &- 7] : [magic, 0, 16, 0 &- magic &- 16]
+    for (index, word) in words.enumerated() {
+      for byte in 0..<4 { bytes[offset + index * 4 + byte] = UInt8(truncatingIfNeeded: word >> UInt32(byte * 8)) }
+    }
+    return bytes
+  }
+
+  /// The beginning of an ELF file for amd64.
+  private func elf64(system: UInt8, count: Int = 4096) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    bytes.replaceSubrange(0..<8, with: [0x7F, 0x45, 0x4C, 0x46, 2, 1, 1, system])
+    bytes[18] = 62
+    return bytes
+  }
+
+  /// A Plan 9 a.out of 64 bytes of text and 32 of data.
+  private func plan9(_ magic: [UInt8] = [0, 0, 1, 0xEB]) -> [UInt8] {
+    var bytes = magic + [0, 0, 0, 64, 0, 0, 0, 32]
+    bytes += [UInt8](repeating: 0, count: 32 + 96 - bytes.count)
+    return bytes
+  }
+
+  @Test("How a kernel wants to be entered is read from its headers")
+  func detected() throws {
+    let samples: [(BootMethod, [UInt8])] = [
+      (.linux, linux()), (.pvh, elf()), (.freebsd, elf64(system: 9)), (.plan9, plan9()),
+      (.plan9, plan9([0, 0, 0x8A, 0x97])), (.multiboot, multiboot(at: 4096)),
+      (.multiboot, multiboot(at: 12_000, magic: 0xE852_50D6)),
+    ]
+    for (method, bytes) in samples {
+      #expect(KernelFile.detect(bytes) == method)
+      #expect(try KernelFile.method(of: bytes, wanted: nil, path: "k") == method)
+      #expect(try KernelFile.method(of: bytes, wanted: method, path: "k") == method)
+      for other in BootMethod.allCases where other != method && !other.isFirmware {
+        #expect(throws: BuildError.self, "\(method) \(other)") {
+          try KernelFile.method(of: bytes, wanted: other, path: "k")
+        }
+      }
+    }
+    #expect(KernelFile.detect(multiboot(at: 8192)) == nil)  // its header must lie in the first 8 KiB
+    var broken = multiboot(at: 64)
+    broken[72] ^= 1  // the checksum
+    #expect(KernelFile.detect(broken) == nil)
+    #expect(KernelFile.detect(Array(plan9().dropLast())) == nil)
+    #expect(KernelFile.detect(elf64(system: 0)) == nil)
+    #expect(KernelFile.detect([]) == nil)
+  }
+
+  @Test("A file that is no kernel known is refused by name, with what to do")
+  func unknown() {
+    let error = #expect(throws: BuildError.self) {
+      try KernelFile.method(of: Array("text".utf8), wanted: nil, path: "lab/kernel")
+    }
+    #expect(error?.message.hasPrefix("lab/kernel is not a kernel") == true)
+    #expect(error?.hint?.contains("unpacked") == true)
+  }
+
   @Test("Old and 32-bit kernels are refused")
   func unsuitable() {
     #expect(throws: BuildError.self) { try KernelFile.checkLinux(linux(version: 0x20A), path: "k") }
@@ -79,6 +140,7 @@ struct KernelFileTests {
         bytes[5 + Int(state >> 33) % (bytes.count - 5)] = UInt8(truncatingIfNeeded: state >> 20)
       }
       try? KernelFile.checkPVH(bytes, path: "k")
+      _ = KernelFile.detect(bytes)
     }
   }
 }

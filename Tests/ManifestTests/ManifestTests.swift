@@ -33,6 +33,33 @@ import Testing
     #expect(text.contains("\"method\" : \"pvh\""))
   }
 
+  @Test func whatIsAsUsualIsNotWritten() throws {
+    let text = String(decoding: try sample.encoded(), as: UTF8.self)
+    for key in ["bus", "model", "display", "vnc", "cpuModel", "cdrom", "floppy", "modules"] {
+      #expect(!text.contains("\"\(key)\""), "\(key)")
+    }
+  }
+
+  @Test func firmwareAndEveryDeviceComeBack() throws {
+    var other = sample
+    other.domains[0].boot = .init(method: .uefi, kernel: nil, initrd: nil, commandLine: "")
+    other.domains[0].disk?.bus = .ide
+    other.domains[0].network?.model = .e1000
+    other.domains[0].cdrom = "/c"
+    other.domains[0].floppy = "/f"
+    other.domains[0].display = .vga
+    other.domains[0].vnc = .init(passwordFile: "/p")
+    other.domains[0].cpuModel = .baseline
+    other.domains[1].boot.modules = [.init(file: "/m", commandLine: "a, b")]
+    #expect(try ApplianceManifest.decode(try other.encoded()) == other)
+  }
+
+  @Test func aKernelIsNeededWhereNoFirmwareRuns() throws {
+    var other = sample
+    other.domains[1].boot.kernel = nil
+    #expect(failure(String(decoding: try other.encoded(), as: UTF8.self)).contains("'hatchling' has no kernel"))
+  }
+
   private func failure(_ text: String) -> String {
     do {
       _ = try ApplianceManifest.decode(Array(text.utf8), path: "m.json")

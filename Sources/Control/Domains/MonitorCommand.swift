@@ -6,6 +6,10 @@ struct DomainPaths: Hashable, Sendable {
   let directory: String
   /// The monitor's console socket.
   let console: String
+  /// The monitor's VNC socket.
+  let display: String
+  /// What UEFI firmware keeps between two starts.
+  let firmwareVariables: String
   /// What the console showed; the monitor writes it.
   let log: String
   /// What the log is called after it was rotated.
@@ -16,6 +20,8 @@ struct DomainPaths: Hashable, Sendable {
   init(name: String, runtimeDirectory: String, logDirectory: String) {
     directory = "\(runtimeDirectory)/domains/\(name)"
     console = "\(directory)/console.sock"
+    display = "\(directory)/vnc.sock"
+    firmwareVariables = "\(directory)/uefi-vars.fd"
     log = "\(logDirectory)/\(name).log"
     oldLog = "\(log).1"
     monitorLog = "\(logDirectory)/\(name).monitor.log"
@@ -31,13 +37,34 @@ enum MonitorCommand {
   ) -> [String] {
     var words = [
       monitor, "--name", domain.name, "--cpus", "\(domain.cpus)", "--memory", memory(domain.memoryBytes),
-      "--boot", domain.boot.method.rawValue, "--kernel", medium + domain.boot.kernel,
+      "--boot", domain.boot.method.rawValue,
     ]
+    if let model = domain.cpuModel, model != .host { words += ["--cpu", model.rawValue] }
+    if let kernel = domain.boot.kernel { words += ["--kernel", medium + kernel] }
     if let initrd = domain.boot.initrd { words += ["--initrd", medium + initrd] }
+    for module in domain.boot.modules ?? [] {
+      // The text is last: it may have commas of its own.
+      words += [
+        "--module", medium + module.file + (module.commandLine.isEmpty ? "" : ",cmdline=\(module.commandLine)"),
+      ]
+    }
     if !domain.boot.commandLine.isEmpty { words += ["--cmdline", domain.boot.commandLine] }
-    // A virtio disk's id has room for 20 bytes (virtio 1.2, 5.2.6).
-    if let disk { words += ["--disk", "\(disk),id=\(domain.name.prefix(20))"] }
-    if let tap, let network = domain.network { words += ["--net", "\(tap),mac=\(network.mac)"] }
+    if domain.boot.method == .uefi { words += ["--uefi-vars", paths.firmwareVariables] }
+    if let disk, let description = domain.disk {
+      let bus = description.bus.flatMap { $0 == .virtio ? nil : ",bus=\($0.rawValue)" } ?? ""
+      // A virtio disk's id has room for 20 bytes (virtio 1.2, 5.2.6), and so has an ATA disk's serial number.
+      words += ["--disk", "\(disk)\(bus),id=\(domain.name.prefix(20))"]
+    }
+    if let cdrom = domain.cdrom { words += ["--cdrom", medium + cdrom] }
+    if let floppy = domain.floppy { words += ["--floppy", medium + floppy] }
+    if let tap, let network = domain.network {
+      let model = network.model.flatMap { $0 == .virtio ? nil : ",model=\($0.rawValue)" } ?? ""
+      words += ["--net", "\(tap),mac=\(network.mac)\(model)"]
+    }
+    if domain.display == .vga { words += ["--display", "vga"] }
+    if let vnc = domain.vnc {
+      words += ["--vnc", "unix:\(paths.display)" + (vnc.passwordFile.map { ",password-file=\(medium + $0)" } ?? "")]
+    }
     words += ["--serial", "unix:\(paths.console),log=\(paths.log)"]
     return words
   }

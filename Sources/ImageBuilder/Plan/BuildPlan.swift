@@ -52,12 +52,13 @@ struct BuildPlan: Sendable {
     var steps: [Step] = []
     // 1. Root file systems, each release and list of packages once.
     let control = DebianRoot(
-      role: .control, suite: recipe.controlDomain.suite, packages: recipe.controlDomain.packages,
+      role: .control, suite: recipe.controlDomain.suite,
+      packages: Set(recipe.controlDomain.packages + Self.firmwarePackages(recipe)).sorted(),
       mirror: options.mirror, owner: "control domain")
     controlRoot = control.name
     steps.append(control.step(epoch: epoch, versions: versions, isForced: options.update))
     for domain in recipe.domains {
-      guard let root = Self.root(of: domain, options), !steps.contains(where: { $0.name == root.name }) else {
+      guard let root = DomainPlanner.root(of: domain, options), !steps.contains(where: { $0.name == root.name }) else {
         continue
       }
       steps.append(root.step(epoch: epoch, versions: versions, isForced: options.update))
@@ -71,9 +72,11 @@ struct BuildPlan: Sendable {
     // 3. The domains: what they boot, and their disks.
     var domains: [DomainFiles] = []
     for domain in recipe.domains {
-      let (files, own) = try Self.files(of: domain, recipe, options, control: control.name, epoch, versions)
+      let planner = DomainPlanner(
+        domain: domain, recipe: recipe, options: options, control: control.name, epoch: epoch, versions: versions)
+      let (files, own) = try planner.plan()
       domains.append(files)
-      steps += own
+      for step in own where !steps.contains(where: { $0.name == step.name }) { steps.append(step) }
     }
     self.domains = domains
     // 4. All disks as one volume.
@@ -90,6 +93,17 @@ struct BuildPlan: Sendable {
     self.steps = steps
   }
 
+  /// The packages that have the firmware which the recipe's domains start.
+  private static func firmwarePackages(_ recipe: Recipe) -> [String] {
+    recipe.domains.compactMap { domain in
+      switch domain.boot {
+      case .bios?: "seabios"
+      case .uefi?: "ovmf"
+      default: nil
+      }
+    }
+  }
+
   private static func epoch() throws(BuildError) -> Int {
     guard let text = ProcessEnvironment.value("SOURCE_DATE_EPOCH") else { return standardEpoch }
     guard let epoch = Int(text), epoch > 0 else {
@@ -98,51 +112,6 @@ struct BuildPlan: Sendable {
         hint: "unset or correct it")
     }
     return epoch
-  }
-
-  private static func root(of domain: Recipe.Domain, _ options: BuildOptions) -> DebianRoot? {
-    guard case .debian(let suite, let packages, _) = domain.source else { return nil }
-    return DebianRoot(role: .guest, suite: suite, packages: packages, mirror: options.mirror, owner: domain.name)
-  }
-
-  /// A domain's files on the medium, and the steps that make them.
-  private static func files(
-    of domain: Recipe.Domain, _ recipe: Recipe, _ options: BuildOptions, control: String, _ epoch: Int,
-    _ versions: [String: String]
-  ) throws(BuildError) -> (DomainFiles, [Step]) {
-    switch domain.source {
-    case .debian(_, _, let hostname):
-      guard let root = root(of: domain, options) else { break }
-      let initramfs = GuestInitramfs(domain: domain.name, root: root.name, control: control)
-      let disk = GuestDisk(
-        domain: domain.name, hostname: hostname, diskBytes: domain.diskBytes ?? 0,
-        nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description, root: root.name,
-        seed: domain.sourceDigest)
-      let files = DomainFiles(
-        domain: domain, kernel: .step(.init(step: root.name, file: DebianRoot.kernel)),
-        initrd: .step(.init(step: initramfs.name, file: GuestInitramfs.file)),
-        disk: .step(.init(step: disk.name, file: GuestDisk.file)), commandLine: GuestSystem.commandLine)
-      return (
-        files, [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
-      )
-    case .files(let kernel, let initrd, let commandLine, let root):
-      let kernel = recipe.resolve(kernel)
-      let kernelFile = try DomainFiles.hostFile(kernel, of: domain, "kernel")
-      try DomainFiles.checkKernel(kernel, of: domain)
-      var initrdFile: DomainFiles.File?
-      if let initrd { initrdFile = try DomainFiles.hostFile(recipe.resolve(initrd), of: domain, "initial RAM disk") }
-      var disk: ImagesVolume.Source?
-      if let root {
-        let path = recipe.resolve(root)
-        disk = .file(path, digest: try DomainFiles.digest(path, of: domain, "disk image"))
-      }
-      let files = DomainFiles(
-        domain: domain, kernel: kernelFile, initrd: initrdFile, disk: disk, commandLine: commandLine)
-      return (files, [])
-    case .hatchling: break
-    }
-    let kernel = Step.Input(step: Programs.stepName, file: Programs.hatchling)
-    return (DomainFiles(domain: domain, kernel: .step(kernel), initrd: nil, disk: nil, commandLine: ""), [])
   }
 }
 

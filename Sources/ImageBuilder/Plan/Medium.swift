@@ -20,10 +20,7 @@ struct Medium {
       ("/roost/root.squashfs", .step(.init(step: ControlRoot.stepName, file: ControlRoot.file))),
       ("/roost/volume-group.conf", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.template))),
     ]
-    for domain in plan.domains {
-      files.append((DomainFiles.kernelPath(domain.domain.name), domain.kernel))
-      if let initrd = domain.initrd { files.append((DomainFiles.initrdPath(domain.domain.name), initrd)) }
-    }
+    for domain in plan.domains { files += domain.placed }
     files.append(("/roost/images.squashfs", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.squashfs))))
     return files
   }
@@ -53,6 +50,7 @@ struct Medium {
       switch file {
       case .step(let input): image.add(target, .file("\(try directory(input.step))/\(input.file)"))
       case .host(let source, _): image.add(target, .file(source))
+      case .bytes(let bytes): image.add(target, .bytes(bytes))
       }
     }
     try image.write(to: path, cancellation: cancellation, progress: progress)
@@ -75,6 +73,17 @@ struct Medium {
     guard words.count == 3, let extent = Int(words[2]) else {
       throw BuildError(.content, "\(facts) does not describe a volume", hint: "remove the cache's 'results' directory")
     }
+    var domains: [ApplianceManifest.Domain] = []
+    for files in plan.domains {
+      domains.append(
+        try files.manifest(plan.recipe) { (file) throws(BuildError) in
+          switch file {
+          case .step(let input): "\(try directory(input.step))/\(input.file)"
+          case .host(let path, _): path
+          case .bytes: throw BuildError(.content, "'\(files.domain.name)' has no such file")
+          }
+        })
+    }
     let recipe = plan.recipe
     let subnet = recipe.network.subnet
     let manifest = ApplianceManifest(
@@ -84,7 +93,7 @@ struct Medium {
         volumeGroup: ImagesVolume.volumeGroup, ramBytes: recipe.storage.ramBytes, extentBytes: extent,
         mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile),
       network: .init(address: subnet.gatewayDescription),
-      domains: plan.domains.map { $0.manifest(recipe) })
+      domains: domains)
     do throws(ManifestError) {
       return try manifest.encoded()
     } catch {
@@ -100,6 +109,7 @@ struct Medium {
   private func digest(_ file: DomainFiles.File) throws(BuildError) -> String {
     switch file {
     case .host(_, let digest): return digest
+    case .bytes(let bytes): return SHA256.hash(bytes).description
     case .step(let input):
       guard let digest = results[input.step]?.digests[input.file] else {
         throw BuildError(.content, "the step '\(input.step)' has no result \(input.file)")

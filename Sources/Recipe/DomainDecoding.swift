@@ -1,0 +1,203 @@
+internal import Manifest
+internal import Yams
+
+/// Domains: their machine, and what must be there together or must not.
+extension RecipeDecoder {
+  static let domainKeys = [
+    "name", "os", "cpus", "cpu", "memory", "disk", "disk-bus", "cdrom", "floppy", "network", "nic", "display", "vnc",
+    "boot", "source", "command-line", "autostart", "ready", "on-reboot", "on-crash",
+  ]
+
+  mutating func domain(_ fields: NodeReader.Fields, name: String?) -> Recipe.Domain? {
+    let os = reader.checked(fields, "os") { $0.isEmpty || $0.count > 40 ? "must have 1 to 40 characters" : nil }
+    let cpus = reader.number(fields, "cpus", in: Limits.cpus, default: 1)
+    let memory = reader.size(
+      fields, "memory", in: Limits.memory, granule: Limits.memoryGranule, required: true)
+    let disk = reader.size(fields, "disk", in: Limits.disk, granule: Limits.diskGranule)
+    let hasNetwork = reader.flag(fields, "network", default: false)
+    let isFirmware = ["bios", "uefi"].contains(reader.text(fields, "boot"))
+    let source = source(fields, name: name, isFirmware: isFirmware)
+    let boot = reader.choice(fields, "boot", BootMethod.self, or: "auto") ?? Self.naturalBoot(of: source?.kind)
+    let hardware = hardware(fields, boot: boot)
+    let commandLine = commandLine(fields) ?? source?.commandLine ?? ""
+    let autostart = reader.flag(fields, "autostart", default: true)
+    let ready = readiness(fields, source: source?.kind)
+    let onReboot = reader.choice(fields, "on-reboot", LifecycleAction.self, default: .restart)
+    let onCrash = reader.choice(fields, "on-crash", LifecycleAction.self, default: .preserve)
+    guard let source else { return nil }
+    checkHardware(fields, hardware, hasNetwork: hasNetwork)
+    check(fields, source: source, boot: boot, hardware: hardware)
+    guard let name, let memory, let ready else { return nil }
+    return Recipe.Domain(
+      name: name, os: os ?? Self.operatingSystem(of: source.kind), cpus: cpus, memoryBytes: memory, diskBytes: disk,
+      hasNetwork: hasNetwork, boot: boot, hardware: hardware, commandLine: commandLine, source: source.kind,
+      autostart: autostart, ready: ready, onReboot: onReboot, onCrash: onCrash)
+  }
+
+  /// How a source boots whose domain does not say; nil where the kernel's file tells.
+  private static func naturalBoot(of source: Recipe.DomainSource?) -> BootMethod? {
+    switch source {
+    case .debian?: .linux
+    case .hatchling?: .pvh
+    case .files(let files)?: files.kernel == nil ? .bios : nil
+    case nil: nil
+    }
+  }
+
+  private mutating func hardware(_ domain: NodeReader.Fields, boot: BootMethod?) -> Recipe.Hardware {
+    Recipe.Hardware(
+      diskBus: reader.choice(domain, "disk-bus", DiskBus.self, default: .virtio),
+      nic: reader.choice(domain, "nic", NetworkModel.self, default: .virtio),
+      display: reader.choice(domain, "display", Display.self, default: boot?.isFirmware == true ? .vga : .nothing),
+      vnc: vnc(domain),
+      cpu: reader.choice(domain, "cpu", CPUModel.self, default: .host),
+      cdrom: file(domain, "cdrom"), floppy: file(domain, "floppy"))
+  }
+
+  private mutating func vnc(_ domain: NodeReader.Fields) -> Recipe.VNC? {
+    guard let node = domain.values["vnc"]?.value else { return nil }
+    if case .scalar(let scalar) = node {
+      if scalar.string != "off" {
+        reader.report(
+          node.mark,
+          "'vnc' in a domain must be off, or a group of keys as in {password: secret}, not \(NodeReader.describe(node))"
+        )
+      }
+      return nil
+    }
+    guard let fields = reader.fields(node, "a domain's 'vnc'", keys: ["password"]) else { return nil }
+    let password = reader.checked(fields, "password") { text in
+      (1...Limits.vncPassword).contains(text.utf8.count) && text.allSatisfy(\.isASCII)
+        ? nil : "must have 1 to \(Limits.vncPassword) ASCII characters: VNC looks at no more"
+    }
+    return Recipe.VNC(password: password)
+  }
+
+  /// Devices' words that have no device.
+  private mutating func checkHardware(
+    _ fields: NodeReader.Fields, _ hardware: Recipe.Hardware, hasNetwork: Bool
+  ) {
+    if fields.has("nic"), !hasNetwork {
+      reader.report(fields.mark(of: "nic"), "'nic' in a domain without a network card; add 'network: true'")
+    }
+    if hardware.vnc != nil, hardware.display == .nothing {
+      reader.report(fields.mark(of: "vnc"), "'vnc' has nothing to show; add 'display: vga'")
+    }
+  }
+
+  /// What must be there together, or must not.
+  private mutating func check(
+    _ fields: NodeReader.Fields, source: DecodedSource, boot: BootMethod?, hardware: Recipe.Hardware
+  ) {
+    if boot != .bios, hardware.floppy != nil {
+      reader.report(fields.mark(of: "floppy"), "only a BIOS starts from a floppy disk; add 'boot: bios'")
+    }
+    if boot?.isFirmware == true, fields.has("command-line") {
+      reader.report(
+        fields.mark(of: "command-line"),
+        "firmware has no command line to hand on; leave it out, or name a kernel in the domain's source")
+    }
+    switch source.kind {
+    case .debian:
+      if !fields.has("disk") { reader.missing("disk", in: fields) }
+      if boot != .linux { reader.report(fields.mark(of: "boot"), "a Debian domain boots with 'boot: linux'") }
+    case .hatchling:
+      if boot != .pvh { reader.report(fields.mark(of: "boot"), "hatchling boots with 'boot: pvh'") }
+      let useless = [
+        "disk": "a disk", "cdrom": "a CD", "network": "a network card", "display": "a display",
+      ].filter { fields.has($0.key) && reader.text(fields, $0.key) != "false" }
+      for (key, name) in useless {
+        reader.report(fields.mark(of: key), "hatchling has no use for \(name); leave it out")
+      }
+    case .files(let files):
+      checkFiles(fields, source.fields, files, boot: boot, hardware: hardware)
+    }
+    if fields.has("disk-bus"), !fields.has("disk"), !source.hasImage {
+      reader.report(fields.mark(of: "disk-bus"), "'disk-bus' in a domain without a disk; leave it out")
+    }
+  }
+
+  private mutating func checkFiles(
+    _ domain: NodeReader.Fields, _ source: NodeReader.Fields?, _ files: Recipe.Files, boot: BootMethod?,
+    hardware: Recipe.Hardware
+  ) {
+    func mark(_ key: String) -> Mark? { source?.mark(of: key) }
+    guard let boot else {
+      return checkDirect(domain, source, files)
+    }
+    if boot.isFirmware {
+      if source?.has("kernel") == true {
+        reader.report(
+          mark("kernel"),
+          "'boot: \(boot.rawValue)' enters firmware, which takes no kernel; leave out 'kernel', or 'boot' to enter it")
+      }
+      if files.image == nil, hardware.cdrom == nil, hardware.floppy == nil {
+        reader.report(
+          source?.mark ?? domain.mark,
+          "firmware finds nothing to start; add 'image: FILE' to the domain's source, or 'cdrom: FILE' to the domain")
+      }
+    } else {
+      if files.kernel == nil, source?.has("kernel") != true {
+        reader.report(
+          source?.mark ?? domain.mark,
+          "'boot: \(boot.rawValue)' needs a kernel; add 'kernel: FILE' to the domain's source, or use 'boot: bios'")
+      }
+      checkDirect(domain, source, files)
+    }
+    let takers: [(key: String, methods: [BootMethod], remedy: String)] = [
+      ("initrd", [.linux, .pvh, .freebsd], "leave it out"),
+      ("modules", [.pvh, .multiboot], "leave them out, or use 'boot: multiboot'"),
+    ]
+    for (key, methods, remedy) in takers where source?.has(key) == true && !methods.contains(boot) {
+      reader.report(mark(key), "a kernel entered with 'boot: \(boot.rawValue)' takes no '\(key)'; \(remedy)")
+    }
+  }
+
+  private mutating func checkDirect(
+    _ domain: NodeReader.Fields, _ source: NodeReader.Fields?, _ files: Recipe.Files
+  ) {
+    if files.image == nil, domain.has("disk") {
+      reader.report(domain.mark(of: "disk"), "a disk needs an image: add 'root: FILE' to the domain's source")
+    }
+  }
+
+  private mutating func readiness(
+    _ domain: NodeReader.Fields, source: Recipe.DomainSource?
+  ) -> Recipe.Readiness? {
+    var natural: String?
+    switch source {
+    case .debian(_, _, let hostname)?: natural = "\(hostname) login:"
+    case .hatchling?: natural = "hatchling> "
+    default: break
+    }
+    guard let node = domain.values["ready"]?.value else {
+      if natural == nil, source != nil { reader.missing("ready", in: domain) }
+      return natural.map { .init(consoleText: $0, timeoutSeconds: 300) }
+    }
+    guard let fields = reader.fields(node, "a domain's 'ready'", keys: ["console", "timeout"]) else { return nil }
+    var timeout: Int? = 300
+    if fields.has("timeout") {
+      timeout = reader.quantity(fields, "timeout", TimeLength.parse)
+      if let seconds = timeout, !Limits.readySeconds.contains(seconds) {
+        reader.report(fields.mark(of: "timeout"), "'timeout' in a domain's 'ready' must be 1 s to 1440 min")
+        timeout = nil
+      }
+    }
+    let text = reader.checked(fields, "console", required: natural == nil) {
+      $0.isEmpty || $0.utf8.count > 200 ? "must have 1 to 200 bytes" : nil
+    }
+    guard let timeout, let text = text ?? (fields.has("console") ? nil : natural) else { return nil }
+    return .init(consoleText: text, timeoutSeconds: timeout)
+  }
+
+  private static func operatingSystem(of source: Recipe.DomainSource) -> String {
+    switch source {
+    case .debian("bookworm", _, _): "Debian 12"
+    case .debian("trixie", _, _): "Debian 13"
+    case .debian("forky", _, _): "Debian 14"
+    case .debian(let suite, _, _): "Debian \(suite)"
+    case .hatchling: "Hatchling"
+    case .files: "unknown"
+    }
+  }
+}

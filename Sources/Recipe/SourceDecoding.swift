@@ -1,0 +1,130 @@
+internal import Manifest
+internal import Yams
+
+/// A domain's source, and what of the recipe's text later checks need of it.
+struct DecodedSource {
+  let kind: Recipe.DomainSource
+  /// The source's own keys; nil where it was left out.
+  let fields: NodeReader.Fields?
+  /// The command line that is in the source.
+  var commandLine: String?
+
+  /// True if there is something for the domain's disk to begin with, right or wrong.
+  var hasImage: Bool {
+    switch kind {
+    case .debian: true
+    case .hatchling: false
+    case .files: fields?.has("image") == true || fields?.has("root") == true
+    }
+  }
+}
+
+/// Where domains' systems come from.
+extension RecipeDecoder {
+  private static let fileKeys = ["kernel", "initrd", "modules", "command-line", "root", "image"]
+  /// Keys that say what kind of source it is.
+  private static let kinds = ["debian", "hatchling", "kernel"]
+
+  /// The domain's source. Where firmware runs, one may be left out or have no kernel.
+  mutating func source(_ domain: NodeReader.Fields, name: String?, isFirmware: Bool) -> DecodedSource? {
+    guard let node = domain.values["source"]?.value else {
+      if isFirmware || domain.has("cdrom") || domain.has("floppy") {
+        return DecodedSource(kind: .files(Recipe.Files()), fields: nil)
+      }
+      reader.missing("source", in: domain)
+      return nil
+    }
+    let makers = Self.kinds.filter { $0 != "kernel" }
+    guard let fields = reader.fields(node, "a domain's source", keys: makers + Self.fileKeys) else {
+      return nil
+    }
+    let kinds = Self.kinds.filter(fields.has)
+    guard kinds.count == 1 || kinds.isEmpty && fields.has("image") else {
+      reader.report(
+        node.mark,
+        "a domain's source must have exactly one of the keys \(Self.kinds.map { "'\($0)'" }.joined(separator: ", "))"
+          + ", or 'image' for a disk that firmware starts")
+      return nil
+    }
+    guard let kind = kinds.first, kind != "kernel" else { return files(fields, domain) }
+    for key in Self.fileKeys where fields.has(key) {
+      let remedy = key == "command-line" ? "write it beside 'source'" : "leave it out"
+      reader.report(
+        fields.values[key]?.keyMark, "'\(key)' belongs to a source with 'kernel', not to '\(kind)'; \(remedy)")
+    }
+    let made = kind == "debian" ? debian(fields, name: name) : hatchling(fields)
+    return made.map { DecodedSource(kind: $0, fields: fields) }
+  }
+
+  private mutating func files(_ fields: NodeReader.Fields, _ domain: NodeReader.Fields) -> DecodedSource? {
+    var files = Recipe.Files()
+    files.kernel = file(fields, "kernel")
+    files.initrd = file(fields, "initrd")
+    files.modules = modules(fields)
+    files.image = file(fields, "image") ?? file(fields, "root")
+    if fields.has("image"), fields.has("root") {
+      reader.report(
+        fields.values["root"]?.keyMark, "'image' and 'root' both name what the disk begins with; leave one out")
+    }
+    if fields.has("command-line"), domain.has("command-line") {
+      reader.report(
+        fields.values["command-line"]?.keyMark, "the domain has a 'command-line' of its own; leave one out")
+    }
+    if fields.has("kernel"), files.kernel == nil { return nil }
+    return DecodedSource(kind: .files(files), fields: fields, commandLine: commandLine(fields))
+  }
+
+  /// The key's value as a command line; an empty one may be written as nothing.
+  mutating func commandLine(_ fields: NodeReader.Fields) -> String? {
+    guard let node = fields.values["command-line"]?.value, NodeReader.describe(node) != "nothing" else { return nil }
+    return reader.checked(fields, "command-line") {
+      $0.utf8.count > Limits.commandLine || !$0.allSatisfy(\.isASCII)
+        ? "must have at most \(Limits.commandLine) ASCII characters" : nil
+    }
+  }
+
+  /// The key's value as a file.
+  mutating func file(_ fields: NodeReader.Fields, _ key: String, required: Bool = false) -> Recipe.FileReference? {
+    reader.checked(fields, key, required: required) { $0.isEmpty ? "is not a file's path" : nil }.map { .path($0) }
+  }
+
+  private mutating func modules(_ source: NodeReader.Fields) -> [Recipe.Module] {
+    guard let node = source.values["modules"]?.value else { return [] }
+    guard case .sequence(let sequence) = node else {
+      reader.report(
+        node.mark,
+        "'modules' in a domain's source must be a list, each entry as in {file: FILE, command-line: TEXT}, not "
+          + NodeReader.describe(node))
+      return []
+    }
+    if sequence.count > Limits.modules {
+      reader.report(node.mark, "'modules' has \(sequence.count) entries; \(Limits.modules) are the most")
+      return []
+    }
+    var modules: [Recipe.Module] = []
+    for entry in sequence {
+      guard let fields = reader.fields(entry, "a module", keys: ["file", "command-line"]) else { continue }
+      let text = commandLine(fields) ?? ""
+      if let file = file(fields, "file", required: true) { modules.append(.init(file: file, commandLine: text)) }
+    }
+    return modules
+  }
+
+  private mutating func debian(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {
+    guard let node = source.values["debian"]?.value,
+      let fields = reader.fields(node, "a Debian source", keys: ["suite", "packages", "hostname"])
+    else { return nil }
+    let suite = reader.checked(fields, "suite", required: true, Names.problem)
+    let packages = reader.packages(fields, "packages")
+    let hostname = reader.checked(fields, "hostname", Names.problem)
+    guard let suite else { return nil }
+    return .debian(suite: suite, packages: packages, hostname: hostname ?? name ?? "debian")
+  }
+
+  private mutating func hatchling(_ source: NodeReader.Fields) -> Recipe.DomainSource? {
+    guard let node = source.values["hatchling"]?.value else { return nil }
+    if case .mapping(let mapping) = node, mapping.isEmpty { return .hatchling }
+    reader.report(node.mark, "'hatchling' has no settings; write it as 'hatchling: {}'")
+    return nil
+  }
+}

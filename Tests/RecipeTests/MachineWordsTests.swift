@@ -1,0 +1,160 @@
+import Manifest
+import Testing
+
+@testable import Recipe
+
+/// The recipe's words for a domain's machine: firmware, drives, cards, display.
+@Suite struct MachineWordsTests {
+  private func domain(_ lines: String) throws -> Recipe.Domain {
+    let text = recipe(domain: "  - name: d\n    memory: 64 MiB\n    ready: {console: x}\n\(lines)")
+    return try #require(try Recipe.parse(text, file: "r.yaml").domains.first)
+  }
+
+  @Test func whatIsLeftOutIsAsUsual() throws {
+    let plain = try domain("    source: {kernel: k}\n")
+    #expect(plain.hardware == Recipe.Hardware())
+    #expect(plain.hardware.display == .nothing)
+    #expect(plain.hardware.cpu == .host)
+    #expect(plain.commandLine.isEmpty)
+    #expect(try domain("    boot: auto\n    source: {kernel: k}\n").boot == nil)
+  }
+
+  @Test func firmwareNeedsNoKernelAndHasADisplay() throws {
+    let disk = try domain("    source: {image: disk.img}\n")
+    #expect(disk.boot == .bios)
+    #expect(disk.hardware.display == .vga)
+    #expect(disk.diskBytes == nil)  // as large as its image
+    let medium = try domain("    boot: uefi\n    cdrom: install.iso\n    disk: 1 GiB\n    display: none\n")
+    #expect(medium.boot == .uefi)
+    #expect(medium.hardware.cdrom == .path("install.iso"))
+    #expect(medium.hardware.display == .nothing)
+    #expect(medium.source == .files(Recipe.Files()))
+    let floppy = try domain("    boot: bios\n    floppy: a.img\n")
+    #expect(floppy.hardware.floppy == .path("a.img"))
+  }
+
+  @Test func everyWordIsRead() throws {
+    let all = try domain(
+      """
+          boot: multiboot
+          cpu: baseline
+          network: true
+          nic: e1000
+          disk-bus: ide
+          display: vga
+          vnc: {password: secret}
+          command-line: "dom0_mem=1G"
+          source: {kernel: xen, modules: [{file: vmlinuz, command-line: "root=/dev/sda1, ro"}, {file: i}], root: r}
+
+      """)
+    #expect(all.boot == .multiboot)
+    #expect(all.hardware.cpu == .baseline)
+    #expect(all.hardware.nic == .e1000)
+    #expect(all.hardware.diskBus == .ide)
+    #expect(all.hardware.vnc == .init(password: "secret"))
+    #expect(all.commandLine == "dom0_mem=1G")
+    guard case .files(let files) = all.source else {
+      Issue.record("\(all.source)")
+      return
+    }
+    #expect(
+      files.modules == [
+        .init(file: .path("vmlinuz"), commandLine: "root=/dev/sda1, ro"), .init(file: .path("i"), commandLine: ""),
+      ])
+    #expect(files.image == .path("r"))
+    for method in BootMethod.allCases where !method.isFirmware {
+      #expect(try domain("    boot: \(method.rawValue)\n    source: {kernel: k}\n").boot == method)
+    }
+    #expect(try domain("    source: {kernel: k}\n    vnc: off\n").hardware.vnc == nil)
+  }
+
+  @Test func everyWordIsInTheDigest() throws {
+    let base = "    network: true\n    display: vga\n    source: {kernel: k, root: r}\n"
+    let words = [
+      "", "    boot: pvh\n", "    cpu: baseline\n", "    nic: e1000\n", "    disk-bus: scsi\n", "    vnc: {}\n",
+      "    vnc: {password: a}\n", "    command-line: a\n", "    cdrom: a\n", "    cdrom: b\n",
+    ]
+    let digests = try words.map { word in
+      try Recipe.parse(
+        recipe(domain: "  - name: d\n    memory: 64 MiB\n    ready: {console: x}\n\(base)\(word)"), file: "r"
+      ).digest
+    }
+    #expect(Set(digests).count == words.count)
+  }
+
+  /// Lines of a domain that begins in line 4 and whose own lines begin in line 7.
+  @Test(arguments: [
+    (
+      "    boot: uefi\n    floppy: f\n    source: {image: i}\n",
+      "8:13: error: only a BIOS starts from a floppy disk; add 'boot: bios'"
+    ),
+    ("    floppy: f\n    source: {kernel: k}\n", "7:13: error: only a BIOS starts from a floppy disk"),
+    (
+      "    boot: bios\n    source: {kernel: k, image: i}\n",
+      "8:22: error: 'boot: bios' enters firmware, which takes no kernel; leave out 'kernel'"
+    ),
+    ("    boot: uefi\n", "4:5: error: firmware finds nothing to start; add 'image: FILE'"),
+    ("    boot: pvh\n    source: {image: i}\n", "8:13: error: 'boot: pvh' needs a kernel; add 'kernel: FILE'"),
+    (
+      "    boot: plan9\n    source: {kernel: k, initrd: i}\n",
+      "8:33: error: a kernel entered with 'boot: plan9' takes no 'initrd'; leave it out"
+    ),
+    (
+      "    boot: linux\n    source: {kernel: k, modules: [{file: m}]}\n",
+      "8:34: error: a kernel entered with 'boot: linux' takes no 'modules'; leave them out, or use 'boot: multiboot'"
+    ),
+    (
+      "    nic: e1000\n    source: {kernel: k}\n",
+      "7:10: error: 'nic' in a domain without a network card; add 'network: true'"
+    ),
+    ("    vnc: {}\n    source: {kernel: k}\n", "7:10: error: 'vnc' has nothing to show; add 'display: vga'"),
+    ("    vnc: on\n    source: {image: i}\n", "7:10: error: 'vnc' in a domain must be off, or a group of keys"),
+    (
+      "    vnc: {password: longerthan8}\n    source: {image: i}\n",
+      "7:21: error: 'password' in a domain's 'vnc': 'longerthan8' must have 1 to 8 ASCII characters"
+    ),
+    (
+      "    disk-bus: ide\n    source: {kernel: k}\n",
+      "7:15: error: 'disk-bus' in a domain without a disk; leave it out"
+    ),
+    (
+      "    disk-bus: sata\n    source: {image: i}\n",
+      "7:15: error: 'disk-bus' in a domain must be one of virtio, ide, scsi, not 'sata'"
+    ),
+    (
+      "    nic: e100\n    network: true\n    source: {kernel: k}\n",
+      "must be one of virtio, e1000, not 'e100'; did you mean 'e1000'?"
+    ),
+    ("    display: hdmi\n    source: {kernel: k}\n", "7:14: error: 'display' in a domain must be one of none, vga"),
+    ("    cpu: pentium\n    source: {kernel: k}\n", "7:10: error: 'cpu' in a domain must be one of host, baseline"),
+    (
+      "    boot: bios\n    command-line: quiet\n    source: {image: i}\n",
+      "8:19: error: firmware has no command line to hand on"
+    ),
+    (
+      "    command-line: a\n    source: {kernel: k, command-line: b}\n",
+      "8:25: error: the domain has a 'command-line' of its own; leave one out"
+    ),
+    (
+      "    source: {kernel: k, image: i, root: r}\n",
+      "7:35: error: 'image' and 'root' both name what the disk begins with; leave one out"
+    ),
+    (
+      "    source: {kernel: k, modules: m}\n",
+      "7:34: error: 'modules' in a domain's source must be a list, each entry as in {file: FILE"
+    ),
+    ("    source: {kernel: k, modules: [{command-line: x}]}\n", "7:35: error: a module needs the key 'file'"),
+    (
+      "    cdrom: [a]\n    source: {kernel: k}\n", "7:12: error: 'cdrom' in a domain must be a single value, not a list"
+    ),
+    ("    display: vga\n    source: {hatchling: {}}\n", "7:14: error: hatchling has no use for a display"),
+    (
+      "    source: {debian: {suite: trixie}, command-line: x}\n    disk: 1 GiB\n",
+      "7:39: error: 'command-line' belongs to a source with 'kernel', not to 'debian'; write it beside 'source'"
+    ),
+  ])
+  func whatDoesNotBelongTogetherIsRefusedWithItsPlace(lines: String, expected: String) {
+    let found = problems(recipe(domain: "  - name: d\n    memory: 64 MiB\n    ready: {console: x}\n\(lines)"))
+    #expect(found.contains { $0.contains(expected) }, "\(found)")
+  }
+}
