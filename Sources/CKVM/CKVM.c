@@ -1,6 +1,7 @@
 #include "CKVM.h"
 
 #include <cpuid.h>
+#include <string.h>
 
 struct kvm_cpuid_entry2 ckvm_cpuid_entry(const struct ckvm_cpuid *table, uint32_t index) {
   struct kvm_cpuid_entry2 none = {0};
@@ -32,6 +33,14 @@ void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t ad
       .gsi = gsi,
       .type = KVM_IRQ_ROUTING_MSI,
       .u.msi = {.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data}};
+}
+
+struct kvm_msr_filter ckvm_refuse_writes(uint32_t msr, uint8_t *bitmap) {
+  memset(bitmap, 0, 8); /* 0: refused */
+  struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};
+  filter.ranges[0] =
+      (struct kvm_msr_filter_range){.flags = KVM_MSR_FILTER_WRITE, .nmsrs = 1, .base = msr, .bitmap = bitmap};
+  return filter;
 }
 
 int ckvm_is_qemu_emulation(void) {

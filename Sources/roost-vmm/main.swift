@@ -33,6 +33,12 @@ func runMachine() -> Int32 {
     case .crashed(let reason):
       report("\(name) crashed: \(reason)")
       return 11
+    case .panicked:
+      report("\(name) crashed: its kernel panicked")
+      return 13
+    case .halted:
+      report("\(name) halted: all its CPUs stopped with interrupts off")
+      return 14
     case .stopped: return 130
     }
   } catch {

@@ -63,6 +63,32 @@ struct MicroGuestTests {
     #expect(text.contains("rip 0x"), "\(text)")
   }
 
+  @Test("CPUs that halt with interrupts off end the machine, and it is told apart from power-off")
+  func halts() throws {
+    #expect(try run([0xFA, 0xF4], cpus: 2).outcome == .halted)
+  }
+
+  @Test("a kernel says through its port that it panicked")
+  func panics() throws {
+    #expect(try run(out(PanicPort.port, 1) + [0xF4]).outcome == .panicked)
+    // What it cannot mean says nothing: it goes on and powers off.
+    #expect(try run(out(PanicPort.port, 0x80) + powerOff).outcome == .poweredOff)
+  }
+
+  @Test("EFER is written as asked; long mode brings address extensions where a write is ours to carry out")
+  func extendedFeatures() throws {
+    let kvm = try KVM()
+    let machine = try kvm.makeVirtualMachine()
+    let cpu = try machine.makeCPU(id: 0)
+    try cpu.setCPUID(try kvm.supportedCPUID())
+    try cpu.setEFER(1 << 8)
+    let control = try cpu.controlRegisters()
+    #expect(control.efer == 1 << 8 && control.cr4 & 1 << 5 != 0)
+    try cpu.setEFER(1)
+    #expect(try cpu.controlRegisters().efer == 1)
+    #expect(throws: HypervisorError.self) { try cpu.setEFER(1 << 63) }
+  }
+
   @Test("PCI configuration space: the host bridge and a virtio function are there, an empty slot reads ones")
   func pci() throws {
     // For each address: write it to 0xCF8, read 0xCFC, print its four bytes as they are plus 0x20 folded in.

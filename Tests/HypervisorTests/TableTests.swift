@@ -96,6 +96,29 @@ struct TableTests {
     #expect(entries.filter { $0.function == 0xB }.count == 3)
   }
 
+  @Test("the baseline has what x86-64-v2 needs and nothing that came later")
+  func baseline() throws {
+    let everything = UInt32.max
+    let host = [
+      CPUIDEntry(function: 0, eax: 0x20, ebx: 0x756E_6547, ecx: 0x6C65_746E, edx: 0x4965_6E69),
+      CPUIDEntry(function: 1, ecx: everything, edx: everything),
+      CPUIDEntry(function: 7, index: 0, indexMatters: true, eax: 2, ebx: everything, ecx: everything, edx: everything),
+      CPUIDEntry(function: 7, index: 1, indexMatters: true, eax: everything),
+      CPUIDEntry(function: 0xD, index: 0, indexMatters: true, eax: 7, ebx: 832, ecx: 832),
+      CPUIDEntry(function: 0x8000_0001, ecx: everything, edx: everything),
+    ]
+    let entries = CPUModel(host: host, cpus: 1, tscKHz: 1, hasDeadlineTimer: true, name: .baseline).entries(for: 0)
+    func leaf(_ function: UInt32) throws -> CPUIDEntry { try #require(entries.first { $0.function == function }) }
+    // SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT; neither FMA, XSAVE, AVX, F16C nor RDRAND.
+    let needed: UInt32 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23
+    #expect(try leaf(1).ecx & needed == needed)
+    #expect(try leaf(1).ecx & (1 << 12 | 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30) == 0)
+    #expect(try leaf(7).ebx == 0 && leaf(7).ecx == 0)
+    #expect(entries.count { $0.function == 7 } == 1 && !entries.contains { $0.function == 0xD })
+    #expect(try leaf(0x8000_0001).edx & (1 << 29 | 1 << 20 | 1 << 11) == 1 << 29 | 1 << 20 | 1 << 11)
+    #expect(try leaf(0x8000_0001).edx & (3 << 30 | 1 << 26) == 0)
+  }
+
   @Test("RAM: holes, borders and overflow")
   func memory() throws {
     let memory = try GuestRAM(count: 3 << 30 | 64 << 20)
@@ -135,6 +158,21 @@ struct TableTests {
     #expect(try MachineConfiguration.size("256 MiB") == 256 << 20)
   }
 
+  @Test("arguments: a machine that boots by firmware")
+  func firmwareArguments() throws {
+    let machine = try MachineConfiguration(arguments: [
+      "--name", "d", "--disk", "a.img,bus=ide", "--cdrom", "c.iso", "--net", "tap0,model=e1000", "--cpu", "baseline",
+      "--vnc", "unix:/run/v,password-file=/run/p", "--serial2", "unix:/run/s2",
+    ])
+    #expect(machine.bootMethod == .bios && machine.kernel == nil && machine.hasDisplay)
+    #expect(machine.disks.first?.bus == .ide && machine.cdroms == ["c.iso"] && machine.cpuModel == .baseline)
+    #expect(machine.networks.first?.model == .e1000)
+    #expect(machine.viewers == [MachineConfiguration.Viewer(path: "/run/v", passwordFile: "/run/p")])
+    #expect(machine.secondSerial == .socket(path: "/run/s2", log: nil))
+    let modules = try MachineConfiguration(arguments: ["--name", "d", "--kernel", "k", "--module", "m,cmdline=a, b"])
+    #expect(modules.modules == [MachineConfiguration.Module(path: "m", commandLine: "a, b")] && !modules.hasDisplay)
+  }
+
   @Test(
     "arguments: mistakes are named",
     arguments: [
@@ -144,6 +182,13 @@ struct TableTests {
       ["--name", "x", "--kernel", "k", "--net", "t,mac=1"],
       ["--name", "x", "--kernel", "k", "--net", "t,mac=01:00:00:00:00:00"],
       ["--name", "x", "--kernel", "k", "--disk", ",ro"], ["--name", "x", "--kernel", "k", "--disk", "d,rw"],
+      ["--name", "x", "--boot", "bios", "--kernel", "k"], ["--name", "x", "--boot", "uefi"],
+      ["--name", "x", "--kernel", "k", "--uefi-vars", "v"], ["--name", "x", "--kernel", "k", "--cpu", "best"],
+      ["--name", "x", "--kernel", "k", "--disk", "d,bus=usb"],
+      ["--name", "x", "--kernel", "k", "--module", ",cmdline=a"],
+      ["--name", "x", "--kernel", "k", "--vnc", "unix:s", "--display", "none"],
+      ["--name", "x", "--kernel", "k", "--net", "t,model=ne2000"],
+      ["--name", "x", "--disk", "a,bus=ide", "--cdrom", "1", "--cdrom", "2", "--cdrom", "3", "--cdrom", "4"],
       ["--name", "x", "--kernel", "k", "--serial", "tcp:1"], ["--name", "x", "--kernel", "k", "--bot", "linux"],
     ])
   func mistakes(arguments: [String]) {

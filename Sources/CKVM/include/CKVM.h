@@ -44,6 +44,7 @@ enum ckvm_request {
   CKVM_SET_SIGNAL_MASK = KVM_SET_SIGNAL_MASK,
   CKVM_SET_TSC_KHZ = KVM_SET_TSC_KHZ,
   CKVM_GET_TSC_KHZ = KVM_GET_TSC_KHZ,
+  CKVM_SET_MSR_FILTER = KVM_X86_SET_MSR_FILTER,
 };
 
 /* Where the fields of the shared run page lie: they are read one by one, never as a whole. */
@@ -96,6 +97,10 @@ void ckvm_msrs_append(struct ckvm_msrs *table, uint32_t index, uint64_t value);
 uint64_t ckvm_msrs_value(const struct ckvm_msrs *table, uint32_t index);
 void ckvm_routes_append_pin(struct ckvm_routes *table, uint32_t gsi, uint32_t chip, uint32_t pin);
 void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t address, uint32_t data);
+
+/* A filter that refuses writes of one MSR and allows everything else; `bitmap` is eight bytes that stay until the
+   request is over. */
+struct kvm_msr_filter ckvm_refuse_writes(uint32_t msr, uint8_t *bitmap);
 
 /* 1 where CPUID leaf 0x40000000 says that QEMU's translator emulates the processor ("TCGTCGTCGTCG"). */
 int ckvm_is_qemu_emulation(void);

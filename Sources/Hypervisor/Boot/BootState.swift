@@ -12,8 +12,17 @@ public enum BootMethod: String, Sendable, CaseIterable {
   case linux
   /// An ELF with a Xen note that names a 32-bit entry.
   case pvh
+  /// SeaBIOS, from the disks.
+  case bios
+  /// OVMF, from the disks.
+  case uefi
   /// What the file looks like.
   case auto
+}
+
+extension BootMethod {
+  /// Whether firmware looks for something to boot.
+  var isFirmware: Bool { self == .bios || self == .uefi }
 }
 
 extension BootState {

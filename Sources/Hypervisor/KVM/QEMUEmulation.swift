@@ -14,4 +14,18 @@ enum QEMUEmulation {
   static func leaveUnsafeProcessor() throws(SystemError) {
     if isPresent { try Thread.keepOffProcessor(0) }
   }
+
+  /// EFER.
+  static let extendedFeatures: UInt32 = 0xC000_0080
+
+  /// Lets us carry out the guest's writes of EFER (`VirtualCPU.setEFER`).
+  ///
+  /// A guest that sets EFER.LME while CR4.PAE is still clear and paging is off, as FreeBSD's BIOS loader does, makes
+  /// QEMU lose the host's CR0 at the next #VMEXIT, and the control domain's processor runs away.
+  static func watchExtendedFeatures(
+    _ machine: borrowing VirtualMachine, _ kvm: borrowing KVM
+  ) throws(HypervisorError) {
+    guard isPresent, kvm.check(.msrFilter) > 0, kvm.check(.userSpaceMSR) > 0 else { return }
+    try machine.refuseWrites(ofMSR: extendedFeatures)
+  }
 }

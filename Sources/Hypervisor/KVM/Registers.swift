@@ -103,6 +103,40 @@ extension VirtualCPU {
     return (raw.cr0, raw.cr3, raw.cr4, raw.efer)
   }
 
+  /// Writes EFER as the guest asked; where it prepares long mode before it has switched physical address extensions
+  /// on, switches those on too (AMD APM volume 2, 14.6.1: either order is right while paging is off).
+  func setEFER(_ value: UInt64) throws(HypervisorError) {
+    let longModeEnable: UInt64 = 1 << 8
+    let addressExtension: UInt64 = 1 << 5
+    let paging: UInt64 = 1 << 31
+    if value & longModeEnable != 0 {
+      var raw = kvm_sregs()
+      try control(CKVM_GET_SREGS, &raw, "KVM_GET_SREGS")
+      if raw.cr0 & paging == 0, raw.cr4 & addressExtension == 0 {
+        raw.cr4 |= addressExtension
+        try control(CKVM_SET_SREGS, &raw, "KVM_SET_SREGS")
+      }
+    }
+    guard try setMSRs([(QEMUEmulation.extendedFeatures, value)]) == 1 else {
+      throw HypervisorError(.system, "CPU \(id) has no EFER of \(hex(value))")
+    }
+  }
+
+  /// Whether the CPU waits for something that no other part of the machine will do: it was never started, or it is
+  /// halted with interrupts off.
+  var isHaltedForGood: Bool {
+    var state = kvm_mp_state()
+    guard (try? control(CKVM_GET_MP_STATE, &state, "KVM_GET_MP_STATE")) != nil else { return false }
+    switch Int32(state.mp_state) {
+    case KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED: return true
+    case KVM_MP_STATE_HALTED:
+      let interruptFlag: UInt64 = 1 << 9
+      guard let flags = try? generalRegisters().rflags else { return false }
+      return flags & interruptFlag == 0
+    default: return false
+    }
+  }
+
   /// Starts in 16-bit real mode at `segment`:`offset`, for tiny guests.
   func setRealMode(segment: UInt16, offset: UInt16) throws(HypervisorError) {
     var raw = kvm_sregs()

@@ -31,16 +31,17 @@ struct VirtualMachine: ~Copyable, Sendable {
     }
   }
 
-  /// Lets the guest see `count` bytes of `memory` at physical address `address`.
-  /// The mapping must outlive the machine's last CPU.
+  /// Lets the guest see `count` bytes of `memory` at physical address `address`; with `count` 0 it sees the slot no
+  /// more. Writes to a read-only slot leave the guest as accesses to no memory do.
+  /// The mapping must outlive the machine's last CPU, or the slot.
   @unsafe
   func setMemory(
-    slot: UInt32, at address: UInt64, _ memory: UnsafeMutableRawPointer, count: Int
+    slot: UInt32, at address: UInt64, _ memory: UnsafeMutableRawPointer, count: Int, isReadOnly: Bool = false
   ) throws(HypervisorError) {
     var region = kvm_userspace_memory_region(
-      slot: slot, flags: 0, guest_phys_addr: address, memory_size: UInt64(count),
-      userspace_addr: UInt64(UInt(bitPattern: memory)))
-    try refusal(.system, "KVM refuses \(count) bytes of RAM at \(hex(address))") { () throws(SystemError) in
+      slot: slot, flags: isReadOnly ? UInt32(KVM_MEM_READONLY) : 0, guest_phys_addr: address,
+      memory_size: UInt64(count), userspace_addr: UInt64(UInt(bitPattern: memory)))
+    try refusal(.system, "KVM refuses \(count) bytes of memory at \(hex(address))") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes; the caller vouches for the memory.
       _ = try unsafe file.control(
         UInt(CKVM_SET_USER_MEMORY_REGION.rawValue), &region, "KVM_SET_USER_MEMORY_REGION")
@@ -149,6 +150,18 @@ struct VirtualMachine: ~Copyable, Sendable {
     try refusal(.system, "KVM does not enable \(capability)") { () throws(SystemError) in
       // SAFETY: the structure is the one that the request takes.
       _ = try unsafe file.control(UInt(CKVM_ENABLE_CAP.rawValue), &request, "KVM_ENABLE_CAP")
+    }
+  }
+
+  /// Sends the guest's writes of one MSR to us instead of carrying them out (KVM_X86_SET_MSR_FILTER).
+  func refuseWrites(ofMSR index: UInt32) throws(HypervisorError) {
+    var bitmap: UInt64 = 0
+    try refusal(.system, "KVM does not filter MSR \(hex(index))") { () throws(SystemError) in
+      try unsafe withUnsafeMutableBytes(of: &bitmap) { bytes throws(SystemError) in
+        // SAFETY: the filter points to the eight bytes of `bitmap`, which live until the call is over; KVM copies them.
+        var filter = unsafe ckvm_refuse_writes(index, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        _ = try unsafe file.control(UInt(CKVM_SET_MSR_FILTER.rawValue), &filter, "KVM_X86_SET_MSR_FILTER")
+      }
     }
   }
 

@@ -31,23 +31,35 @@ final class CPURunner: Sendable {
   let cpu: VirtualCPU
   private let bus: MachineBus
   private let end: MachineEnd
+  private let halts: HaltWatch
   private let log: @Sendable (String) -> Void
   private let unknownMSRs = Mutex<Set<UInt32>>([])
 
-  init(_ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, log: @escaping @Sendable (String) -> Void) {
+  init(
+    _ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, halts: HaltWatch,
+    log: @escaping @Sendable (String) -> Void
+  ) {
     self.cpu = cpu
     self.bus = bus
     self.end = end
+    self.halts = halts
     self.log = log
   }
 
   /// Runs the guest until the machine ends.
   func run() {
     do throws(SystemError) {
+      // Whoever started the machine may have blocked it, and threads inherit that.
+      try Signals.unblock(Signals.user1)
+    } catch {
+      log("CPU \(cpu.id) cannot be interrupted: \(error)")
+    }
+    do throws(SystemError) {
       try QEMUEmulation.leaveUnsafeProcessor()
     } catch {
       log("CPU \(cpu.id) runs on any processor of the emulator, which can lose it: \(error)")
     }
+    var look = halts.current
     while !end.hasCome {
       switch cpu.run() {
       case .port(let port, let size, let count, let isWrite, let data):
@@ -57,10 +69,19 @@ final class CPURunner: Sendable {
       case .readMSR(let index):
         noteMSR(index)
         cpu.answerMSR(0)
+      case .writeMSR(QEMUEmulation.extendedFeatures, let value):
+        writeExtendedFeatures(value)
       case .writeMSR(let index, _):
         noteMSR(index)
         cpu.answerMSR(0)
-      case .interrupted, .again, .halted:
+      case .interrupted:
+        cpu.clearExitRequest()
+        // Whoever ends the machine asks for the exit after it is over: it is seen at the loop's head.
+        if look != halts.current {
+          look = halts.current
+          halts.answer(cpu.id, isHaltedForGood: cpu.isHaltedForGood)
+        }
+      case .again, .halted:
         continue
       case .shutdown:
         // A triple fault is how some kernels reset; without any other reset it is a crash.
@@ -74,6 +95,17 @@ final class CPURunner: Sendable {
       case .unknown(let reason):
         crash("KVM stopped with exit reason \(reason), which this program does not know")
       }
+    }
+  }
+
+  /// A write of EFER that KVM was told to leave to us.
+  private func writeExtendedFeatures(_ value: UInt64) {
+    do throws(HypervisorError) {
+      try cpu.setEFER(value)
+      cpu.answerMSR(0)
+    } catch {
+      // The processor has no such bits: the guest's fault, as on the metal.
+      cpu.answerMSR(0, fault: true)
     }
   }
 

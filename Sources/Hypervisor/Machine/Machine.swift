@@ -13,6 +13,7 @@ public final class Machine {
   let router: InterruptRouter
   let doorbells: Doorbells
   let end: MachineEnd
+  let halts: HaltWatch
   let loop: EventLoop
 
   var functions: [(PCIAddress, PCIFunction)] = []
@@ -50,11 +51,14 @@ public final class Machine {
     try owner.machine.makeTimer()
     try memory.attach(to: owner.machine)
     // KVM_MSR_EXIT_REASON_UNKNOWN: those come to us instead of faulting in the guest.
-    if kvm.check(.userSpaceMSR) > 0 { try owner.machine.enable(.userSpaceMSR, 2) }
+    // KVM_MSR_EXIT_REASON_FILTER: and those that a filter refuses.
+    if kvm.check(.userSpaceMSR) > 0 { try owner.machine.enable(.userSpaceMSR, 2 | 4) }
+    try QEMUEmulation.watchExtendedFeatures(owner.machine, kvm)
     let log = configuration.log
     router = try InterruptRouter(owner, log: log)
     doorbells = Doorbells(owner, log: log)
     end = try MachineEnd()
+    halts = HaltWatch(cpus: configuration.cpus)
     loop = try EventLoop()
     var wires: [SharedInterruptLine<PinLine>] = []
     // Two of the four wires lead to one pin: they share its level.
@@ -91,12 +95,23 @@ public final class Machine {
         }
       }
     }
+    let haltTimer = try makeHaltTimer()
     var threads: [ThreadBox] = []
     for runner in runners {
       let thread = try refusal(.system, "no thread for a CPU can be started") { () throws(SystemError) in
         try Thread("cpu-\(runner.cpu.id)") { runner.run() }
       }
       threads.append(ThreadBox(thread))
+    }
+    try refusal(.system, "the CPUs cannot be looked after") { () throws(SystemError) in
+      _ = try loop.add(haltTimer.file.rawValue, .readable) { [unowned self] _ in
+        _ = try? haltTimer.take()
+        if self.halts.tick() { return self.end.end(.halted) }
+        for (runner, thread) in zip(self.runners, threads) {
+          runner.cpu.requestExit()
+          thread.signal(Signals.user1)
+        }
+      }
     }
     defer {
       end.end(.stopped)
@@ -110,6 +125,14 @@ public final class Machine {
     }
     try loop.run()
     return end.reason ?? .stopped
+  }
+
+  private func makeHaltTimer() throws(HypervisorError) -> TimerDescriptor {
+    try refusal(.system, "no timer can be made") { () throws(SystemError) in
+      let timer = try TimerDescriptor()
+      try timer.set(after: HaltWatch.interval, every: HaltWatch.interval)
+      return timer
+    }
   }
 
   /// Asks the guest to power off; the second time, or when it does not listen, ends it at once.
@@ -180,6 +203,15 @@ public final class Machine {
       try ports.attach(.keyboard(KeyboardController.Ports(keyboard)), at: 0x60, count: 1)
       try ports.attach(.keyboardCommand(KeyboardController.Ports(keyboard)), at: 0x64, count: 1)
       try ports.attach(.systemControl(SystemControlPort(keyboard)), at: 0x92, count: 1)
+      let log = configuration.log
+      try ports.attach(
+        .panic(
+          PanicPort { event in
+            switch event {
+            case .panicked: end.end(.panicked)
+            case .dumping: log("the guest's kernel panicked and starts another one to save what is left")
+            }
+          }), at: UInt64(PanicPort.port), count: 1)
       try ports.attach(.power(power), at: UInt64(Self.powerPorts), count: PowerManagementLayout.portCount)
       try ports.attach(.pci(pci), at: 0xCF8, count: 8)
       return MachineBus(ports: ports, pci: pci)
@@ -213,7 +245,7 @@ public final class Machine {
         systemControlInterrupt: UInt8(Self.systemControlInterrupt), memoryWindow: AddressMap.pciWindow,
         pciInterrupts: Self.pciInterrupts, wire: { PCIBus.wire(device: $0, pin: $1) }))
     try tables.write(to: memory)
-    let path = configuration.kernel
+    guard let path = configuration.kernel else { throw HypervisorError(.configuration, "there is no kernel to boot") }
     let kernel = try FileImage(path)
     let initrd = if let initrd = configuration.initrd { try FileImage(initrd) } else { nil as FileImage? }
     let method: BootMethod
@@ -241,7 +273,7 @@ public final class Machine {
   }
 
   private func makeCPUs(
-    _ kvm: borrowing KVM, bus: MachineBus, boot: BootState
+    _ kvm: borrowing KVM, bus: MachineBus, boot: BootState?
   ) throws(HypervisorError) {
     let host = try kvm.supportedCPUID()
     let hasDeadline = kvm.check(.tscDeadlineTimer) > 0
@@ -251,16 +283,18 @@ public final class Machine {
       let shared =
         model
         ?? CPUModel(
-          host: host, cpus: configuration.cpus, tscKHz: cpu.tscKHz ?? 0, hasDeadlineTimer: hasDeadline)
+          host: host, cpus: configuration.cpus, tscKHz: cpu.tscKHz ?? 0, hasDeadlineTimer: hasDeadline,
+          name: configuration.cpuModel)
       model = shared
       try cpu.setCPUID(shared.entries(for: id))
       try cpu.setMSRs(CPUModel.resetMSRs)
       try cpu.setLocalInterrupts()
-      if id == 0 {
+      // Without a boot state the CPU starts as after a reset: in the firmware.
+      if id == 0, let boot {
         try cpu.set(boot.system)
         try cpu.set(boot.general)
       }
-      runners.append(CPURunner(cpu, bus: bus, end: end, log: configuration.log))
+      runners.append(CPURunner(cpu, bus: bus, end: end, halts: halts, log: configuration.log))
     }
   }
 }

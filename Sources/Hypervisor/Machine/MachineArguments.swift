@@ -16,43 +16,58 @@ extension MachineConfiguration {
     roost-vmm: runs one virtual machine on KVM.
 
       roost-vmm --name NAME --kernel PATH [options]
+      roost-vmm --name NAME --boot bios|uefi [options]
 
       --name NAME              the domain's name
       --cpus N                 number of CPUs (1)
+      --cpu host|baseline      the host's processor, or what all processors of its kind have (host)
       --memory SIZE            RAM: 256MiB, 2GiB (128MiB)
-      --boot linux|pvh|auto    how the kernel is started (auto: what the file looks like)
-      --kernel PATH            a Linux bzImage, or an ELF file with a PVH note
-      --initrd PATH            the initial RAM disk, or PVH's first module
-      --cmdline TEXT           the kernel's command line
-      --disk PATH[,ro][,id=TEXT]
-                               a virtio disk in a file or on a block device; may be repeated
-      --net TAP[,mac=AA:BB:CC:DD:EE:FF]
-                               a virtio network interface on the tap device TAP; may be repeated
+      --boot METHOD            linux, pvh, multiboot, freebsd, plan9: a kernel by its own protocol; bios, uefi: firmware
+                               that boots the disks (auto: what the kernel's file looks like; bios without a kernel)
+      --kernel PATH            the kernel
+      --initrd PATH            the initial RAM disk, PVH's and Multiboot's first module, FreeBSD's memory disk
+      --module PATH[,cmdline=TEXT]
+                               another module for PVH or Multiboot; may be repeated
+      --cmdline TEXT           the kernel's command line; FreeBSD's environment, Plan 9's plan9.ini
+      --firmware PATH          another BIOS or UEFI than Debian's
+      --uefi-vars PATH         where UEFI keeps its variables; made when it is not there
+      --disk PATH[,ro][,id=TEXT][,bus=virtio|ide|scsi]
+                               a disk in a file or on a block device (virtio); may be repeated
+      --cdrom PATH             a CD-ROM's image on the IDE controller; may be repeated
+      --floppy PATH            a floppy disk's image, for the BIOS
+      --net TAP[,mac=AA:BB:CC:DD:EE:FF][,model=virtio|e1000]
+                               a network interface on the tap device TAP (virtio); may be repeated
       --serial stdio|none|unix:PATH[,log=FILE]
                                where the serial port is shown (stdio); Ctrl-] leaves a terminal
+      --serial2 unix:PATH[,log=FILE]
+                               adds a second serial port and shows it there
       --console unix:PATH[,log=FILE]
                                adds a virtio console and shows it there
+      --display vga|none       a VGA adapter (vga with firmware, none without)
+      --vnc unix:PATH[,password-file=FILE]
+                               shows the screen to VNC viewers; may be repeated
       --no-entropy             no virtio entropy source
       --help                   this text
 
     SIGTERM presses the power button; a second one ends the domain at once.
 
     Exit status: 0 powered off, 2 bad usage, 3 no KVM, 10 the guest asked for a reset, 11 the guest crashed,
-    12 a device or KVM failed, 130 stopped by a signal.
+    12 a device or KVM failed, 13 the guest's kernel panicked, 14 the guest halted for good, 130 stopped by a signal.
 
     Examples:
       roost-vmm --name tiny --kernel hatchling.elf --memory 16MiB
       roost-vmm --name debian --cpus 2 --memory 512MiB --kernel vmlinuz --initrd initrd.img \\
         --cmdline "console=ttyS0 root=/dev/vda" --disk debian.img --net tap0,mac=52:54:00:00:00:01
+      roost-vmm --name old --boot bios --disk old.img,bus=ide --cdrom install.iso --vnc unix:/tmp/old.vnc
 
     """
 
   /// Reads command-line arguments, the program's name left out.
   public init(arguments: [String]) throws(ArgumentError) {
     var name: String?
-    var kernel: String?
+    var display: Bool?
     var rest = arguments[...]
-    self.init(name: "", kernel: "")
+    self.init(name: "")
     serial = .terminal
     while let option = rest.popFirst() {
       func value() throws(ArgumentError) -> String {
@@ -68,31 +83,97 @@ extension MachineConfiguration {
         cpus = count
       case "--memory":
         memory = try Self.size(try value())
-      case "--boot":
-        let text = try value()
-        guard let method = BootMethod(rawValue: text) else {
-          throw ArgumentError(
-            "--boot \(text): give one of \(BootMethod.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        bootMethod = method
+      case "--cpu": cpuModel = try Self.choice(try value(), option)
+      case "--boot": bootMethod = try Self.choice(try value(), option)
       case "--kernel": kernel = try value()
       case "--initrd": initrd = try value()
+      case "--module": modules.append(try Self.module(try value()))
       case "--cmdline": commandLine = try value()
+      case "--firmware": firmware = try value()
+      case "--uefi-vars": firmwareVariables = try value()
       case "--disk": disks.append(try Self.disk(try value()))
+      case "--cdrom": cdroms.append(try value())
+      case "--floppy": floppy = try value()
+      case "--display": display = try Self.choice(try value(), option) == DisplayKind.vga
+      case "--vnc": viewers.append(try Self.viewer(try value()))
       case "--net": networks.append(try Self.network(try value(), index: networks.count))
       case "--serial": serial = try Self.console(try value(), option)
+      case "--serial2": secondSerial = try Self.console(try value(), option)
       case "--console": console = try Self.console(try value(), option)
       case "--no-entropy": hasEntropy = false
       default: throw ArgumentError("\(option) is no option of roost-vmm; see roost-vmm --help")
       }
     }
     guard let name, !name.isEmpty else { throw ArgumentError("give the domain a name: --name NAME") }
-    guard let kernel else { throw ArgumentError("give a kernel to boot: --kernel PATH") }
-    guard !(serial == .terminal && console == .terminal) else {
-      throw ArgumentError("only one console can be on stdio; give the other one unix:PATH")
+    guard [serial, secondSerial, console].count(where: { $0 == .terminal }) < 2 else {
+      throw ArgumentError("only one console can be on stdio; give the others unix:PATH")
     }
     self.name = name
-    self.kernel = kernel
+    if bootMethod == .auto, kernel == nil { bootMethod = .bios }
+    hasDisplay = display ?? (bootMethod.isFirmware || !viewers.isEmpty)
+    if let problem = contradiction { throw ArgumentError(problem) }
+  }
+
+  /// What does not go together; nil when all does.
+  private var contradiction: String? {
+    let method = bootMethod.rawValue
+    if bootMethod.isFirmware {
+      if kernel != nil { return "--boot \(method) boots from disks: leave --kernel out" }
+      if initrd != nil || !modules.isEmpty { return "--boot \(method) takes no --initrd and no --module" }
+      if disks.isEmpty, cdroms.isEmpty, floppy == nil, networks.isEmpty {
+        return "give a kernel to boot (--kernel PATH), or a disk, a CD-ROM or a network interface to boot from"
+      }
+    } else {
+      if kernel == nil { return "give a kernel to boot: --kernel PATH" }
+      if firmware != nil { return "--firmware goes with --boot bios or --boot uefi" }
+    }
+    if firmwareVariables != nil, bootMethod != .uefi { return "--uefi-vars goes with --boot uefi" }
+    if !viewers.isEmpty, !hasDisplay { return "--vnc needs a screen: leave --display none out" }
+    if disks.count(where: { $0.bus == .ide }) + cdroms.count > 4 {
+      return "the IDE controller has four places for disks and CD-ROMs"
+    }
+    return nil
+  }
+
+  private enum DisplayKind: String, CaseIterable {
+    case vga, none
+  }
+
+  /// One of an enumeration's words.
+  private static func choice<Choice: RawRepresentable & CaseIterable>(
+    _ text: String, _ option: String
+  ) throws(ArgumentError) -> Choice where Choice.RawValue == String {
+    guard let choice = Choice(rawValue: text) else {
+      throw ArgumentError("\(option) \(text): give one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    return choice
+  }
+
+  private static func module(_ text: String) throws(ArgumentError) -> Module {
+    let mark = ",cmdline="
+    var path = text[...]
+    var line = ""
+    if let cut = text.firstRange(of: mark) {
+      path = text[..<cut.lowerBound]
+      line = String(text[cut.upperBound...])
+    }
+    guard !path.isEmpty else { throw ArgumentError("--module \(text): give a path first") }
+    return Module(path: String(path), commandLine: line)
+  }
+
+  private static func viewer(_ text: String) throws(ArgumentError) -> Viewer {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard let first = parts.first, first.hasPrefix("unix:"), first.utf8.count > 5 else {
+      throw ArgumentError("--vnc \(text): give unix:PATH[,password-file=FILE]")
+    }
+    var viewer = Viewer(path: String(first.dropFirst(5)))
+    for part in parts.dropFirst() {
+      guard part.hasPrefix("password-file="), part.utf8.count > 14 else {
+        throw ArgumentError("--vnc \(text): \(part) is not password-file=FILE")
+      }
+      viewer.passwordFile = String(part.dropFirst(14))
+    }
+    return viewer
   }
 
   /// `256MiB`, `2GiB`, `512M`, `1 GiB`.
@@ -120,8 +201,10 @@ extension MachineConfiguration {
         disk.isReadOnly = true
       } else if part.hasPrefix("id="), part.utf8.count <= 23 {
         disk.identifier = String(part.dropFirst(3))
+      } else if part.hasPrefix("bus=") {
+        disk.bus = try choice(String(part.dropFirst(4)), "--disk bus")
       } else {
-        throw ArgumentError("--disk \(text): \(part) is neither ro nor id=TEXT with at most 20 characters")
+        throw ArgumentError("--disk \(text): \(part) is not ro, bus=… or id=TEXT with at most 20 characters")
       }
     }
     return disk
@@ -137,8 +220,15 @@ extension MachineConfiguration {
     let hash = CRC32.checksum(Array("\(tap)/\(index)".utf8))
     var mac: [UInt8] = [0x52, 0x54, 0]
     for shift in [16, 8, 0] as [UInt32] { mac.append(UInt8(truncatingIfNeeded: hash >> shift)) }
+    var model = Network.Model.virtio
     for part in parts.dropFirst() {
-      guard part.hasPrefix("mac=") else { throw ArgumentError("--net \(text): \(part) is not mac=ADDRESS") }
+      if part.hasPrefix("model=") {
+        model = try choice(String(part.dropFirst(6)), "--net model")
+        continue
+      }
+      guard part.hasPrefix("mac=") else {
+        throw ArgumentError("--net \(text): \(part) is not mac=ADDRESS or model=…")
+      }
       let groups = part.dropFirst(4).split(separator: ":", omittingEmptySubsequences: false)
       let bytes = groups.compactMap { $0.utf8.count == 2 ? UInt8($0, radix: 16) : nil }
       guard groups.count == 6, bytes.count == 6, bytes[0] & 1 == 0 else {
@@ -146,7 +236,7 @@ extension MachineConfiguration {
       }
       mac = bytes
     }
-    return Network(tap: tap, mac: mac)
+    return Network(tap: tap, mac: mac, model: model)
   }
 
   private static func console(_ text: String, _ option: String) throws(ArgumentError) -> Console {

@@ -8,6 +8,7 @@ enum PortTarget: BusDevice, Sendable {
   case keyboardCommand(KeyboardController.Ports)
   case systemControl(SystemControlPort)
   case power(PowerManagement<PinLine>)
+  case panic(PanicPort)
   case pci(PCIBus)
 
   @inline(__always)
@@ -19,6 +20,7 @@ enum PortTarget: BusDevice, Sendable {
     case .keyboardCommand(let device): device.read(at: offset &+ 4, width: width)
     case .systemControl(let device): device.read(at: offset, width: width)
     case .power(let device): device.read(at: offset, width: width)
+    case .panic(let device): device.read(at: offset, width: width)
     case .pci(let device): device.read(at: offset, width: width)
     }
   }
@@ -32,6 +34,7 @@ enum PortTarget: BusDevice, Sendable {
     case .keyboardCommand(let device): device.write(value, at: offset &+ 4, width: width)
     case .systemControl(let device): device.write(value, at: offset, width: width)
     case .power(let device): device.write(value, at: offset, width: width)
+    case .panic(let device): device.write(value, at: offset, width: width)
     case .pci(let device): device.write(value, at: offset, width: width)
     }
   }

@@ -6,6 +6,10 @@ enum AddressMap {
   static let conventionalEnd: UInt64 = 0x9_FC00
   /// Here the old video and adapter area begins.
   static let legacyHole: UInt64 = 0xA_0000
+  /// The VGA's window: no RAM is seen there.
+  static let videoWindow: Range<UInt64> = 0xA_0000..<0xC_0000
+  /// Firmware's last 128 KiB are copied here, as the board's shadow RAM has them after a reset.
+  static let firmwareShadow: UInt64 = 0xE_0000
   /// Tables that the monitor puts down for the guest: here and up to 1 MiB. Not lower: Plan 9 scribbles on 0xE0000.
   static let tables: UInt64 = 0xF_0000
   /// The first byte above the tables.
@@ -17,8 +21,10 @@ enum AddressMap {
   static let ioAPIC: UInt64 = 0xFEC0_0000
   static let localAPIC: UInt64 = 0xFEE0_0000
   /// One page of identity map and three of task state, for Intel's real-mode emulation.
-  static let identityMap: UInt64 = 0xFFFB_C000
-  static let taskState: UInt64 = 0xFFFB_D000
+  static let identityMap: UInt64 = 0xFEFF_C000
+  static let taskState: UInt64 = 0xFEFF_D000
+  /// Firmware ends here, with the instruction at which a CPU starts 16 bytes before.
+  static let firmwareEnd: UInt64 = 0x1_0000_0000
   /// RAM beyond the hole goes on here.
   static let fourGiB: UInt64 = 0x1_0000_0000
 

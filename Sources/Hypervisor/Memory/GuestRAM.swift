@@ -49,13 +49,17 @@ public final class GuestRAM: GuestMemory, Sendable {
     return Int(truncatingIfNeeded: lowCount &+ beyond)
   }
 
-  /// Shows the RAM to a virtual machine. This object must outlive the machine's CPUs.
+  /// Shows the RAM to a virtual machine, but for what lies behind the VGA's window: only devices reach that. This object must outlive the machine's CPUs.
   func attach(to machine: borrowing VirtualMachine) throws(HypervisorError) {
+    let window = AddressMap.videoWindow
     // SAFETY: the slots lie in the mapping, which lives as long as this object.
-    try unsafe machine.setMemory(slot: 0, at: 0, mapping.base, count: Int(lowCount))
+    try unsafe machine.setMemory(slot: MemorySlot.conventional, at: 0, mapping.base, count: Int(window.lowerBound))
+    try unsafe machine.setMemory(
+      slot: MemorySlot.low, at: window.upperBound, mapping.base + Int(window.upperBound),
+      count: Int(lowCount - window.upperBound))
     if highCount > 0 {
       try unsafe machine.setMemory(
-        slot: 1, at: AddressMap.fourGiB, mapping.base + Int(lowCount), count: Int(highCount))
+        slot: MemorySlot.high, at: AddressMap.fourGiB, mapping.base + Int(lowCount), count: Int(highCount))
     }
   }
 

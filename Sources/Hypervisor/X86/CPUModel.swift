@@ -1,3 +1,12 @@
+/// Which processor a guest sees.
+public enum CPUModelName: String, Sendable, Hashable, CaseIterable {
+  /// The host's, as far as KVM supports it.
+  case host
+  /// What every 64-bit processor of the host's vendor since about 2010 has (x86-64-v2 of the System V ABI): a guest
+  /// that was started on one machine goes on running on another.
+  case baseline
+}
+
 /// What a guest's CPUs are told by CPUID and find in their MSRs.
 ///
 /// They are the host's CPUs as far as KVM supports them, less what a guest must not see: nested virtualisation,
@@ -10,8 +19,11 @@ struct CPUModel {
   private let tscKHz: UInt32
   private let hasDeadlineTimer: Bool
 
-  init(host: [CPUIDEntry], cpus: Int, tscKHz: UInt32, hasDeadlineTimer: Bool) {
-    self.host = host
+  /// `name` hides what not every processor of its kind has.
+  init(
+    host: [CPUIDEntry], cpus: Int, tscKHz: UInt32, hasDeadlineTimer: Bool, name: CPUModelName = .host
+  ) {
+    self.host = name == .baseline ? host.compactMap(Baseline.reduced) : host
     self.cpus = cpus
     self.tscKHz = tscKHz
     self.hasDeadlineTimer = hasDeadlineTimer
@@ -113,4 +125,39 @@ struct CPUModel {
     (0x1A0, 1),  // IA32_MISC_ENABLE: fast strings
     (0x2FF, 0x806),  // IA32_MTRR_DEF_TYPE: on, write-back
   ]
+}
+
+/// The features of `CPUModelName.baseline`. Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
+private enum Baseline {
+  /// Leaf 1, ECX: SSE3, PCLMULQDQ, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, x2APIC, POPCNT, TSC deadline, AES, hypervisor.
+  private static let features1C: UInt32 =
+    1 << 0 | 1 << 1 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 31
+  /// Leaf 1, EDX: all up to SSE2 but DS, ACPI and the thermal bits.
+  private static let features1D: UInt32 = 0x1F8B_FBFF
+  /// Leaf 0x80000001, ECX: LAHF, CmpLegacy, CR8 legacy, ABM, SSE4A, misaligned SSE, 3DNow! prefetch.
+  private static let extendedC: UInt32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8
+  /// Leaf 0x80000001, EDX: the common bits of leaf 1, SYSCALL, NX, FFXSR, RDTSCP, long mode.
+  private static let extendedD: UInt32 = 0x0183_F3FF | 1 << 11 | 1 << 20 | 1 << 25 | 1 << 27 | 1 << 29
+
+  /// A leaf with what the model has of it; nil where it has nothing.
+  static func reduced(_ entry: CPUIDEntry) -> CPUIDEntry? {
+    var entry = entry
+    switch entry.function {
+    case 0:
+      entry.eax = min(entry.eax, 7)
+    case 1:
+      entry.ecx &= features1C
+      entry.edx &= features1D
+    case 7:
+      // No AVX, no BMI, nothing of the rest; mitigations are not features and stay (EDX bits 26 to 31).
+      guard entry.index == 0 else { return nil }
+      (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, entry.edx & 0xFC00_0000)
+    case 0xD, 0x10, 0xF, 0x14, 0x19, 0x1D, 0x1E, 0x24: return nil
+    case 0x8000_0001:
+      entry.ecx &= extendedC
+      entry.edx &= extendedD
+    default: break
+    }
+    return entry
+  }
 }
