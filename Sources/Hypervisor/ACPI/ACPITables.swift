@@ -1,33 +1,6 @@
 internal import Binary
+internal import Devices
 internal import Platform
-
-/// What the tables say about the machine.
-struct ACPIDescription: Hashable {
-  var cpus: Int
-  /// First port of the power management block: event at 0, control at 4, timer at 8.
-  var powerManagement: UInt16
-  /// What the guest writes into SLP_TYP to power off.
-  var powerOffType: UInt8
-  /// The interrupt of the power button and the timer.
-  var systemControlInterrupt: UInt8 = 9
-  /// PCI's windows.
-  var memoryWindow: Range<UInt64>
-  /// The global interrupt of PIRQA to PIRQD.
-  var pciInterrupts: [UInt8]
-  /// Which of those a device's pin (1...4) reaches.
-  var wire: @Sendable (_ device: UInt8, _ pin: UInt8) -> Int
-  /// Devices on bus 0 that interrupt.
-  var devices: Range<UInt8> = 1..<32
-  var hasSerial = true
-  var hasClock = true
-  var hasKeyboard = true
-
-  static func == (left: Self, right: Self) -> Bool {
-    left.cpus == right.cpus && left.powerManagement == right.powerManagement && left.memoryWindow == right.memoryWindow
-  }
-
-  func hash(into hasher: inout Hasher) { hasher.combine(cpus) }
-}
 
 /// The machine's ACPI tables, for a place below 1 MiB. ACPI 6.5, 5.2.
 struct ACPITables {
@@ -36,30 +9,16 @@ struct ACPITables {
   /// All tables, to be written at `rootPointer`.
   let bytes: [UInt8]
 
-  /// Lays the tables out from `address` on.
+  /// Lays the tables out from `address` on, a multiple of 64.
   init(_ machine: ACPIDescription, at address: UInt64 = AddressMap.tables) {
-    rootPointer = address
+    var layout = ACPILayout(machine)
+    // The root pointer has the first 64 bytes.
+    layout.move(to: address + 64)
     var area = ByteWriter()
-    area.zeros(64)  // the root pointer comes last, when the addresses are known
-    func place(_ table: [UInt8]) -> UInt64 {
-      area.align(16)
-      let at = address + UInt64(area.count)
-      area.raw(table)
-      return at
-    }
-    let dsdt = place(Self.dsdt(machine))
-    let facs = Self.placeFACS(&area, address)
-    let fadt = place(Self.fadt(machine, dsdt: dsdt, facs: facs))
-    let madt = place(Self.madt(machine))
-    var short = ByteWriter()
-    var long = ByteWriter()
-    for table in [fadt, madt] {
-      short.little(UInt32(truncatingIfNeeded: table))
-      long.little(table)
-    }
-    let rsdt = place(Self.table("RSDT", revision: 1, short.bytes))
-    let xsdt = place(Self.table("XSDT", revision: 1, long.bytes))
-    for (index, byte) in Self.rootPointer(rsdt: rsdt, xsdt: xsdt).enumerated() { area.patch(byte, at: index) }
+    area.raw(layout.rootPointer)
+    area.zeros(64 - layout.rootPointer.count)
+    area.raw(layout.tables)
+    rootPointer = address
     bytes = area.bytes
   }
 
@@ -72,26 +31,156 @@ struct ACPITables {
     }
     memory.mapping.write(at: offset, from: bytes.span)
   }
+}
 
-  /// The value that makes all bytes sum up to zero.
-  static func checksum(_ bytes: some Sequence<UInt8>) -> UInt8 {
-    0 &- bytes.reduce(0, &+)
+/// The same tables as firmware gets them: files, and the script that puts them into its memory.
+struct ACPIFiles {
+  static let tablesName = "etc/acpi/tables"
+  static let rootPointerName = "etc/acpi/rsdp"
+  static let loaderName = "etc/table-loader"
+
+  /// Contents of "etc/acpi/tables".
+  let tables: [UInt8]
+  /// Contents of "etc/acpi/rsdp".
+  let rootPointer: [UInt8]
+  /// Contents of "etc/table-loader".
+  let loader: [UInt8]
+
+  init(_ machine: ACPIDescription) {
+    let layout = ACPILayout(machine)
+    tables = layout.tables
+    rootPointer = layout.rootPointer
+    // The root pointer must be found below 1 MiB, the tables in 32 bits; FACS wants 64 bytes.
+    var script = TableLoader()
+    script.allocate(Self.rootPointerName, alignment: 16, zone: .below1MiB)
+    script.allocate(Self.tablesName, alignment: 64, zone: .high)
+    for pointer in layout.pointers {
+      script.addPointer(in: Self.tablesName, at: pointer.offset, size: pointer.size, to: Self.tablesName)
+    }
+    for checksum in layout.checksums {
+      script.addChecksum(in: Self.tablesName, at: checksum.offset, over: checksum.range)
+    }
+    for pointer in layout.rootPointers {
+      script.addPointer(in: Self.rootPointerName, at: pointer.offset, size: pointer.size, to: Self.tablesName)
+    }
+    for checksum in ACPILayout.rootChecksums {
+      script.addChecksum(in: Self.rootPointerName, at: checksum.offset, over: checksum.range)
+    }
+    loader = script.bytes
+  }
+
+  /// Offers the files to firmware. They are made when it asks for the first of them, for it has set PCI up by then.
+  ///
+  /// - Parameters:
+  ///   - items: where they go.
+  ///   - estimate: a machine whose tables are as long as they will be, give or take a few hundred bytes.
+  ///   - describe: the machine as it is then. Called on the thread of a vCPU.
+  static func add(
+    to items: inout FirmwareItems, estimate: ACPIDescription, describe: @escaping @Sendable () -> ACPIDescription
+  ) throws(FirmwareConfigurationError) {
+    let files = ACPIFiles(estimate)
+    try items.addGenerated([
+      (tablesName, (files.tables.count + 0x2FFF) & ~0xFFF), (rootPointerName, files.rootPointer.count),
+      (loaderName, files.loader.count),
+    ]) {
+      let files = ACPIFiles(describe())
+      return [files.tables, files.rootPointer, files.loader]
+    }
+  }
+}
+
+/// The tables one after another, with addresses as offsets from the first, and what has to be done to them once
+/// their place is known. Checksums are zero until then.
+struct ACPILayout {
+  struct Pointer: Hashable {
+    let offset: Int
+    /// Bytes: 4 or 8.
+    let size: Int
+  }
+
+  struct Checksum: Hashable {
+    let offset: Int
+    let range: Range<Int>
+  }
+
+  private(set) var tables: [UInt8]
+  private(set) var rootPointer: [UInt8]
+  private(set) var pointers: [Pointer] = []
+  private(set) var checksums: [Checksum] = []
+  /// Pointers of the root pointer into `tables`.
+  let rootPointers = [Pointer(offset: 16, size: 4), Pointer(offset: 24, size: 8)]
+  /// The root pointer's own: of its first 20 bytes, then of all.
+  static let rootChecksums = [Checksum(offset: 8, range: 0..<20), Checksum(offset: 32, range: 0..<36)]
+
+  init(_ machine: ACPIDescription) {
+    var area = ByteWriter()
+    var (pointers, checksums): ([Pointer], [Checksum]) = ([], [])
+    /// `fields` are the pointers in the table, by their offset in it.
+    func place(_ table: [UInt8], _ fields: [Pointer] = []) -> Int {
+      area.align(16)
+      let at = area.count
+      area.raw(table)
+      pointers += fields.map { Pointer(offset: at + $0.offset, size: $0.size) }
+      checksums.append(Checksum(offset: at + 9, range: at..<(at + table.count)))
+      return at
+    }
+    // FACS first: it must be 64-byte aligned.
+    let facs = area.count
+    area.raw(Self.facs())
+    let dsdt = place(Self.dsdt(machine))
+    let fadt = place(
+      Self.fadt(machine, dsdt: UInt64(dsdt), facs: UInt64(facs)),
+      [Pointer(offset: 36, size: 4), Pointer(offset: 40, size: 4), Pointer(offset: 140, size: 8)])
+    let madt = place(Self.madt(machine))
+    var short = ByteWriter()
+    var long = ByteWriter()
+    for table in [fadt, madt] {
+      short.little(UInt32(table))
+      long.little(UInt64(table))
+    }
+    let rsdt = place(
+      Self.table("RSDT", revision: 1, short.bytes), (0..<2).map { Pointer(offset: 36 + 4 * $0, size: 4) })
+    let xsdt = place(
+      Self.table("XSDT", revision: 1, long.bytes), (0..<2).map { Pointer(offset: 36 + 8 * $0, size: 8) })
+    tables = area.bytes
+    rootPointer = Self.rootPointer(rsdt: UInt64(rsdt), xsdt: UInt64(xsdt))
+    self.pointers = pointers
+    self.checksums = checksums
+  }
+
+  /// Makes offsets addresses, for tables that lie at `address`, and fills the checksums in.
+  mutating func move(to address: UInt64) {
+    Self.relocate(&tables, pointers, checksums, by: address)
+    Self.relocate(&rootPointer, rootPointers, Self.rootChecksums, by: address)
+  }
+
+  private static func relocate(
+    _ bytes: inout [UInt8], _ pointers: [Pointer], _ checksums: [Checksum], by address: UInt64
+  ) {
+    for pointer in pointers {
+      var value: UInt64 = 0
+      for index in (0..<pointer.size).reversed() { value = value << 8 | UInt64(bytes[pointer.offset + index]) }
+      value &+= address
+      for index in 0..<pointer.size {
+        bytes[pointer.offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index))
+      }
+    }
+    for checksum in checksums { bytes[checksum.offset] = 0 &- bytes[checksum.range].reduce(0, &+) }
   }
 
   /// A table with its header (5.2.6).
-  private static func table(_ signature: String, revision: UInt8, _ body: [UInt8]) -> [UInt8] {
+  static func table(_ signature: String, revision: UInt8, _ body: [UInt8]) -> [UInt8] {
     var writer = ByteWriter()
     writer.fixed(signature, width: 4)
     writer.little(UInt32(36 + body.count))
     writer.little(revision)
-    writer.little(0 as UInt8)
+    writer.little(0 as UInt8)  // checksum
     writer.fixed("ROOST", width: 6, padding: 0x20)
     writer.fixed("ROOSTPC", width: 8, padding: 0x20)
     writer.little(1 as UInt32)
     writer.fixed("RST", width: 4, padding: 0x20)
     writer.little(1 as UInt32)
     writer.raw(body)
-    writer.patch(checksum(writer.bytes), at: 9)
     return writer.bytes
   }
 
@@ -106,21 +195,18 @@ struct ACPITables {
     writer.little(36 as UInt32)
     writer.little(xsdt)
     writer.little(0 as UInt32)
-    writer.patch(checksum(writer.bytes.prefix(20)), at: 8)
-    writer.patch(checksum(writer.bytes), at: 32)
     return writer.bytes
   }
 
-  /// FACS (5.2.10): it must be 64-byte aligned, has no checksum, and the guest locks it.
-  private static func placeFACS(_ area: inout ByteWriter, _ address: UInt64) -> UInt64 {
-    area.align(64)
-    let at = address + UInt64(area.count)
-    area.fixed("FACS", width: 4)
-    area.little(64 as UInt32)
-    area.zeros(24)
-    area.little(2 as UInt8)
-    area.zeros(31)
-    return at
+  /// FACS (5.2.10): it has no checksum, and the guest locks it.
+  private static func facs() -> [UInt8] {
+    var writer = ByteWriter()
+    writer.fixed("FACS", width: 4)
+    writer.little(64 as UInt32)
+    writer.zeros(24)
+    writer.little(2 as UInt8)
+    writer.zeros(31)
+    return writer.bytes
   }
 
   /// MADT (5.2.12).
@@ -171,8 +257,11 @@ struct ACPITables {
     writer.little(0 as UInt16)
     writer.little(0 as UInt16)
     writer.raw([0, 0, 0, 0, 0x32])  // duty offset and width, day and month alarm; century at 0x32
-    // IA-PC boot flags (5.2.9.3): legacy devices, 8042, no VGA.
-    writer.little(UInt16(0x1 | (machine.hasKeyboard ? 0x2 : 0) | 0x4 | (machine.hasClock ? 0 : 0x20)))
+    // IA-PC boot flags (5.2.9.3): legacy devices, 8042, VGA not present, CMOS clock not present.
+    let flags: UInt16 =
+      0x1 | (machine.hasKeyboard || machine.hasMouse ? 0x2 : 0) | (machine.hasScreen ? 0 : 0x4)
+      | (machine.hasClock ? 0 : 0x20)
+    writer.little(flags)
     writer.little(0 as UInt8)
     // WBINVD, C1, no fixed sleep button, RTC wakes not by a fixed event, 32-bit timer, reset register.
     writer.little([0, 2, 5, 6, 8, 10].reduce(0 as UInt32) { $0 | 1 << $1 })
@@ -198,69 +287,5 @@ struct ACPITables {
   private static func address(_ writer: inout ByteWriter, port: UInt16, bits: UInt8) {
     writer.raw([1, bits, 0, bits == 8 ? 1 : bits == 16 ? 2 : bits == 32 ? 3 : 0])
     writer.little(UInt64(port))
-  }
-
-  /// DSDT: the PCI root with its windows and interrupts, the ISA devices, and how to power off.
-  private static func dsdt(_ machine: ACPIDescription) -> [UInt8] {
-    let window =
-      UInt32(
-        truncatingIfNeeded: machine.memoryWindow.lowerBound)...UInt32(
-        truncatingIfNeeded: machine.memoryWindow.upperBound - 1)
-    var routes: [AML] = []
-    for device in machine.devices {
-      for pin in 1...4 as ClosedRange<UInt8> {
-        let line = machine.pciInterrupts[machine.wire(device, pin) & 3]
-        routes.append(
-          .package([
-            .integer(UInt64(device) << 16 | 0xFFFF), .integer(UInt64(pin - 1)), .integer(0), .integer(UInt64(line)),
-          ]))
-      }
-    }
-    var isa: [AML] = [.name("_ADR", .integer(0x1_0000))]
-    if machine.hasSerial {
-      isa.append(
-        .device(
-          "COM1",
-          [
-            .name("_HID", .eisaID("PNP0501")), .name("_UID", .integer(1)),
-            .name("_CRS", .resources([.ports(0x3F8, count: 8), .interrupt(4)])),
-          ]))
-    }
-    if machine.hasClock {
-      isa.append(
-        .device(
-          "RTC",
-          [.name("_HID", .eisaID("PNP0B00")), .name("_CRS", .resources([.ports(0x70, count: 8), .interrupt(8)]))]))
-    }
-    if machine.hasKeyboard {
-      isa.append(
-        .device(
-          "KBD",
-          [
-            .name("_HID", .eisaID("PNP0303")),
-            .name("_CRS", .resources([.ports(0x60, count: 1), .ports(0x64, count: 1), .interrupt(1)])),
-          ]))
-    }
-    isa.append(
-      .device(
-        "TMR", [.name("_HID", .eisaID("PNP0100")), .name("_CRS", .resources([.ports(0x40, count: 4), .interrupt(0)]))]))
-    let root: [AML] = [
-      .name("_HID", .eisaID("PNP0A03")), .name("_UID", .integer(0)),
-      .name("_BBN", .integer(0)),
-      .name(
-        "_CRS",
-        .resources([
-          .buses(0...0), .ports(0xCF8, count: 8), .portWindow(0...0xCF7), .portWindow(0xD00...0xFFFF),
-          .memoryWindow32(window),
-        ])),
-      .name("_PRT", .package(routes)),
-      .device("ISA", isa),
-    ]
-    let off = AML.integer(UInt64(machine.powerOffType))
-    let terms: [AML] = [
-      .name("\\_S5", .package([off, off, .integer(0), .integer(0)])),
-      .scope("\\_SB", [.device("PCI0", root)]),
-    ]
-    return table("DSDT", revision: 2, AML.list(terms).bytes)
   }
 }

@@ -80,6 +80,7 @@ struct AML: Hashable {
 
   // MARK: Named objects (20.2.5)
 
+  /// Gives a name to data.
   static func name(_ name: String, _ value: AML) -> AML { AML([0x08] + path(name).bytes + value.bytes) }
 
   static func scope(_ name: String, _ terms: [AML]) -> AML {
@@ -89,6 +90,62 @@ struct AML: Hashable {
   static func device(_ name: String, _ terms: [AML]) -> AML {
     AML([0x5B, 0x82] + lengthPrefixed(path(name).bytes + list(terms).bytes))
   }
+
+  /// A method; one that makes names must be serialized.
+  static func method(_ name: String, arguments: UInt8, isSerialized: Bool = false, _ terms: [AML]) -> AML {
+    let flags = arguments & 7 | (isSerialized ? 0x08 : 0)
+    return AML([0x14] + lengthPrefixed(path(name).bytes + [flags] + list(terms).bytes))
+  }
+
+  /// Spaces that a region may lie in (5.5.2.4).
+  enum Space: UInt8 {
+    case io = 1
+    case pciConfiguration = 2
+  }
+
+  /// `count` bytes from `offset` of a space.
+  static func region(_ name: String, _ space: Space, at offset: UInt64, count: UInt64) -> AML {
+    AML([0x5B, 0x80] + path(name).bytes + [space.rawValue] + integer(offset).bytes + integer(count).bytes)
+  }
+
+  /// The bytes of a region, one name each, accessed as bytes.
+  static func byteFields(_ region: String, _ names: [String]) -> AML {
+    AML([0x5B, 0x81] + lengthPrefixed(path(region).bytes + [0x01] + names.flatMap { path($0).bytes + [8] }))
+  }
+
+  // MARK: What methods do (20.2.5)
+
+  static func argument(_ index: UInt8) -> AML { AML([0x68 + index]) }
+
+  static func store(_ value: AML, _ target: AML) -> AML { AML([0x70] + value.bytes + target.bytes) }
+
+  /// Bitwise; without a target only the value counts.
+  static func and(_ left: AML, _ right: AML, to target: AML = nothing) -> AML {
+    AML([0x7B] + left.bytes + right.bytes + target.bytes)
+  }
+
+  /// Bitwise.
+  static func or(_ left: AML, _ right: AML, to target: AML = nothing) -> AML {
+    AML([0x7D] + left.bytes + right.bytes + target.bytes)
+  }
+
+  /// Logical.
+  static func not(_ value: AML) -> AML { AML([0x92] + value.bytes) }
+
+  static func when(_ condition: AML, _ terms: [AML]) -> AML {
+    AML([0xA0] + lengthPrefixed(condition.bytes + list(terms).bytes))
+  }
+
+  /// Ends a method.
+  static func result(_ value: AML) -> AML { AML([0xA4] + value.bytes) }
+
+  /// Names the four bytes at `offset` of a buffer.
+  static func doubleWordField(_ name: String, in buffer: AML, at offset: UInt64) -> AML {
+    AML([0x8A] + buffer.bytes + integer(offset).bytes + path(name).bytes)
+  }
+
+  /// The target that takes nothing.
+  private static var nothing: AML { AML([0]) }
 
   /// PkgLength and what it counts: the length includes its own one to four bytes (20.2.4).
   private static func lengthPrefixed(_ body: [UInt8]) -> [UInt8] {
@@ -114,6 +171,8 @@ enum Resource: Hashable {
   case ports(UInt16, count: UInt8)
   /// An ISA interrupt: edge, active high, exclusive.
   case interrupt(UInt8)
+  /// A PCI interrupt as link devices give it: level, active high (as the I/O APIC sees the wires), shared.
+  case sharedInterrupt(UInt32)
   /// What a bridge passes on.
   case buses(ClosedRange<UInt16>)
   case portWindow(ClosedRange<UInt16>)
@@ -131,6 +190,9 @@ enum Resource: Hashable {
     case .interrupt(let line):
       writer.little(0x22 as UInt8)
       writer.little(UInt16(1) << UInt16(line & 15))
+    case .sharedInterrupt(let line):
+      writer.raw([0x89, 6, 0, 0x09, 1])
+      writer.little(line)
     case .buses(let range):
       writer.raw([0x88, 13, 0, 2, 0x0C, 0])
       Self.window(range, &writer)
