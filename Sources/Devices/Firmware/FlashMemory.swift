@@ -253,7 +253,8 @@ public final class FlashMemory<Store: FlashStore>: BusDevice, Sendable {
     put([0x01, 0x00, 0x31, 0x00], at: 0x13)  // Intel's extended command set; its own table at 0x31
     // 4.5 to 5.5 V; typical and maximum times as powers of two.
     put([0x45, 0x55, 0x00, 0x00, 0x07, 0x07, 0x0A, 0x00, 0x04, 0x04, 0x04, 0x00], at: 0x1B)
-    table[0x27] = UInt8(truncatingIfNeeded: count.bitWidth - max(1, count - 1).leadingZeroBitCount)  // size is 2 to this
+    // The size is 2 to this.
+    table[0x27] = UInt8(truncatingIfNeeded: count.bitWidth - max(1, count - 1).leadingZeroBitCount)
     put([0x00, 0x00], at: 0x28)  // x8 only
     put([UInt8(truncatingIfNeeded: bufferCount.trailingZeroBitCount), 0x00], at: 0x2A)
     table[0x2C] = 1
