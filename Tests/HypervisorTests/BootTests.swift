@@ -73,7 +73,8 @@ struct BootTests {
   func pvh() throws {
     let memory = try ram()
     let state = try PVHBoot.load(
-      BytesImage(SampleImages.pvh([0xF4, 0x90, 0x90])), initrd: BytesImage([1, 2, 3]), commandLine: "a=b",
+      BytesImage(SampleImages.pvh([0xF4, 0x90, 0x90])), modules: [BootModule(BytesImage([1, 2, 3]))],
+      commandLine: "a=b",
       rsdp: 0xF_0000, into: memory)
     #expect(state.general.rip == 0x10_0000 && state.general.rbx == AddressMap.startInfo)
     #expect(state.system.cr0 & 0x8000_0000 == 0 && state.system.code.big && !state.system.code.long)
@@ -101,7 +102,8 @@ struct BootTests {
       var image = SampleImages.pvh([0xF4])
       change(&image)
       do throws(HypervisorError) {
-        _ = try PVHBoot.load(BytesImage(image), initrd: nil as BytesImage?, commandLine: "", rsdp: 0, into: memory)
+        _ = try PVHBoot.load(
+          BytesImage(image), modules: [] as [BootModule<BytesImage>], commandLine: "", rsdp: 0, into: memory)
         return ""
       } catch {
         return error.description
@@ -140,7 +142,7 @@ struct BootTests {
         _ =
           round % 2 == 0
           ? try LinuxBoot.load(source, initrd: source, commandLine: "x", rsdp: 0, into: memory)
-          : try PVHBoot.load(source, initrd: source, commandLine: "x", rsdp: 0, into: memory)
+          : try PVHBoot.load(source, modules: [BootModule(source)], commandLine: "x", rsdp: 0, into: memory)
         accepted += 1
       } catch {
         #expect(error.code == .image || error.code == .configuration)

@@ -8,10 +8,16 @@ struct BootState: Hashable {
 
 /// Which protocol starts a kernel.
 public enum BootMethod: String, Sendable, CaseIterable {
-  /// Linux's own 64-bit protocol, from a bzImage.
+  /// Linux's own 64-bit protocol, from a bzImage or an uncompressed 64-bit ELF (vmlinux).
   case linux
   /// An ELF with a Xen note that names a 32-bit entry.
   case pvh
+  /// The Multiboot Specification, version 1 (0.6.96) or 2 (2.0): which one, the kernel's header says.
+  case multiboot
+  /// What FreeBSD's loader hands to a 64-bit FreeBSD kernel.
+  case freebsd
+  /// A Plan 9 kernel, 32-bit or 64-bit, 9legacy or 9front, with its plan9.ini.
+  case plan9
   /// SeaBIOS, from the disks.
   case bios
   /// OVMF, from the disks.
@@ -48,5 +54,13 @@ extension BootState {
     registers.gdtBase = AddressMap.gdt
     registers.gdtLimit = 5 * 8 - 1
     return registers
+  }
+
+  /// 32-bit protected mode without paging, flat segments, interrupts off: how PVH, Multiboot and Plan 9 begin.
+  static func protectedMode(_ general: GeneralRegisters, in memory: GuestRAM) -> BootState {
+    writeGDT(long: false, to: memory)
+    var registers = flatRegisters(long: false)
+    registers.cr0 = 0x11  // PE, ET
+    return BootState(general: general, system: registers)
   }
 }

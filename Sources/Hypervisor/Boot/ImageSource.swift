@@ -21,6 +21,32 @@ extension ImageSource {
     return value
   }
 
+  /// Whether each of the byte strings is somewhere in the first `limit` bytes of the file.
+  func contains(_ texts: [String], within limit: Int = 16 << 20) throws(HypervisorError) -> Bool {
+    let patterns = texts.map { Array($0.utf8) }
+    var missing = Set(patterns.indices)
+    let overlap = (patterns.map(\.count).max() ?? 1) - 1
+    let end = min(limit, count)
+    var at = 0
+    while at < end, !missing.isEmpty {
+      let chunk = try bytes(at: at, count: min(1 << 20, end - at))
+      missing = missing.filter { !Self.find(patterns[$0], in: chunk) }
+      guard at + chunk.count < end, chunk.count > overlap else { break }
+      at += chunk.count - overlap
+    }
+    return missing.isEmpty
+  }
+
+  private static func find(_ pattern: [UInt8], in bytes: [UInt8]) -> Bool {
+    guard let first = pattern.first else { return true }
+    var at = 0
+    while at + pattern.count <= bytes.count {
+      if bytes[at] == first, bytes[at..<(at + pattern.count)].elementsEqual(pattern) { return true }
+      at += 1
+    }
+    return false
+  }
+
   /// Throws unless the range is in the file.
   func check(_ offset: Int, _ count: Int) throws(HypervisorError) {
     guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else {
@@ -41,7 +67,18 @@ extension ImageSource {
   }
 }
 
-/// An image in memory, for tests.
+/// A file that a kernel is handed besides itself, with the command line that goes with it.
+struct BootModule<Image: ImageSource> {
+  let image: Image
+  let commandLine: String
+
+  init(_ image: Image, commandLine: String = "") {
+    self.image = image
+    self.commandLine = commandLine
+  }
+}
+
+/// An image in memory: parts that were read, text that is made up, tests.
 struct BytesImage: ImageSource {
   let contents: [UInt8]
 

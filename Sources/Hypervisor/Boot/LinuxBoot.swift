@@ -78,11 +78,21 @@ enum LinuxBoot {
   /// Where a relocatable kernel goes.
   static let loadAddress: UInt64 = 0x10_0000
 
+  /// Whether the file is a bzImage, or an ELF file with one of Linux's own notes.
+  static func isPresent(in image: some ImageSource) -> Bool {
+    if LinuxHeader.isPresent(in: image) { return true }
+    guard let file = try? ELFFile(image), file.isWide, let notes = try? file.notes(image) else { return false }
+    return notes.contains { $0.owner == Array("Linux".utf8) }
+  }
+
   /// Puts kernel, RAM disk, command line and zero page into `memory`; how the first CPU starts.
   /// `rsdp` is the address of ACPI's root pointer.
   static func load(
     _ kernel: some ImageSource, initrd: (some ImageSource)?, commandLine: String, rsdp: UInt64, into memory: GuestRAM
   ) throws(HypervisorError) -> BootState {
+    if ELFFile.isPresent(in: kernel) {
+      return try loadELF(kernel, initrd: initrd, commandLine: commandLine, rsdp: rsdp, into: memory)
+    }
     let header = try LinuxHeader(kernel)
     let address = header.isRelocatable ? loadAddress : header.preferredAddress
     guard address >= loadAddress, address < memory.lowCount else {
@@ -98,24 +108,33 @@ enum LinuxBoot {
           + " give the domain more memory")
     }
     try kernel.load(at: header.setupBytes, count: header.kernelBytes, to: address, in: memory)
-
-    let line = Array(commandLine.utf8)
-    let room = min(Int(header.commandLineLimit), AddressMap.commandLineRoom - 1)
-    guard line.count <= room, !line.contains(0) else {
-      throw HypervisorError(
-        .configuration,
-        "the command line has \(line.count) bytes, and this kernel takes \(room) at most, none of them NUL")
-    }
-    memory.mapping.write(at: Int(AddressMap.commandLine), from: (line + [0]).span)
-
-    let ramdisk = try place(initrd, above: end, header, in: memory)
     var page = ZeroPage(header)
-    page.setCommandLine(at: AddressMap.commandLine)
-    page.setRSDP(rsdp)
-    if let ramdisk { page.setRamdisk(at: ramdisk.address, count: ramdisk.count) }
-    page.setMemoryMap(memory.map)
-    memory.mapping.write(at: Int(AddressMap.bootParameters), from: page.bytes.span)
+    try page.fill(
+      initrd, above: end, limit: header.initrdLimit, commandLine: commandLine, room: Int(header.commandLineLimit),
+      rsdp: rsdp, in: memory)
+    return state(entry: address + 0x200, page, in: memory)
+  }
 
+  /// An uncompressed kernel: the ELF entry is the 64-bit one, and it wants the zero page that a bzImage gets.
+  private static func loadELF(
+    _ kernel: some ImageSource, initrd: (some ImageSource)?, commandLine: String, rsdp: UInt64, into memory: GuestRAM
+  ) throws(HypervisorError) -> BootState {
+    let file = try ELFFile(kernel)
+    guard file.isWide, file.machine == ELFFile.Machine.x86_64 else {
+      throw HypervisorError(.image, "this ELF file has no 64-bit entry; give a 64-bit kernel", offset: 4)
+    }
+    var layout = BootLayout(memory)
+    try file.load(kernel, into: memory, layout: &layout) { $0.physicalAddress }
+    let entry = try file.physicalEntry()
+    var page = ZeroPage()
+    try page.fill(
+      initrd, above: layout.end, limit: .max, commandLine: commandLine, room: 2047, rsdp: rsdp, in: memory)
+    return state(entry: entry, page, in: memory)
+  }
+
+  /// Long mode with the first 4 GiB mapped to themselves, RSI at the zero page.
+  private static func state(entry: UInt64, _ page: ZeroPage, in memory: GuestRAM) -> BootState {
+    memory.mapping.write(at: Int(AddressMap.bootParameters), from: page.bytes.span)
     BootState.writeGDT(long: true, to: memory)
     writeIdentityMap(to: memory)
     var registers = BootState.flatRegisters(long: true)
@@ -124,27 +143,8 @@ enum LinuxBoot {
     registers.cr4 = 0x20  // PAE
     registers.efer = 0x500  // LME, LMA
     return BootState(
-      general: GeneralRegisters(
-        rsi: AddressMap.bootParameters, rsp: AddressMap.stackTop, rip: address + 0x200),
+      general: GeneralRegisters(rsi: AddressMap.bootParameters, rsp: AddressMap.stackTop, rip: entry),
       system: registers)
-  }
-
-  /// Puts the RAM disk as high as both the kernel and the RAM allow.
-  private static func place(
-    _ initrd: (some ImageSource)?, above end: UInt64, _ header: LinuxHeader, in memory: GuestRAM
-  ) throws(HypervisorError) -> (address: UInt64, count: UInt64)? {
-    guard let initrd, initrd.count > 0 else { return nil }
-    let count = UInt64(initrd.count)
-    let top = min(UInt64(header.initrdLimit) + 1, memory.lowCount)
-    guard count <= top, (top - count) & ~0xFFF >= end else {
-      throw HypervisorError(
-        .image,
-        "kernel and initial RAM disk need \((end + count + 0xF_FFFF) >> 20) MiB, and the domain has"
-          + " \(memory.count >> 20) MiB; give the domain more memory")
-    }
-    let address = (top - count) & ~0xFFF
-    try initrd.load(at: 0, count: initrd.count, to: address, in: memory)
-    return (address, count)
   }
 
   /// Maps the first 4 GiB to themselves in 2 MiB pages: one level-4 table, one level-3 table, four level-2 tables.
@@ -171,6 +171,57 @@ struct ZeroPage {
     bytes[0x210] = 0xFF  // type_of_loader: no registered id
     bytes[0x211] |= 0x80  // CAN_USE_HEAP: harmless, and expected of a loader
     put(0xE000 as UInt16, at: 0x224)  // heap_end_ptr
+  }
+
+  /// For a kernel without a header of its own: what it looks at of one. Protocol 2.12.
+  init() {
+    put(0xAA55 as UInt16, at: 0x1FE)
+    put(0x5372_6448 as UInt32, at: 0x202)
+    put(0x020C as UInt16, at: 0x206)
+    bytes[0x210] = 0xFF
+    bytes[0x211] = 1  // LOADED_HIGH
+    put(0x7FFF_FFFF as UInt32, at: 0x22C)
+    put(0x100_0000 as UInt32, at: 0x230)
+    put(2047 as UInt32, at: 0x238)
+  }
+
+  /// Puts command line and RAM disk into `memory`, and all that the kernel must know into the page.
+  /// `limit` is the highest address that the RAM disk may take, `room` the longest command line.
+  mutating func fill(
+    _ initrd: (some ImageSource)?, above end: UInt64, limit: UInt32, commandLine: String, room: Int, rsdp: UInt64,
+    in memory: GuestRAM
+  ) throws(HypervisorError) {
+    let line = Array(commandLine.utf8)
+    let room = min(room, AddressMap.commandLineRoom - 1)
+    guard line.count <= room, !line.contains(0) else {
+      throw HypervisorError(
+        .configuration,
+        "the command line has \(line.count) bytes, and this kernel takes \(room) at most, none of them NUL")
+    }
+    memory.mapping.write(at: Int(AddressMap.commandLine), from: (line + [0]).span)
+    let ramdisk = try Self.place(initrd, above: end, limit: limit, in: memory)
+    setCommandLine(at: AddressMap.commandLine)
+    setRSDP(rsdp)
+    if let ramdisk { setRamdisk(at: ramdisk.address, count: ramdisk.count) }
+    setMemoryMap(memory.map)
+  }
+
+  /// Puts the RAM disk as high as both the kernel and the RAM allow.
+  private static func place(
+    _ initrd: (some ImageSource)?, above end: UInt64, limit: UInt32, in memory: GuestRAM
+  ) throws(HypervisorError) -> (address: UInt64, count: UInt64)? {
+    guard let initrd, initrd.count > 0 else { return nil }
+    let count = UInt64(initrd.count)
+    let top = min(UInt64(limit) + 1, memory.lowCount)
+    guard count <= top, (top - count) & ~0xFFF >= end else {
+      throw HypervisorError(
+        .image,
+        "kernel and initial RAM disk need \((end + count + 0xF_FFFF) >> 20) MiB, and the domain has"
+          + " \(memory.count >> 20) MiB; give the domain more memory")
+    }
+    let address = (top - count) & ~0xFFF
+    try initrd.load(at: 0, count: initrd.count, to: address, in: memory)
+    return (address, count)
   }
 
   mutating func setCommandLine(at address: UInt64) {
