@@ -238,35 +238,26 @@ public final class Machine {
 
   /// Puts tables and kernel into memory.
   private func load() throws(HypervisorError) -> BootState {
-    let tables = ACPITables(
-      ACPIDescription(
-        cpus: configuration.cpus, powerManagement: Self.powerPorts,
-        powerOffType: UInt8(PowerManagementLayout.sleepTypeOff),
-        systemControlInterrupt: UInt8(Self.systemControlInterrupt), memoryWindow: AddressMap.pciWindow,
-        pciInterrupts: Self.pciInterrupts, wire: { PCIBus.wire(device: $0, pin: $1) }))
+    let description = ACPIDescription(
+      cpus: configuration.cpus, powerManagement: Self.powerPorts,
+      powerOffType: UInt8(PowerManagementLayout.sleepTypeOff),
+      systemControlInterrupt: UInt8(Self.systemControlInterrupt), memoryWindow: AddressMap.pciWindow,
+      pciInterrupts: Self.pciInterrupts, wire: { PCIBus.wire(device: $0, pin: $1) })
+    let tables = ACPITables(description)
     try tables.write(to: memory)
+    try MPTable(description, at: tables.rootPointer + UInt64(tables.bytes.count)).write(to: memory)
     guard let path = configuration.kernel else { throw HypervisorError(.configuration, "there is no kernel to boot") }
     let kernel = try FileImage(path)
-    let initrd = if let initrd = configuration.initrd { try FileImage(initrd) } else { nil as FileImage? }
-    let method: BootMethod
-    switch configuration.bootMethod {
-    case .auto where LinuxHeader.isPresent(in: kernel): method = .linux
-    case .auto where ELFImage.isPresent(in: kernel): method = .pvh
-    case .auto:
-      throw HypervisorError(
-        .image, "this is not a kernel that can be started: neither a Linux bzImage nor an ELF file with a PVH entry",
-        path: path)
-    case let chosen: method = chosen
+    var modules: [BootModule<FileImage>] = []
+    if let initrd = configuration.initrd { modules.append(BootModule(try FileImage(initrd))) }
+    for module in configuration.modules {
+      modules.append(BootModule(try FileImage(module.path), commandLine: module.commandLine))
     }
     do throws(HypervisorError) {
-      return switch method {
-      case .linux:
-        try LinuxBoot.load(
-          kernel, initrd: initrd, commandLine: configuration.commandLine, rsdp: tables.rootPointer, into: memory)
-      default:
-        try PVHBoot.load(
-          kernel, initrd: initrd, commandLine: configuration.commandLine, rsdp: tables.rootPointer, into: memory)
-      }
+      return try BootLoader.load(
+        method: configuration.bootMethod, kernel: kernel, modules: modules, commandLine: configuration.commandLine,
+        rsdp: tables.rootPointer, framebuffer: nil, into: memory
+      ).state
     } catch {
       throw error.about(path)
     }
