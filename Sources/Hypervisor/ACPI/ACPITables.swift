@@ -22,6 +22,11 @@ struct ACPITables {
     bytes = area.bytes
   }
 
+  /// The value that makes all bytes sum up to zero.
+  static func checksum(_ bytes: some Sequence<UInt8>) -> UInt8 {
+    0 &- bytes.reduce(0, &+)
+  }
+
   /// Puts the tables into the guest's memory.
   func write(to memory: GuestRAM) throws(HypervisorError) {
     guard let offset = memory.offset(of: rootPointer, count: bytes.count),
