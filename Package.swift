@@ -36,6 +36,7 @@ let package = Package(
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
     .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
     .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // Libraries, lowest first; nothing imports upwards.
     .target(name: "Binary", swiftSettings: strict),
@@ -53,7 +54,7 @@ let package = Package(
       name: "ImageBuilder", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS"],
       swiftSettings: strict),
     .target(name: "Init", dependencies: ["Platform", "Binary", "CBlkid"], swiftSettings: strict),
-    .target(name: "Control", dependencies: ["Manifest", "Platform", "Binary"], swiftSettings: strict),
+    .target(name: "Control", dependencies: ["Manifest", "Platform", "Binary", "CZlib"], swiftSettings: strict),
 
     // Executables: thin.
     .executableTarget(
@@ -89,7 +90,8 @@ let package = Package(
       dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "roost-storage"],
       swiftSettings: strict),
     .testTarget(name: "InitTests", dependencies: ["Init", "Platform", "Binary"], swiftSettings: strict),
-    .testTarget(name: "ControlTests", dependencies: ["Control", "Manifest", "Platform"], swiftSettings: strict),
+    .testTarget(
+      name: "ControlTests", dependencies: ["Control", "Manifest", "Platform", "Binary", "CZlib"], swiftSettings: strict),
     .testTarget(
       name: "ImageBuilderTests",
       dependencies: ["ImageBuilder", "Recipe", "Manifest", "Platform", "Binary", "TestMachine"],

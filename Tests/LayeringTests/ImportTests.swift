@@ -20,6 +20,7 @@ struct ImportTests {
     ],
     "Init": ["Platform", "Binary", "CBlkid", "Synchronization"],
     "Control": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
+    "Control/Screen": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "CZlib"],
     "roost": [
       "ImageBuilder", "Recipe", "Control", "Platform", "Binary", "ArgumentParser", "FoundationEssentials",
       "Synchronization",
