@@ -142,6 +142,7 @@ import Testing
     #expect(bridge.routes == [10, 10, 11, 11])
     write(bus, 1, 0, 0x62, 0x8B, .byte)
     write(bus, 1, 0, 0x62, 0xFB, .byte)  // the same: bits 4 to 6 are not there
+    #expect(read(bus, 1, 0, 0x62, .byte) == 0x8B)
     #expect(seen.withLock { $0 } == ["0:10", "1:10", "2:11", "3:11", "2:-"])
     bridge.reset()
     #expect(bridge.routes == [nil, nil, nil, nil])

@@ -85,6 +85,9 @@ struct FirmwareTableTests {
     #expect(high.tables[facp..<(facp + 276)].reduce(0, &+) == 0)
     let facs = UInt64(high.tables.little(UInt32.self, at: facp + 36))
     #expect(facs % 64 == far % 64 && high.tables[Int(facs - far)..<Int(facs - far + 4)].elementsEqual("FACS".utf8))
+    let dsdt = high.tables.little(UInt64.self, at: facp + 140)
+    #expect(UInt64(high.tables.little(UInt32.self, at: facp + 40)) == dsdt)
+    #expect(high.tables[Int(dsdt - far)..<Int(dsdt - far + 4)].elementsEqual("DSDT".utf8))
     #expect(high.tables.little(UInt32.self, at: facp + 56) == 0xB000)  // PM1a event block
     #expect(high.tables.little(UInt32.self, at: facp + 76) == 0xB008)  // PM timer
     #expect(high.tables.little(UInt16.self, at: facp + 109) == 0x3)  // 8042, and a VGA
