@@ -37,6 +37,8 @@ int clinux_tap_open(const char *name) {
 
 int clinux_tap_offload(int fd, unsigned flags) { return ioctl(fd, TUNSETOFFLOAD, (unsigned long)flags); }
 
+int clinux_tap_header(int fd, int count) { return ioctl(fd, TUNSETVNETHDRSZ, &count); }
+
 size_t clinux_terminal_room(void) { return sizeof(struct termios); }
 
 int clinux_terminal_raw(int fd, void *saved) {

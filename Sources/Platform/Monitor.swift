@@ -13,6 +13,11 @@ extension FileDescriptor {
     try systemCall("set the tap's offloads") { clinux_tap_offload(rawValue, flags) }
   }
 
+  /// How long the virtio header of a tap's frames is from now on: 10 or 12 bytes.
+  public func setTapHeader(count: Int32) throws(SystemError) {
+    try systemCall("set the length of the tap's header") { clinux_tap_header(rawValue, count) }
+  }
+
   /// Gives the bytes of a file or block device back to where they came from.
   public func discard(at offset: UInt64, count: UInt64, blockDevice: Bool) throws(SystemError) {
     try systemCall("discard") {

@@ -61,6 +61,11 @@ import Testing
       guard let window = function.windows.randomElement(using: &random) else { continue }
       let limit = window.bar == 4 ? [64, 0x1010, 0x2080, 0x4000].randomElement(using: &random) ?? 64 : window.count
       let address = window.base + UInt64.random(in: 0..<limit, using: &random)
+      if window.isIO {
+        bus.writePort(value, at: address, width: width)
+        _ = bus.readPort(at: address, width: width)
+        continue
+      }
       bus.writeMemory(value, at: address, width: width)
       _ = bus.readMemory(at: address & ~(width.count - 1), width: width)
       _ = bus.readMemory(at: Self.value(&random), width: width)

@@ -7,10 +7,19 @@ import Testing
 final class TestPort: NetworkBackend {
   let memory: TestMemory
   let offloads: NetworkOffloads = [.checksum, .tcp4]
-  private let state = Mutex((sent: [[UInt8]](), waiting: [[UInt8]](), accepted: NetworkOffloads()))
+  /// Lengths of the header that it can do.
+  let headers: Set<Int>
+  private let state = Mutex((sent: [[UInt8]](), waiting: [[UInt8]](), accepted: NetworkOffloads(), header: 12))
 
-  init(memory: TestMemory) {
+  init(memory: TestMemory, headers: Set<Int> = [10, 12]) {
     self.memory = memory
+    self.headers = headers
+  }
+
+  func setHeaderCount(_ count: Int) -> Bool {
+    guard headers.contains(count) else { return false }
+    state.withLock { $0.header = count }
+    return true
   }
 
   func setOffloads(_ offloads: NetworkOffloads) { state.withLock { $0.accepted = offloads } }
@@ -28,6 +37,7 @@ final class TestPort: NetworkBackend {
   }
 
   func offer(_ frame: [UInt8]) { state.withLock { $0.waiting.append(frame) } }
+  var header: Int { state.withLock { $0.header } }
   var sent: [[UInt8]] { state.withLock { $0.sent } }
   var accepted: NetworkOffloads { state.withLock { $0.accepted } }
 }

@@ -63,6 +63,7 @@ static inline void clinux_store_release16(void *p, uint16_t v) { __atomic_store_
 /* Tap devices, terminals and signals for the virtual-machine monitor. */
 int clinux_tap_open(const char *name);            /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, header of 12 bytes */
 int clinux_tap_offload(int fd, unsigned flags);   /* TUN_F_* */
+int clinux_tap_header(int fd, int count);         /* TUNSETVNETHDRSZ: 10 or 12 bytes */
 int clinux_terminal_raw(int fd, void *saved);     /* saved: clinux_terminal_room() bytes */
 int clinux_terminal_restore(int fd, const void *saved);
 size_t clinux_terminal_room(void);

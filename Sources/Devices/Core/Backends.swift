@@ -73,6 +73,10 @@ public protocol NetworkBackend: Sendable {
   var offloads: NetworkOffloads { get }
   /// Told once per negotiation what the guest accepts when it receives: the tap's TUNSETOFFLOAD.
   func setOffloads(_ offloads: NetworkOffloads)
+  /// Told once per negotiation how long the header is from now on: 12 bytes, or 10 for a driver from before virtio 1.0,
+  /// whose header ends before `num_buffers` (the tap's TUNSETVNETHDRSZ). False where the port cannot do that: then it
+  /// carries nothing.
+  func setHeaderCount(_ count: Int) -> Bool
   /// Sends the frame in `segments`, which are RAM. A frame that cannot be sent is dropped, as on a wire.
   func transmit(_ segments: [GuestSegment])
   /// Puts the next frame into `segments`, which are RAM. Its length with header; nil when none is waiting.
@@ -87,6 +91,11 @@ public protocol FrameBackend: Sendable {
   func transmit(_ frame: Span<UInt8>)
   /// Puts the next frame, without its check sequence, into `destination`: its length; nil when none is waiting.
   func receive(into destination: inout MutableSpan<UInt8>) -> Int?
+}
+
+extension NetworkBackend {
+  /// Twelve bytes and no other.
+  public func setHeaderCount(_ count: Int) -> Bool { count == 12 }
 }
 
 /// Checksum and segmentation offloads of a network port (virtio 1.2, 5.1.3).

@@ -1,5 +1,7 @@
 /// Feature bits that belong to the transport and the rings (virtio 1.2, chapter 6).
 public enum VirtioFeature {
+  /// VIRTIO_F_ANY_LAYOUT: offered by the legacy interface alone, as the modern one always means it (6.3).
+  public static let anyLayout: UInt64 = 1 << 27
   /// VIRTIO_F_INDIRECT_DESC.
   public static let indirectDescriptors: UInt64 = 1 << 28
   /// VIRTIO_F_EVENT_IDX.
@@ -14,14 +16,28 @@ public enum VirtioDeviceType: UInt16, Sendable {
   case block = 2
   case console = 3
   case entropy = 4
+  case balloon = 5
+  case scsi = 8
+
+  /// PCI device ID of the transitional form (4.1.2.1, table 4.1).
+  var transitionalDevice: UInt16 {
+    switch self {
+    case .network: 0x1000
+    case .block: 0x1001
+    case .balloon: 0x1002
+    case .console: 0x1003
+    case .scsi: 0x1004
+    case .entropy: 0x1005
+    }
+  }
 
   /// PCI class, subclass and interface: what other monitors show, and old drivers look for.
   var classCode: UInt32 {
     switch self {
     case .network: 0x020000
-    case .block: 0x010000
+    case .block, .scsi: 0x010000
     case .console: 0x078000
-    case .entropy: 0x00FF00
+    case .entropy, .balloon: 0x00FF00
     }
   }
 }
@@ -72,6 +88,10 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
   public internal(set) var queues: [Virtqueue]
   /// Bit per queue.
   private(set) var pushed: UInt64 = 0
+  /// Buffers that may still be taken in this visit, so that a driver that never stops adding some keeps nobody here.
+  private var budget = 0
+  /// Bit per queue that had more when the budget was used up.
+  private(set) var backlog: UInt64 = 0
 
   init(sizes: [UInt16], memory: Memory) {
     self.memory = memory
@@ -79,19 +99,41 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
   }
 
   /// Takes the next available buffer of `queue` into `chain`; false when there is none.
+  /// Also false when the visit has been long enough; then there is another soon.
   public mutating func pop(_ queue: Int, into chain: inout DescriptorChain) throws(VirtioError) -> Bool {
-    try queues[queue].pop(into: &chain, memory)
+    guard budget > 0 else {
+      postpone(queue)
+      return false
+    }
+    guard try queues[queue].pop(into: &chain, memory) else { return false }
+    budget -= 1
+    return true
   }
 
   /// Puts the buffer last popped off `queue` back.
   public mutating func unpop(_ queue: Int) {
     queues[queue].unpop()
+    budget += 1
   }
 
   /// Hands a buffer of `queue` back with `written` bytes written into it.
   public mutating func push(_ queue: Int, head: UInt16, written: Int) throws(VirtioError) {
     try queues[queue].push(head: head, written: written, memory)
     pushed |= 1 << UInt64(queue & 63)
+  }
+
+  /// Ends this visit of `queue` before it is empty; there is another soon if there is more.
+  mutating func postpone(_ queue: Int) {
+    if queues[queue].hasAvailable(memory) { backlog |= 1 << UInt64(queue & 63) }
+  }
+
+  /// Buffers that one visit may take.
+  static var visitBudget: Int { 1024 }
+
+  /// Begins a visit of the device.
+  mutating func beginVisit() {
+    budget = Self.visitBudget
+    backlog = 0
   }
 
   /// The queues that want an interrupt now, a bit each.
@@ -107,5 +149,6 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
   mutating func reset() {
     for index in queues.indices { queues[index].reset() }
     pushed = 0
+    backlog = 0
   }
 }

@@ -1,8 +1,8 @@
 internal import Devices
 internal import Platform
 
-/// A tap device as the guest's network port. Frames carry the 12-byte virtio header on both sides, so they pass
-/// untouched between guest memory and the kernel.
+/// A tap device as the guest's network port. Frames carry the same virtio header on both sides, so they pass untouched
+/// between guest memory and the kernel.
 final class TapPort: NetworkBackend, Sendable {
   let file: FileDescriptor
   private let memory: GuestRAM
@@ -19,6 +19,11 @@ final class TapPort: NetworkBackend, Sendable {
   func setOffloads(_ offloads: NetworkOffloads) {
     // A tap that cannot leave checksums open hands over whole ones, which is right too.
     try? file.setTapOffloads(UInt32(offloads.rawValue))
+  }
+
+  func setHeaderCount(_ count: Int) -> Bool {
+    do { try file.setTapHeader(count: Int32(clamping: count)) } catch { return false }
+    return true
   }
 
   func transmit(_ segments: [GuestSegment]) {

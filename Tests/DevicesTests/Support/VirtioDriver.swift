@@ -37,6 +37,8 @@ final class VirtioDriver {
   private(set) var msixCapability: UInt8 = 0
   private(set) var msixTable: UInt64 = 0
   private(set) var msixPending: UInt64 = 0
+  /// Where the legacy interface is, once `startLegacy` has been called: doorbells then ring there.
+  var ports: UInt64?
   /// Next free byte of guest memory for rings and buffers.
   private var heap: UInt64 = 0x10000
 
@@ -233,7 +235,11 @@ final class VirtioDriver {
   }
 
   func kick(_ ring: Int = 0) {
-    bus.writeMemory(UInt64(rings[ring].index), at: rings[ring].doorbell, width: .word)
+    if let ports {
+      bus.writePort(UInt64(rings[ring].index), at: ports + 16, width: .word)
+    } else {
+      bus.writeMemory(UInt64(rings[ring].index), at: rings[ring].doorbell, width: .word)
+    }
   }
 
   /// The next used buffer: its head and how much was written into it.

@@ -11,6 +11,10 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
   /// Input kept until the guest has buffers for it, in bytes.
   static var inputLimit: Int { 65536 }
 
+  /// Output taken in one visit, in bytes. The rest of a buffer that goes beyond it is dropped (drivers send pages), the
+  /// next buffer waits for the next visit.
+  static var outputLimit: Int { 1 << 20 }
+
   /// Feature bits (5.3.3).
   private enum Feature {
     static var size: UInt64 { 1 << 0 }
@@ -64,8 +68,11 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
   /// Serves a queue until it is empty.
   public mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     if queue == Self.transmitQueue {
-      while try queues.pop(queue, into: &chain) {
-        try transmit(queues.memory)
+      var left = Self.outputLimit
+      while true {
+        guard left > 0 else { return queues.postpone(queue) }
+        guard try queues.pop(queue, into: &chain) else { return }
+        left -= try transmit(limit: left, queues.memory)
         try queues.push(queue, head: chain.head, written: 0)
       }
     } else {
@@ -73,14 +80,17 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
     }
   }
 
-  private mutating func transmit(_ memory: Memory) throws(VirtioError) {
+  /// How many bytes were taken.
+  private mutating func transmit(limit: Int, _ memory: Memory) throws(VirtioError) -> Int {
+    var left = limit
     for segment in chain.readable {
       guard memory.contains(segment) else {
         throw .memory(GuestMemoryError(.read, address: segment.address, count: segment.count))
       }
       var done = 0
-      while done < segment.count {
-        let count = min(Self.chunkCount, segment.count - done)
+      while done < segment.count, left > 0 {
+        let count = min(Self.chunkCount, segment.count - done, left)
+        left -= count
         let address = GuestAddress(segment.address.rawValue + UInt64(done))
         var span = buffer.mutableSpan
         var part = span._mutatingExtracting(0..<count)
@@ -89,6 +99,7 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
         done += count
       }
     }
+    return limit - left
   }
 
   /// Takes input for the guest. How many bytes were taken; the rest may be offered again later.

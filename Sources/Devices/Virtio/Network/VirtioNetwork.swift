@@ -2,8 +2,8 @@ internal import Binary
 
 /// A network interface (virtio 1.2, 5.1): one receive queue (0) and one transmit queue (1), no control queue.
 ///
-/// Frames pass between guest memory and the backend with their 12-byte header in front; only `num_buffers` is written
-/// here. Received frames are never larger than a buffer, as segmentation offload towards the guest is not offered.
+/// Frames pass between guest memory and the backend with their header in front, untouched: the backend is told how long
+/// the driver's is. Only `num_buffers` is written here. Received frames are never larger than a buffer, as segmentation offload towards the guest is not offered.
 public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: VirtioDevice {
   /// The type of device.
   public static var type: VirtioDeviceType { .network }
@@ -13,8 +13,8 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
   /// Index of the queue that the guest transmits on.
   public static var transmitQueue: Int { 1 }
 
-  /// Length of `struct virtio_net_hdr` with `num_buffers`, in bytes (5.1.6).
-  static var headerCount: Int { 12 }
+  /// Largest frame that is sent: what segmentation offload makes of 65550 bytes, and the header (5.1.6.1).
+  static var frameLimit: Int { 65_562 }
   /// Frames delivered in one go, so that a flood leaves room for others.
   private static var receiveBudget: Int { 256 }
 
@@ -27,6 +27,11 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
   /// The configuration structure.
   public private(set) var configuration: [UInt8]
   private var chain = DescriptorChain()
+  /// Length of `struct virtio_net_hdr` in bytes (5.1.6): `num_buffers` at its end is not there in a legacy driver's
+  /// without VIRTIO_NET_F_MRG_RXBUF (5.1.6.1).
+  private var headerCount = 12
+  /// The port does not know headers of this length.
+  private var isDead = false
 
   /// Feature bits (5.1.3).
   private enum Feature {
@@ -35,6 +40,7 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
     static var mac: UInt64 { 1 << 5 }
     static var hostTCP4: UInt64 { 1 << 11 }
     static var hostTCP6: UInt64 { 1 << 12 }
+    static var mergeableBuffers: UInt64 { 1 << 15 }
     static var status: UInt64 { 1 << 16 }
   }
 
@@ -68,6 +74,8 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
 
   /// Takes note of what the driver accepted.
   public mutating func start(features: UInt64) {
+    headerCount = features & (VirtioFeature.version1 | Feature.mergeableBuffers) != 0 ? 12 : 10
+    isDead = !backend.setHeaderCount(headerCount)
     backend.setOffloads(features & Feature.guestChecksum != 0 ? .checksum : [])
   }
 
@@ -83,18 +91,20 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
   private mutating func transmit(_ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     while try queues.pop(Self.transmitQueue, into: &chain) {
       try check(chain.readable, queues.memory, .read)
-      // Without a whole header it is no frame.
-      if chain.readableCount > Self.headerCount { backend.transmit(chain.readable) }
+      // Without a whole header it is no frame, and no wire takes one without end.
+      let count = chain.readableCount
+      if count > headerCount, count <= Self.frameLimit, !isDead { backend.transmit(chain.readable) }
       try queues.push(Self.transmitQueue, head: chain.head, written: 0)
     }
   }
 
   /// Moves waiting frames to the guest. False when it has no buffer left for one that may be waiting.
   mutating func receive(_ queues: inout VirtioQueues<Memory>) throws(VirtioError) -> Bool {
+    guard !isDead else { return false }
     for _ in 0..<Self.receiveBudget {
       guard try queues.pop(Self.receiveQueue, into: &chain) else { return false }
       try check(chain.writable, queues.memory, .write)
-      guard chain.writableCount >= Self.headerCount else {
+      guard chain.writableCount >= headerCount else {
         throw .malformedRequest("a receive buffer is shorter than the network header")
       }
       guard let count = backend.receive(into: chain.writable) else {
@@ -102,10 +112,12 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
         return true
       }
       // num_buffers is 1 without VIRTIO_NET_F_MRG_RXBUF (5.1.6.4.1); a tap leaves it as it was.
-      let one: [UInt8] = [1, 0]
-      _ = try DescriptorChain.copy(one.span, to: chain.writable, at: 10, queues.memory)
+      if headerCount == 12 {
+        let one: [UInt8] = [1, 0]
+        _ = try DescriptorChain.copy(one.span, to: chain.writable, at: 10, queues.memory)
+      }
       try queues.push(
-        Self.receiveQueue, head: chain.head, written: max(Self.headerCount, min(count, chain.writableCount)))
+        Self.receiveQueue, head: chain.head, written: max(headerCount, min(count, chain.writableCount)))
     }
     return true
   }

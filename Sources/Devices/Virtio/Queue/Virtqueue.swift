@@ -61,10 +61,32 @@ public struct Virtqueue: Sendable {
         memory.contains(GuestSegment(address: start, count: length))
       else { throw .ringAddress(queue: queue) }
     }
-    usesEventIndex = features & VirtioFeature.eventIndex != 0
-    usesIndirect = features & VirtioFeature.indirectDescriptors != 0
+    settle(features: features)
     isEnabled = true
   }
+
+  /// Takes note of what the driver accepted, which an old one may say after it has set up its rings.
+  mutating func settle(features: UInt64) {
+    usesEventIndex = features & VirtioFeature.eventIndex != 0
+    usesIndirect = features & VirtioFeature.indirectDescriptors != 0
+  }
+
+  /// Places the rings as the legacy interface has them: one run from page `page`, the used ring on a page of its own
+  /// (2.7.2).
+  mutating func placeLegacy(page: UInt32) {
+    size = maximumSize
+    let count = UInt64(size)
+    descriptors = UInt64(page) << Self.legacyPageShift
+    available = descriptors + 16 * count
+    let mask = (UInt64(1) << Self.legacyPageShift) - 1
+    used = (available + 6 + 2 * count + mask) & ~mask
+  }
+
+  /// Page of the rings, where the legacy interface shows it: 0 for a queue that is not enabled.
+  var legacyPage: UInt32 { isEnabled ? UInt32(truncatingIfNeeded: descriptors >> Self.legacyPageShift) : 0 }
+
+  /// Pages of 4096 bytes, whatever the guest's are (4.1.5.1.3.1).
+  private static let legacyPageShift: UInt64 = 12
 
   // MARK: Taking buffers
 

@@ -3,8 +3,9 @@ internal import Synchronization
 /// A virtio device as a PCI function (virtio 1.2, 4.1).
 ///
 /// Register 4 decodes 16 KiB of memory: common configuration at 0, ISR at 0x1000, device configuration at 0x2000 and
-/// one doorbell per queue at 0x3000. Register 1 decodes the MSI-X table and pending bits. Register 0 is left for the
-/// legacy I/O interface.
+/// one doorbell per queue at 0x3000. Register 1 decodes the MSI-X table and pending bits. Register 0 of a transitional
+/// function decodes the ports of the legacy interface, for drivers that know no other; the others find the modern
+/// capabilities.
 ///
 /// Concurrency model: safe from any thread. `state` holds everything that changes, the device model included; vCPU
 /// threads take it for configuration accesses, the monitor's device threads for `serve(queue:)` and completions. It is
@@ -14,27 +15,38 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
   private let state: Mutex<VirtioPCIState<Device, Interrupts>>
   private let onFailure: @Sendable (VirtioError) -> Void
   private let onStart: @Sendable () -> Void
+  private let onBacklog: (@Sendable (Int) -> Void)?
   /// Number of queues.
   public let queueCount: Int
   /// Number of MSI-X vectors: one per queue and one for configuration changes.
   public let vectorCount: Int
+  /// Whether there is a legacy interface.
+  public let isTransitional: Bool
 
   /// Puts `device` behind PCI.
   ///
   /// - Parameters:
   ///   - memory: the guest's RAM.
   ///   - interrupts: where its interrupts go.
+  ///   - isTransitional: whether drivers from before virtio 1.0 find their interface too.
   ///   - onFailure: told, once per failure and without the lock, when the driver breaks the protocol.
   ///   - onStart: told, without the lock, that the driver is ready (DRIVER_OK): the time to look at what waits for it.
+  ///   - onBacklog: told, without the lock, that a queue has more buffers than one visit may serve: `serve(queue:)` is
+  ///     to be called soon, on whichever thread. Nil to go on at once, in the thread that found it so, with the lock
+  ///     let go in between.
   public init(
-    _ device: Device, memory: Device.Memory, interrupts: Interrupts,
-    onFailure: @escaping @Sendable (VirtioError) -> Void = { _ in }, onStart: @escaping @Sendable () -> Void = {}
+    _ device: Device, memory: Device.Memory, interrupts: Interrupts, isTransitional: Bool = true,
+    onFailure: @escaping @Sendable (VirtioError) -> Void = { _ in }, onStart: @escaping @Sendable () -> Void = {},
+    onBacklog: (@Sendable (Int) -> Void)? = nil
   ) {
     queueCount = device.queueSizes.count
     vectorCount = queueCount + 1
     self.onStart = onStart
     self.onFailure = onFailure
-    state = Mutex(VirtioPCIState(device: device, memory: memory, interrupts: interrupts))
+    self.onBacklog = onBacklog
+    self.isTransitional = isTransitional
+    state = Mutex(
+      VirtioPCIState(device: device, memory: memory, interrupts: interrupts, isTransitional: isTransitional))
     super.init()
   }
 
@@ -47,6 +59,12 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
   /// two bytes wide, and of no length where KVM is asked for the fast path).
   public static func doorbellOffset(queue: Int) -> UInt64 {
     VirtioPCILayout.notify + VirtioPCILayout.notifyMultiplier * UInt64(queue)
+  }
+
+  /// The legacy interface's one doorbell, of a transitional function: where an ioeventfd per queue goes that is `width`
+  /// wide and matches the queue's number.
+  public static var legacyDoorbell: (bar: Int, offset: UInt64, width: AccessWidth) {
+    (VirtioLegacyLayout.bar, VirtioLegacyLayout.notify, .word)
   }
 
   /// Serves `queue`: what a doorbell does. For the thread that waits on its ioeventfd.
@@ -79,15 +97,37 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
 
   /// Runs `body` under the lock and reports a start or a new failure after it.
   private func withState<Result: Sendable>(_ body: (inout VirtioPCIState<Device, Interrupts>) -> Result) -> Result {
-    let (result, started, failure) = state.withLock { state in
+    let (result, started, failure, backlog) = state.withLock { state in
       let failed = state.core.failure != nil
       let ran = state.core.isRunning
       let result = body(&state)
-      return (result, !ran && state.core.isRunning, failed ? nil : state.core.failure)
+      return (result, !ran && state.core.isRunning, failed ? nil : state.core.failure, state.takeBacklog())
     }
     if started { onStart() }
     if let failure { onFailure(failure) }
+    if backlog != 0 { work(off: backlog) }
     return result
+  }
+
+  /// Has the queues in `backlog` visited again.
+  private func work(off backlog: UInt64) {
+    var left = backlog
+    while left != 0 {
+      for queue in 0..<queueCount where left & (1 << UInt64(queue)) != 0 {
+        left &= ~(1 << UInt64(queue))
+        if let onBacklog {
+          onBacklog(queue)
+          continue
+        }
+        let (failure, more) = state.withLock { state in
+          let failed = state.core.failure != nil
+          state.notify(state.core.serve(queue))
+          return (failed ? nil : state.core.failure, state.takeBacklog())
+        }
+        if let failure { onFailure(failure) }
+        left |= more
+      }
+    }
   }
 
   // MARK: For the bus

@@ -28,19 +28,28 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
   private let interrupts: Interrupts
   private var isr: UInt8 = 0
   private var isLineHigh = false
+  private var backlog: UInt64 = 0
   private let msixCapability: Int
   private let accessCapability: Int
 
-  init(device: Device, memory: Device.Memory, interrupts: Interrupts) {
+  private let isTransitional: Bool
+
+  init(device: Device, memory: Device.Memory, interrupts: Interrupts, isTransitional: Bool) {
     core = VirtioCore(device: device, memory: memory)
     self.interrupts = interrupts
     msix = MSIX(vectors: device.queueSizes.count + 1)
     let type = Device.type
-    // Revision 1 and up: not transitional (4.1.2.1). INTA#.
+    // Revision 0 and the type as subsystem: transitional; 1 and up: not (4.1.2.1, 4.1.2.3). INTA#.
     configuration = PCIConfiguration(
       PCIConfiguration.Identity(
-        vendor: 0x1AF4, device: 0x1040 + type.rawValue, revision: 1, classCode: type.classCode, subsystemVendor: 0x1AF4,
-        subsystem: 0x40 + type.rawValue), interruptPin: 1)
+        vendor: 0x1AF4, device: isTransitional ? type.transitionalDevice : 0x1040 + type.rawValue,
+        revision: isTransitional ? 0 : 1, classCode: type.classCode, subsystemVendor: 0x1AF4,
+        subsystem: isTransitional ? type.rawValue : 0x40 + type.rawValue), interruptPin: 1)
+    self.isTransitional = isTransitional
+    if isTransitional {
+      let count = VirtioLegacyLayout.count(configuration: device.configuration.count)
+      configuration.addBar(VirtioLegacyLayout.bar, .io, count: count)
+    }
     configuration.addBar(VirtioPCILayout.msixBar, .memory32(prefetchable: false), count: VirtioPCILayout.msixCount)
     configuration.addBar(VirtioPCILayout.modernBar, .memory32(prefetchable: false), count: VirtioPCILayout.modernCount)
 
@@ -108,6 +117,8 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
 
   mutating func read(bar: Int, offset: UInt64, width: AccessWidth) -> UInt64 {
     switch bar {
+    case VirtioLegacyLayout.bar where isTransitional:
+      return readLegacy(at: offset, width: width)
     case VirtioPCILayout.msixBar:
       return offset < VirtioPCILayout.msixPending
         ? msix.readTable(at: offset, width: width)
@@ -134,16 +145,15 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
 
   mutating func write(_ value: UInt64, bar: Int, offset: UInt64, width: AccessWidth) {
     switch bar {
+    case VirtioLegacyLayout.bar where isTransitional:
+      writeLegacy(value, at: offset, width: width)
     case VirtioPCILayout.msixBar:
       guard offset < VirtioPCILayout.msixPending else { return }
       msix.writeTable(value, at: offset, width: width, interrupts)
     case VirtioPCILayout.modernBar:
       switch offset {
       case VirtioPCILayout.common..<VirtioPCILayout.interruptStatus:
-        let notice = core.writeCommon(value, at: offset, width: width, vectors: msix.vectors)
-        if core.status == 0 || core.isResetting { isr = 0 }
-        notify(notice)
-        updateLine()
+        finish(core.writeCommon(value, at: offset, width: width, vectors: msix.vectors))
       case VirtioPCILayout.device..<VirtioPCILayout.notify:
         core.device.writeConfiguration(value, at: Int(offset - VirtioPCILayout.device), width: width)
       case VirtioPCILayout.notify..<VirtioPCILayout.modernCount:
@@ -156,10 +166,45 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
     }
   }
 
+  private mutating func readLegacy(at offset: UInt64, width: AccessWidth) -> UInt64 {
+    let device = VirtioLegacyLayout.device(hasVectors: msix.isEnabled)
+    guard offset < device else { return core.readDevice(at: Int(offset - device), width: width) }
+    let value = core.readLegacy(at: offset, width: width, interruptStatus: isr)
+    // Where the access does not reach into the next register, it was cut before this byte.
+    if offset & ~3 == VirtioLegacyLayout.notify, offset + width.count > VirtioLegacyLayout.interruptStatus {
+      isr = 0
+      updateLine()
+    }
+    return value
+  }
+
+  private mutating func writeLegacy(_ value: UInt64, at offset: UInt64, width: AccessWidth) {
+    let device = VirtioLegacyLayout.device(hasVectors: msix.isEnabled)
+    if offset >= device {
+      core.device.writeConfiguration(value, at: Int(offset - device), width: width)
+    } else {
+      finish(core.writeLegacy(value, at: offset, width: width, vectors: msix.vectors))
+    }
+  }
+
+  /// After a write to the registers: what was pending for a driver that has reset the device is gone.
+  private mutating func finish(_ notice: VirtioCore<Device>.Notice) {
+    if core.status == 0 || core.isResetting { isr = 0 }
+    notify(notice)
+    updateLine()
+  }
+
   // MARK: Interrupts
+
+  /// Queues that wait for another visit, a bit each; taken by the function after it has let go of the lock.
+  mutating func takeBacklog() -> UInt64 {
+    defer { backlog = 0 }
+    return backlog
+  }
 
   /// Interrupts the driver (4.1.5.3 and 4.1.5.4).
   mutating func notify(_ notice: VirtioCore<Device>.Notice) {
+    backlog |= notice.backlog
     guard notice.queues != 0 || notice.configuration else { return }
     guard msix.isEnabled else {
       if notice.queues != 0 { isr |= VirtioISR.queue }
