@@ -137,3 +137,18 @@ public protocol EntropySource: Sendable {
   /// Fills all of `destination`.
   func fill(_ destination: inout MutableSpan<UInt8>)
 }
+
+/// A disk that is read and written in place, on the thread that asks: for controllers of a time when drives were slower
+/// than any medium of today. Called with the controller's lock held.
+public protocol SectorStore: Sendable {
+  /// Size in bytes; a part beyond the last whole sector is not shown to the guest.
+  var capacity: UInt64 { get }
+  /// Whether writes are refused.
+  var isReadOnly: Bool { get }
+  /// Fills `destination` from byte `offset`. False: the medium failed, and what `destination` holds is undefined.
+  func read(at offset: UInt64, into destination: inout MutableSpan<UInt8>) -> Bool
+  /// Writes `source` at byte `offset`. False: the medium failed.
+  func write(at offset: UInt64, from source: Span<UInt8>) -> Bool
+  /// Makes durable what was written. False: the medium failed.
+  func flush() -> Bool
+}

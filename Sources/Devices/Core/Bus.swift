@@ -29,6 +29,43 @@ public protocol BusDevice {
   func read(at offset: UInt64, width: AccessWidth) -> UInt64
   /// What the guest writes; bits beyond `width` are zero.
   func write(_ value: UInt64, at offset: UInt64, width: AccessWidth)
+
+  /// A run of reads at one offset, as string instructions make them: fills `destination`, whose length is a multiple of
+  /// `width`. Worth its own code where a device moves data through a port.
+  func readRun(at offset: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>)
+  /// A run of writes at one offset; the length of `source` is a multiple of `width`.
+  func writeRun(_ source: Span<UInt8>, at offset: UInt64, width: AccessWidth)
+}
+
+extension BusDevice {
+  /// Reads access by access.
+  public func readRun(at offset: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>) {
+    readSingly(at: offset, width: width, into: &destination)
+  }
+
+  /// Writes access by access.
+  public func writeRun(_ source: Span<UInt8>, at offset: UInt64, width: AccessWidth) {
+    writeSingly(source, at: offset, width: width)
+  }
+
+  /// What `readRun` is where a device has no better way.
+  func readSingly(at offset: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>) {
+    for start in stride(from: 0, through: destination.count - width.rawValue, by: width.rawValue) {
+      let value = read(at: offset, width: width)
+      for index in 0..<width.rawValue {
+        destination[start + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index))
+      }
+    }
+  }
+
+  /// What `writeRun` is where a device has no better way.
+  func writeSingly(_ source: Span<UInt8>, at offset: UInt64, width: AccessWidth) {
+    for start in stride(from: 0, through: source.count - width.rawValue, by: width.rawValue) {
+      var value: UInt64 = 0
+      for index in 0..<width.rawValue { value |= UInt64(source[start + index]) << UInt64(8 * index) }
+      write(value, at: offset, width: width)
+    }
+  }
 }
 
 /// Two devices that claim the same addresses, or a range that is none.
@@ -112,5 +149,19 @@ extension Bus where Target: BusDevice {
   public func write(_ value: UInt64, at address: UInt64, width: AccessWidth) {
     guard let index = index(of: address, count: width.count) else { return }
     entries[index].target.write(value & width.mask, at: address &- entries[index].base, width: width)
+  }
+  /// A run of reads at `address`; where nothing answers, all ones.
+  public func readRun(at address: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>) {
+    guard let index = index(of: address, count: width.count) else {
+      for index in destination.indices { destination[index] = 0xFF }
+      return
+    }
+    entries[index].target.readRun(at: address &- entries[index].base, width: width, into: &destination)
+  }
+
+  /// A run of writes at `address`; where nothing answers, nothing happens.
+  public func writeRun(_ source: Span<UInt8>, at address: UInt64, width: AccessWidth) {
+    guard let index = index(of: address, count: width.count) else { return }
+    entries[index].target.writeRun(source, at: address &- entries[index].base, width: width)
   }
 }
