@@ -18,7 +18,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
 DEMO_PACKAGES := qemu-system-x86 ovmf
 TEST_PACKAGES := xorriso lvm2 acpica-tools fdisk
 
-.PHONY: help deps build programs hatchling iso demo test unit system check fmt fuzz bench docs clean
+.PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz bench docs clean
 
 help: ## list these words
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,11 @@ hatchling:
 	mkdir -p build
 	Sources/Hatchling/build.sh build/hatchling.elf
 
+conformance:
+	@echo "==> conformance: build/conformance.elf"
+	mkdir -p build
+	Sources/Conformance/build.sh build/conformance.elf
+
 iso: build ## assemble build/quickstart.iso (RECIPE= names another)
 	@echo "==> $(ISO)"
 	$(ROOST) build $(RECIPE) -o $(ISO)
@@ -71,11 +76,11 @@ demo: iso ## build everything and boot it here, in this terminal
 
 test: check iso unit system ## the whole test suite, system tests under QEMU included
 
-unit: iso
+unit: iso conformance
 	@$(call install,$(TEST_PACKAGES))
 	echo "==> unit tests"
 	swift build --build-tests --quiet
-	export ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf
+	export ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf ROOST_CONFORMANCE=$(CURDIR)/build/conformance.elf
 	$(call run_tests,unit,--skip SystemTests)
 
 system: iso

@@ -1,7 +1,7 @@
 import Machine
 
 /// The program, entered from boot.S with the physical address of the start info structure.
-@c(hatchling_main)
+@c(machine_main)
 func main(_ startInfoAddress: UInt32) {
   let clock = Clock()
   let startInfo = StartInfo(address: UInt64(startInfoAddress))
@@ -21,7 +21,7 @@ func main(_ startInfoAddress: UInt32) {
 }
 
 /// An exception in this program: entered from boot.S, which stops the processor afterwards.
-@c(hatchling_fault)
+@c(machine_fault)
 func fault(_ vector: UInt32, _ errorCode: UInt32, _ instruction: UInt32) {
   var console = Console()
   console.write("\nhatchling: exception ")

@@ -29,7 +29,9 @@ struct ImportTests {
     "roost-vmm": ["Hypervisor", "Devices", "Platform", "Binary"],
     "roost-init": ["Init", "Platform"],
     "roost-storage": ["Storage", "Platform"],
+    "BareMetal": ["Machine"],
     "Hatchling": ["Machine"],
+    "Conformance": ["Machine"],
   ]
 
   static let executables: Set<String> = ["roost", "roostd", "roost-vmm", "roost-init", "roost-storage", "Hatchling"]

@@ -25,7 +25,7 @@ _start:
   xorl %ebp, %ebp
   subl $12, %esp
   pushl %ebx
-  call hatchling_main
+  call machine_main
 1:
   cli
   hlt
@@ -56,7 +56,7 @@ gate_entries:
   .balign 16
 fault:                      // stack: vector, error code, EIP
   cld
-  call hatchling_fault
+  call machine_fault
 1:
   cli
   hlt

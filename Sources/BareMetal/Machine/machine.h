@@ -1,4 +1,4 @@
-// What Swift has no words for: port I/O, a few instructions, and the symbols of boot.S and hatchling.ld.
+// What Swift has no words for: port I/O, a few instructions, and the symbols of boot.S and bare-metal.ld.
 #pragma once
 #include <stdint.h>
 
@@ -33,6 +33,14 @@ static inline void machine_out32(uint16_t port, uint32_t value) {
 }
 
 static inline void machine_store8(unsigned long address, uint8_t value) { *(volatile uint8_t *)address = value; }
+static inline void machine_store16(unsigned long address, uint16_t value) { *(volatile uint16_t *)address = value; }
+static inline void machine_store32(unsigned long address, uint32_t value) { *(volatile uint32_t *)address = value; }
+static inline uint8_t machine_load8(unsigned long address) { return *(volatile uint8_t *)address; }
+static inline uint16_t machine_load16(unsigned long address) { return *(volatile uint16_t *)address; }
+static inline uint32_t machine_load32(unsigned long address) { return *(volatile uint32_t *)address; }
+
+// A locked instruction orders all loads and stores; where KVM emulates the processor, it does not know mfence.
+static inline void machine_fence(void) { __asm__ volatile("lock; addl $0, (%%esp)" : : : "memory", "cc"); }
 
 static inline uint64_t machine_timestamp(void) {
   uint32_t low, high;
@@ -44,10 +52,18 @@ struct machine_cpuid {
   uint32_t eax, ebx, ecx, edx;
 };
 
-static inline struct machine_cpuid machine_cpuid(uint32_t leaf) {
+static inline struct machine_cpuid machine_cpuid_indexed(uint32_t leaf, uint32_t index) {
   struct machine_cpuid out;
-  __asm__ volatile("cpuid" : "=a"(out.eax), "=b"(out.ebx), "=c"(out.ecx), "=d"(out.edx) : "a"(leaf), "c"(0));
+  __asm__ volatile("cpuid" : "=a"(out.eax), "=b"(out.ebx), "=c"(out.ecx), "=d"(out.edx) : "a"(leaf), "c"(index));
   return out;
+}
+
+static inline struct machine_cpuid machine_cpuid(uint32_t leaf) { return machine_cpuid_indexed(leaf, 0); }
+
+static inline uint64_t machine_read_msr(uint32_t index) {
+  uint32_t low, high;
+  __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+  return (uint64_t)high << 32 | low;
 }
 
 // 96 bits divided by 32 in two steps: 64-bit division without a runtime library.
@@ -84,7 +100,7 @@ void machine_load_interrupt_table(void);
 extern volatile uint32_t machine_timer_interrupts;
 static inline uint32_t machine_ticks(void) { return machine_timer_interrupts; }
 
-// hatchling.ld: first byte of the image in memory, and the one after its last.
+// bare-metal.ld: first byte of the image in memory, and the one after its last.
 extern const uint8_t machine_image_start[], machine_image_end[];
 static inline uint32_t machine_image_first(void) { return (uint32_t)machine_image_start; }
 static inline uint32_t machine_image_limit(void) { return (uint32_t)machine_image_end; }

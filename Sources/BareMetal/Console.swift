@@ -1,6 +1,6 @@
 import Machine
 
-/// The serial line COM1: a 16550, polled. One value exists, in `hatchling_main`; a fault makes its own.
+/// The serial line COM1: a 16550, polled. One value exists, in the program; a fault makes its own.
 struct Console: ~Copyable {
   private static let base: UInt16 = 0x3F8
   private static let lineStatus = base + 5
