@@ -14,9 +14,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Debian packages, by what needs them; docs/dependencies.md says why each is here.
 BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev liburing-dev pkg-config zlib1g-dev
 IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs grub-common grub-pc-bin \
-  grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils
+  grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
+  git qemu-utils makefs fdisk
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso lvm2 acpica-tools fdisk
+TEST_PACKAGES := xorriso lvm2 acpica-tools
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz bench docs clean
 

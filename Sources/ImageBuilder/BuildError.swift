@@ -14,6 +14,10 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
     case toolFailed
     /// The packages' mirror did not answer.
     case mirrorUnreachable
+    /// A source cannot be fetched.
+    case downloadFailed
+    /// A file is not the one that the recipe pins.
+    case wrongDigest
     /// A package does not exist in the release.
     case unknownPackage
     /// A file is not the kernel it should be.

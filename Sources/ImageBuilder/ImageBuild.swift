@@ -30,7 +30,7 @@ public struct ImageBuild: Sendable {
     cancellation: Cancellation, events: (BuildEvent) -> Void
   ) throws(BuildError) -> Image {
     let started = MonotonicClock.now()
-    try Tool.checkHost()
+    try Tool.checkHost(also: Tool.needed(by: recipe, copies: options.sources))
     try checkOutput()
     let versions = try Tool.versions(cancellation)
     let plan = try BuildPlan(recipe, options, versions: versions)

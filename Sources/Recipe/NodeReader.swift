@@ -35,6 +35,9 @@ struct NodeReader {
     let value: Node
   }
 
+  /// The key as the recipe has it, where it had to be read under another name.
+  func original(_ key: String) -> String { marker.original(key) }
+
   /// Notes a mistake.
   mutating func report(_ mark: Mark?, _ message: String) {
     let finding = Diagnostic(file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, message: message)

@@ -14,6 +14,8 @@ public struct Recipe: Sendable, Hashable {
   public let storage: StorageSettings
   /// The network that the domains share.
   public let network: NetworkSettings
+  /// What is fetched from elsewhere, by the names that domains use.
+  public let sources: [String: Source]
   /// The domains in the order of the recipe; never empty.
   public let domains: [Domain]
   /// Folder of the recipe's file; relative paths in it start here. Not a part of the digest.
@@ -127,10 +129,22 @@ public struct Recipe: Sendable, Hashable {
     public let commandLine: String
   }
 
+  /// Something that comes from elsewhere and is pinned to what it is.
+  public enum Source: Sendable, Hashable {
+    /// A file that is downloaded.
+    case download(url: String, sha256: SHA256.Digest)
+    /// One commit of a git repository; the commit is 40 hexadecimal digits.
+    case repository(url: String, commit: String)
+    /// A file of the user's; a relative path starts at `Recipe.directory`.
+    case file(path: String, sha256: SHA256.Digest?)
+  }
+
   /// A file that a domain needs.
   public enum FileReference: Sendable, Hashable {
     /// The user's; a relative path starts at `Recipe.directory`.
     case path(String)
+    /// A source of the recipe's, or the file at `path` in it where it is an archive, a disc or a repository.
+    case source(String, path: String?)
   }
 
   /// How one knows that a domain is up.
@@ -153,6 +167,10 @@ extension Recipe {
     text.add("control-domain.packages", controlDomain.packages)
     text.add("storage.ram", "\(storage.ramBytes)")
     text.add("network.subnet", network.subnet.description)
+    for (name, source) in sources.sorted(by: { $0.key < $1.key }) {
+      text.add("source", name)
+      text.add("pin", source.words)
+    }
     for domain in domains { domain.describe(to: &text) }
     return SHA256.hash(text.text)
   }
@@ -257,10 +275,22 @@ extension Recipe.Hardware {
   }
 }
 
+extension Recipe.Source {
+  /// What decides its content; where it comes from does not.
+  fileprivate var words: [String] {
+    switch self {
+    case .download(_, let sha256): ["download", sha256.description]
+    case .repository(_, let commit): ["repository", commit]
+    case .file(let path, let sha256): ["file", sha256?.description ?? path]
+    }
+  }
+}
+
 extension Recipe.FileReference {
   fileprivate var words: [String] {
     switch self {
     case .path(let path): ["path", path]
+    case .source(let name, let path): ["source", name] + (path.map { [$0] } ?? [])
     }
   }
 }

@@ -5,6 +5,13 @@ internal import Yams
 struct RecipeDecoder {
   var reader: NodeReader
   let directory: String
+  /// The recipe's sources; nil for one whose text is wrong.
+  var sources: [String: Recipe.Source?] = [:]
+
+  init(reader: NodeReader, directory: String) {
+    self.reader = reader
+    self.directory = directory
+  }
 
   mutating func decode(_ root: Node) throws(RecipeError) -> Recipe {
     let recipe = recipe(root)
@@ -17,12 +24,13 @@ struct RecipeDecoder {
   private mutating func recipe(_ root: Node) -> Recipe? {
     guard
       let fields = reader.fields(
-        root, "the recipe", keys: ["name", "control-domain", "storage", "network", "domains"])
+        root, "the recipe", keys: ["name", "control-domain", "storage", "network", "sources", "domains"])
     else { return nil }
     let name = reader.checked(fields, "name", required: true, Names.problem)
     let controlDomain = controlDomain(fields)
     let ram = storage(fields)
     let subnet = network(fields)
+    sources = sources(fields)
     let domains = domains(fields)
     if let subnet, domains.count(where: \.hasNetwork) > subnet.guestCapacity {
       reader.report(
@@ -32,7 +40,7 @@ struct RecipeDecoder {
     guard let name, let controlDomain, let ram, let subnet, !domains.isEmpty else { return nil }
     return Recipe(
       name: name, controlDomain: controlDomain, storage: .init(ramBytes: ram), network: .init(subnet: subnet),
-      domains: domains, directory: directory)
+      sources: sources.compactMapValues { $0 }, domains: domains, directory: directory)
   }
 
   private mutating func controlDomain(_ recipe: NodeReader.Fields) -> Recipe.ControlDomain? {

@@ -83,9 +83,46 @@ extension RecipeDecoder {
     }
   }
 
-  /// The key's value as a file.
+  /// The key's value as a file: a path, or `{from: SOURCE, path: PATH IN IT}`.
   mutating func file(_ fields: NodeReader.Fields, _ key: String, required: Bool = false) -> Recipe.FileReference? {
-    reader.checked(fields, key, required: required) { $0.isEmpty ? "is not a file's path" : nil }.map { .path($0) }
+    guard let field = fields.values[key], case .mapping = field.value else {
+      return reader.checked(fields, key, required: required, Self.pathProblem).map { .path($0) }
+    }
+    guard let place = reader.fields(field.value, "the file '\(key)'", keys: ["from", "path"]) else { return nil }
+    let path = reader.checked(place, "path", Self.memberProblem)
+    guard let (name, source) = sourceName(place, "from") else { return nil }
+    if case .repository? = source, !place.has("path") {
+      reader.report(place.mark, "the source '\(name)' is a repository; add 'path: FILE' to say which file of it")
+    }
+    return .source(name, path: path)
+  }
+
+  /// The key's value as the name of a source, and the source where its own text is right.
+  mutating func sourceName(_ fields: NodeReader.Fields, _ key: String) -> (String, Recipe.Source?)? {
+    guard let name = reader.text(fields, key) else {
+      if !fields.has(key) { reader.missing(key, in: fields) }
+      return nil
+    }
+    if let source = sources[name] { return (name, source) }
+    var message = "there is no source '\(NodeReader.shown(name))'"
+    if let nearest = Spelling.nearest(to: name, in: sources.keys.sorted()) {
+      message += "; did you mean '\(nearest)'?"
+    } else {
+      message += "; add it to the recipe's 'sources'"
+    }
+    reader.report(fields.mark(of: key), message)
+    return nil
+  }
+
+  static func pathProblem(_ path: String) -> String? {
+    path.isEmpty ? "is not a file's path" : nil
+  }
+
+  /// What keeps `path` from naming a file inside of an archive or a repository.
+  static func memberProblem(_ path: String) -> String? {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    return parts.contains { $0.isEmpty || $0 == "." || $0 == ".." } || path.hasPrefix("-")
+      ? "is no path inside of a source; write one as boot/kernel/kernel" : nil
   }
 
   private mutating func modules(_ source: NodeReader.Fields) -> [Recipe.Module] {

@@ -14,12 +14,18 @@ struct BuildCommand: ParsableCommand {
       a second or two, a changed domain is the only one to be made anew. Packages are fetched from the mirror that \
       mmdebstrap chooses, or from the one that --mirror names, and kept as well.
 
+      What a recipe pins under 'sources' is downloaded into the cache, and its digest checked; a download that was \
+      interrupted goes on where it was. --source takes a copy that you have instead, digest checked as well; for a \
+      repository it is one that holds the pinned commit.
+
       All times in the image are set to SOURCE_DATE_EPOCH, or to a constant: the same recipe and package versions \
       give the same bytes. Needs no root privileges.
 
       EXAMPLES
         roost build recipes/quickstart.yaml -o build/quickstart.iso
         roost build lab.yaml -o lab.iso --mirror http://mirror.lab.example/debian --update
+        roost build recipes/demo.yaml -o build/demo.iso --source freebsd-base=$HOME/base.txz
+        roost build recipes/plan9.yaml -o build/plan9.iso --source plan9=$HOME/src/plan9
       """)
 
   @Argument(help: "The recipe, a YAML file.", completion: .file(extensions: ["yaml", "yml"]))
@@ -41,6 +47,13 @@ struct BuildCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Where Roost's programs are (default: beside this one).", valueName: "directory"))
   var programs: String?
 
+  @Option(
+    name: .customLong("source"),
+    help: ArgumentHelp(
+      "Take a copy that you have instead of fetching a source of the recipe's; may be repeated.",
+      valueName: "name=path"))
+  var sources: [String] = []
+
   @Flag(help: "Fetch the newest package versions though the recipe did not change.")
   var update = false
 
@@ -49,6 +62,11 @@ struct BuildCommand: ParsableCommand {
 
   func validate() throws {
     guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
+    for source in sources {
+      guard let equals = source.firstIndex(of: "="), equals != source.startIndex,
+        source.index(after: equals) != source.endIndex
+      else { throw ValidationError("--source takes NAME=PATH, as in freebsd-base=base.txz, not '\(source)'.") }
+    }
     if let mirror, !["http://", "https://", "file://"].contains(where: { mirror.hasPrefix($0) }) {
       throw ValidationError("--mirror takes a URL, as in http://mirror.example/debian, not '\(mirror)'.")
     }
@@ -65,10 +83,18 @@ struct BuildCommand: ParsableCommand {
     }
     var options = BuildOptions(output: output, jobs: jobs)
     options.mirror = mirror
-    options.cache = cache.map { $0.hasPrefix("/") ? $0 : "\((try? Files.resolve(".")) ?? ".")/\($0)" }
+    options.cache = cache.map(absolute)
+    for source in sources {
+      let parts = source.split(separator: "=", maxSplits: 1)
+      if let name = parts.first, let path = parts.last { options.sources[String(name)] = absolute(String(path)) }
+    }
     options.programs = programs
     options.update = update
     try build(parsed, options)
+  }
+
+  private func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : "\((try? Files.resolve(".")) ?? ".")/\(path)"
   }
 
   private func build(_ recipe: Recipe, _ options: BuildOptions) throws {

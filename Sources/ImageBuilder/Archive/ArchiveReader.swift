@@ -1,4 +1,5 @@
 internal import CArchive
+internal import Platform
 
 /// Reads an archive, member by member, through libarchive.
 ///
@@ -19,6 +20,19 @@ final class ArchiveReader {
     }
     unsafe self.archive = archive
     unsafe archive_read_support_format_all(archive)
+    unsafe archive_read_support_filter_all(archive)
+    guard unsafe archive_read_open_filename(archive, path, 1 << 20) == ARCHIVE_OK else {
+      throw failure("open")
+    }
+  }
+
+  /// Opens one compressed file of this machine as an archive with one member.
+  init(packed path: String) throws(BuildError) {
+    self.path = path
+    // SAFETY: as above.
+    guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(path)") }
+    unsafe self.archive = archive
+    unsafe archive_read_support_format_raw(archive)
     unsafe archive_read_support_filter_all(archive)
     guard unsafe archive_read_open_filename(archive, path, 1 << 20) == ARCHIVE_OK else {
       throw failure("open")
@@ -92,6 +106,35 @@ final class ArchiveReader {
       if bytes.isEmpty { return all }
       all += bytes
     }
+  }
+
+  /// Writes the rest of the current member's content to `file`; blocks of zeros become holes.
+  func copySparsely(
+    to file: borrowing FileDescriptor, cancellation: Cancellation, progress: (Int) -> Void = { _ in }
+  ) throws(BuildError) {
+    let block = 4096
+    var position = 0
+    while true {
+      try cancellation.check()
+      let bytes = try read(upTo: 1 << 20)
+      if bytes.isEmpty { break }
+      var start = 0
+      while start < bytes.count {
+        let end = min(start + block - (position + start) % block, bytes.count)
+        let piece = bytes[start..<end]
+        if piece.contains(where: { $0 != 0 }) {
+          let offset = position + start
+          try attempt("cannot unpack \(path)") { () throws(SystemError) in
+            try file.writeAll(Array(piece), at: offset)
+          }
+        }
+        start = end
+      }
+      position += bytes.count
+      progress(position)
+    }
+    let length = position
+    try attempt("cannot unpack \(path)") { () throws(SystemError) in try file.truncate(to: length) }
   }
 
   /// Decompresses a file's content; what is not compressed stays as it is.

@@ -72,6 +72,32 @@ enum Tree {
     return found
   }
 
+  /// Writes the member at `path` of an archive to a file. `name` is the archive's in messages.
+  static func extract(
+    _ path: String, of archive: String, called name: String, to output: String, cancellation: Cancellation
+  ) throws(BuildError) {
+    let reader = try ArchiveReader(archive)
+    while let entry = try reader.next() {
+      try cancellation.check()
+      guard entry.path == path else { continue }
+      switch entry.kind {
+      case .file:
+        let file = try attempt("cannot write \(output)") { () throws(SystemError) in
+          try FileDescriptor(opening: output, [.readWrite, .create, .truncate])
+        }
+        return try reader.copySparsely(to: file, cancellation: cancellation)
+      case .symbolicLink(let target):
+        throw BuildError(
+          .badFile, "\(path) of \(name) is a link to \(target)", hint: "name the file itself in the recipe")
+      case .hardLink(let target) where target != path:
+        return try extract(target, of: archive, called: name, to: output, cancellation: cancellation)
+      case .directory, .hardLink, .other:
+        throw BuildError(.badFile, "\(path) of \(name) is no file", hint: "correct the path in the recipe")
+      }
+    }
+    throw BuildError(.badFile, "\(name) has no file \(path)", hint: "correct the path in the recipe")
+  }
+
   private static func size(of entry: TreeEntry) throws(BuildError) -> Int {
     switch entry.content {
     case .bytes(let bytes): return bytes.count

@@ -1,4 +1,5 @@
 internal import Platform
+internal import Recipe
 
 /// Programs of the host that a build runs.
 enum Tool {
@@ -7,6 +8,7 @@ enum Tool {
     "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "dumpe2fs": "e2fsprogs",
     "mksquashfs": "squashfs-tools", "zstd": "zstd", "tar": "tar", "strip": "binutils",
     "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
+    "curl": "curl", "git": "git", "qemu-img": "qemu-utils", "makefs": "makefs", "sfdisk": "fdisk",
     "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",
   ]
 
@@ -21,9 +23,22 @@ enum Tool {
     return BuildError(.missingTool, "the program \(tool) is not on this machine", hint: hint)
   }
 
+  /// Programs that a build of `recipe` runs beside those that every build does. `copies` are not fetched.
+  static func needed(by recipe: Recipe, copies: [String: String]) -> [String] {
+    var tools: Set<String> = []
+    for (name, source) in recipe.sources {
+      switch source {
+      case .download where copies[name] == nil: tools.insert("curl")
+      case .repository: tools.insert("git")
+      default: break
+      }
+    }
+    return tools.sorted()
+  }
+
   /// Refuses at once when a program is missing, naming all that are.
-  static func checkHost() throws(BuildError) {
-    var tools = required
+  static func checkHost(also more: [String] = []) throws(BuildError) {
+    var tools = required + more
     if !ProcessEnvironment.isSuperuser { tools += ["unshare", "newuidmap"] }
     let missing = tools.filter { Command.find($0) == nil }
     guard !missing.isEmpty else { return }

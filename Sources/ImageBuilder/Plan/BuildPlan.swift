@@ -15,6 +15,8 @@ public struct BuildOptions: Sendable {
   public var jobs: Int
   /// Directory of Roost's programs; nil for that of the running one.
   public var programs: String?
+  /// Local copies by the names of the recipe's sources, taken instead of fetching.
+  public var sources: [String: String] = [:]
   /// Fetch the packages' newest versions though the recipe did not change.
   public var update = false
 
@@ -69,11 +71,13 @@ struct BuildPlan: Sendable {
       ControlRoot(hostname: recipe.controlDomain.hostname, root: control.name).step(epoch: epoch, versions: versions))
     steps.append(
       Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
+    let sources = try SourceSet(recipe, copies: options.sources, versions: versions)
     // 3. The domains: what they boot, and their disks.
     var domains: [DomainFiles] = []
     for domain in recipe.domains {
       let planner = DomainPlanner(
-        domain: domain, recipe: recipe, options: options, control: control.name, epoch: epoch, versions: versions)
+        domain: domain, recipe: recipe, options: options, sources: sources, control: control.name, epoch: epoch,
+        versions: versions)
       let (files, own) = try planner.plan()
       domains.append(files)
       for step in own where !steps.contains(where: { $0.name == step.name }) { steps.append(step) }

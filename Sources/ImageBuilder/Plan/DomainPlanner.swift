@@ -8,6 +8,7 @@ struct DomainPlanner {
   let domain: Recipe.Domain
   let recipe: Recipe
   let options: BuildOptions
+  let sources: SourceSet
   /// The step that makes the control domain's root.
   let control: String
   let epoch: Int
@@ -29,8 +30,8 @@ struct DomainPlanner {
       files.kernel = .step(.init(step: Programs.stepName, file: Programs.hatchling))
     case .files(let own): files = try self.files(own, &steps)
     }
-    files.cdrom = try file(domain.hardware.cdrom, "CD image")
-    files.floppy = try file(domain.hardware.floppy, "floppy disk's image")
+    files.cdrom = try file(domain.hardware.cdrom, "CD image", unpacking: true, &steps)
+    files.floppy = try file(domain.hardware.floppy, "floppy disk's image", unpacking: true, &steps)
     let words = [files.commandLine, domain.commandLine].filter { !$0.isEmpty }
     files.commandLine = words.joined(separator: " ")
     return (files, steps)
@@ -54,29 +55,89 @@ struct DomainPlanner {
 
   private func files(_ own: Recipe.Files, _ steps: inout [Step]) throws(BuildError) -> DomainFiles {
     var files = DomainFiles(domain: domain)
-    files.kernel = try file(own.kernel, "kernel")
+    files.kernel = try file(own.kernel, "kernel", unpacking: true, &steps)
     if case .host(let path, _)? = files.kernel { try DomainFiles.method(of: domain, kernel: path, named: path) }
-    files.initrd = try file(own.initrd, "initial RAM disk")
+    files.initrd = try file(own.initrd, "initial RAM disk", &steps)
     for module in own.modules {
-      guard let file = try file(module.file, "module") else { continue }
+      guard let file = try file(module.file, "module", &steps) else { continue }
       files.modules.append(.init(file: file, commandLine: module.commandLine))
     }
-    switch own.image {
-    case .path(let path)?:
-      let path = recipe.resolve(path)
-      files.disk = .file(path, digest: try DomainFiles.digest(path, of: domain, "disk image"))
-    case nil:
-      guard domain.diskBytes != nil else { break }
+    if let image = own.image {
+      files.disk = try disk(image, &steps)
+    } else if domain.diskBytes != nil {
       files.disk = .step(.init(step: BlankDisk.stepName, file: BlankDisk.file))
       steps.append(BlankDisk.step)
     }
     return files
   }
 
-  private func file(_ reference: Recipe.FileReference?, _ what: String) throws(BuildError) -> DomainFiles.File? {
+  private func disk(
+    _ reference: Recipe.FileReference, _ steps: inout [Step]
+  ) throws(BuildError) -> ImagesVolume.Source {
+    let what = "disk image"
+    guard case .path(let path) = reference else {
+      return .step(try prepared(reference, what, isDisk: true, &steps))
+    }
+    let host = recipe.resolve(path)
+    let digest = try DomainFiles.digest(host, of: domain, what)
+    if DiskImage.form(try DiskImage.head(host)) == .raw { return .file(host, digest: digest) }
+    let step = imageStep(what, isDisk: true, settings: [digest], inputs: []) { _ in host }
+    steps.append(step)
+    return .step(.init(step: step.name, file: SourceSet.contentFile))
+  }
+
+  /// A file of the domain's. A source's is unpacked where it is packed and `unpacking` says so.
+  private func file(
+    _ reference: Recipe.FileReference?, _ what: String, unpacking: Bool = false, _ steps: inout [Step]
+  ) throws(BuildError) -> DomainFiles.File? {
     switch reference {
-    case .path(let path)?: try DomainFiles.hostFile(recipe.resolve(path), of: domain, what)
-    case nil: nil
+    case .path(let path)?: return try DomainFiles.hostFile(recipe.resolve(path), of: domain, what)
+    case .source?:
+      guard unpacking else { return try fetched(reference, &steps).map { .step($0) } }
+      return try reference.map { (reference) throws(BuildError) in
+        .step(try prepared(reference, what, isDisk: false, &steps))
+      }
+    case nil: return nil
+    }
+  }
+
+  /// A source's file as it is.
+  private func fetched(
+    _ reference: Recipe.FileReference?, _ steps: inout [Step]
+  ) throws(BuildError) -> Step.Input? {
+    guard case .source(let name, let path)? = reference else { return nil }
+    let products = try sources.file(name, path: path)
+    steps += products.map(\.step)
+    return products.last?.input
+  }
+
+  /// A source's file as the domain needs it.
+  private func prepared(
+    _ reference: Recipe.FileReference, _ what: String, isDisk: Bool, _ steps: inout [Step]
+  ) throws(BuildError) -> Step.Input {
+    guard let input = try fetched(reference, &steps) else {
+      throw BuildError(.content, "\(domain.name): there is no file to be its \(what)")
+    }
+    let step = imageStep(what, isDisk: isDisk, settings: [], inputs: [input]) { context throws(BuildError) in
+      try context.input(input.step, input.file)
+    }
+    steps.append(step)
+    return .init(step: step.name, file: SourceSet.contentFile)
+  }
+
+  private func imageStep(
+    _ what: String, isDisk: Bool, settings: [String], inputs: [Step.Input],
+    _ locate: @escaping @Sendable (borrowing StepContext) throws(BuildError) -> String
+  ) -> Step {
+    let name = "\(domain.name): \(what)"
+    return Step(
+      name: name, kind: isDisk ? "disk-image" : "file-image", version: 1,
+      settings: settings + (isDisk ? [versions["qemu-utils"] ?? ""] : []), inputs: inputs,
+      outputs: [SourceSet.contentFile]
+    ) { context throws(BuildError) in
+      try DiskImage.prepare(
+        try locate(context), isDisk: isDisk, called: "the \(what) of \(domain.name)",
+        to: "\(context.output)/\(SourceSet.contentFile)", context)
     }
   }
 }

@@ -6,6 +6,7 @@ internal import Platform
 /// ```
 /// CACHE/results/<key>/…        files of one result, and `digests`: one line `<digest>  <file>` for each
 /// CACHE/packages/<suite>/…     downloaded packages
+/// CACHE/sources/…              downloaded files by their digests, and repositories
 /// CACHE/scratch/<pid>/…        a running build's scratch; removed at its end
 /// CACHE/logs/…                 what programs printed
 /// ```
@@ -21,7 +22,7 @@ struct ResultCache: Sendable {
     scratch = "\(directory)/scratch/\(ProcessEnvironment.processID)"
     let path = directory
     try attempt("cannot use the cache \(path)") { () throws(SystemError) in
-      for part in ["results", "packages", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
+      for part in ["results", "packages", "sources", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
       for name in try Files.list("\(path)/scratch") where !Files.exists("/proc/\(name)/stat") {
         try ResultCache.removeTree("\(path)/scratch/\(name)")
       }

@@ -1,0 +1,88 @@
+internal import Binary
+internal import Manifest
+internal import Yams
+
+/// The recipe's `sources`: what is fetched from elsewhere.
+extension RecipeDecoder {
+  /// Transports of curl's and git's that only fetch.
+  private static let schemes = ["https", "http", "file"]
+
+  mutating func sources(_ recipe: NodeReader.Fields) -> [String: Recipe.Source?] {
+    guard let node = recipe.values["sources"]?.value else { return [:] }
+    guard case .mapping(let mapping) = node else {
+      reader.report(
+        node.mark,
+        "'sources' must have names as its keys, as in 'base: {url: …, sha256: …}', not \(NodeReader.describe(node))")
+      return [:]
+    }
+    guard mapping.count <= Limits.sources else {
+      reader.report(node.mark, "'sources' has \(mapping.count) entries; \(Limits.sources) are the most")
+      return [:]
+    }
+    let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
+    guard let fields = reader.fields(node, "the sources", keys: names) else { return [:] }
+    var sources: [String: Recipe.Source?] = [:]
+    for (name, field) in fields.values {
+      if let problem = Names.problem(name) {
+        reader.report(field.keyMark, "the source's name '\(NodeReader.shown(name))' \(problem)")
+      }
+      sources.updateValue(source(field.value), forKey: name)
+    }
+    return sources
+  }
+
+  private mutating func source(_ node: Node) -> Recipe.Source? {
+    let keys = ["url", "sha256", "git", "commit", "file"]
+    guard let fields = reader.fields(node, "a source", keys: keys) else { return nil }
+    let kinds = ["url", "git", "file"].filter(fields.has)
+    guard kinds.count == 1, let kind = kinds.first else {
+      reader.report(node.mark, "a source must have exactly one of the keys 'url', 'git' and 'file'")
+      return nil
+    }
+    let (pin, other) = kind == "git" ? ("commit", "sha256") : ("sha256", "commit")
+    if fields.has(other) {
+      reader.report(fields.values[other]?.keyMark, "'\(other)' does not pin a source with '\(kind)'; '\(pin)' does")
+    }
+    switch kind {
+    case "url":
+      let url = url(fields, "url")
+      let digest = digest(fields, required: true)
+      guard let url, let digest else { return nil }
+      return .download(url: url, sha256: digest)
+    case "git":
+      let url = url(fields, "git")
+      let commit = reader.checked(fields, "commit", required: true) {
+        Self.isHexadecimal($0, 40)
+          ? nil : "must be the 40 hexadecimal digits of a commit: a branch or tag may be another one tomorrow"
+      }
+      guard let url, let commit else { return nil }
+      return .repository(url: url, commit: commit)
+    default:
+      let path = reader.checked(fields, "file", Self.pathProblem)
+      let digest = digest(fields, required: false)
+      guard let path, digest != nil || !fields.has("sha256") else { return nil }
+      return .file(path: path, sha256: digest)
+    }
+  }
+
+  private mutating func url(_ fields: NodeReader.Fields, _ key: String) -> String? {
+    reader.checked(fields, key) { text in
+      let parts = text.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
+      guard parts.count == 3, parts[1].isEmpty, !parts[2].isEmpty, text.allSatisfy({ $0.isASCII && $0 != " " }),
+        Self.schemes.contains(where: { parts[0] == "\($0):" })
+      else { return "is not a URL that can be fetched; write one as https://example.org/base.txz" }
+      return nil
+    }
+  }
+
+  private mutating func digest(_ fields: NodeReader.Fields, required: Bool) -> SHA256.Digest? {
+    let text = reader.checked(fields, "sha256", required: required) {
+      Self.isHexadecimal($0, 64) ? nil : "must be the 64 hexadecimal digits that sha256sum prints"
+    }
+    return text.flatMap { SHA256.Digest(hex: $0) }
+  }
+
+  private static func isHexadecimal(_ text: String, _ count: Int) -> Bool {
+    text.utf8.count == count && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+  }
+}

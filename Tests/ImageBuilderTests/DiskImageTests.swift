@@ -1,0 +1,136 @@
+import Binary
+import Platform
+import Testing
+
+@testable import ImageBuilder
+
+@Suite("Images of disks in the forms they come in")
+struct DiskImageTests {
+  private func qcow2(version: UInt32 = 3, backing: UInt64 = 0, encryption: UInt32 = 0, features: UInt64 = 0) -> [UInt8]
+  {
+    var writer = ByteWriter()
+    writer.raw([0x51, 0x46, 0x49, 0xFB])
+    writer.big(version)
+    writer.big(backing)
+    writer.zeros(16)
+    writer.big(encryption)
+    writer.zeros(36)
+    writer.big(features)
+    writer.zeros(512)
+    return writer.bytes
+  }
+
+  private func vmdk(capacity: UInt64 = 100, descriptor: String = "parentCID=ffffffff\n") -> [UInt8] {
+    var writer = ByteWriter()
+    writer.raw("KDMV".utf8)
+    writer.zeros(8)
+    writer.little(capacity)
+    writer.zeros(512 - writer.count)
+    writer.raw(descriptor.utf8)
+    writer.zeros(512)
+    return writer.bytes
+  }
+
+  @Test("The form is told by the first bytes")
+  func forms() {
+    #expect(DiskImage.form([0x1F, 0x8B, 8, 0]) == .packed)
+    #expect(DiskImage.form([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0, 0]) == .packed)
+    #expect(DiskImage.form([0x28, 0xB5, 0x2F, 0xFD]) == .packed)
+    #expect(DiskImage.form(Array("BZh9".utf8)) == .packed)
+    #expect(DiskImage.form(qcow2()) == .container("qcow2"))
+    #expect(DiskImage.form(vmdk()) == .container("vmdk"))
+    #expect(DiskImage.form(Array("vhdxfile".utf8)) == .container("vhdx"))
+    #expect(DiskImage.form([]) == .raw)
+    #expect(DiskImage.form([0xEB, 0x63, 0x90]) == .raw)
+  }
+
+  @Test("A container whose content is elsewhere is refused, whatever it names")
+  func objections() {
+    #expect(DiskImage.objection(qcow2()) == nil)
+    #expect(DiskImage.objection(qcow2(version: 2, features: 4)) == nil)  // version 2 has no features
+    #expect(DiskImage.objection(vmdk()) == nil)
+    for (bytes, words) in [
+      (qcow2(backing: 0x68), "backing file"), (qcow2(version: 2, backing: 1), "backing file"),
+      (qcow2(features: 4), "another file"), (qcow2(features: 5), "another file"), (qcow2(encryption: 2), "encrypted"),
+      (qcow2(version: 4), "version 4"), (Array(qcow2().prefix(40)), "ends within"),
+      (vmdk(capacity: 0), "other files"), (vmdk(descriptor: "CID=1\nparentCID=12345678\n"), "parent"),
+      (vmdk(descriptor: "parentFileNameHint=\"/etc/passwd\""), "parent"),
+      (Array("# Disk DescriptorFile\nRW 1 FLAT \"/etc/passwd\" 0".utf8), "other files"),
+    ] {
+      #expect(DiskImage.objection(bytes)?.contains(words) == true, "\(DiskImage.objection(bytes) ?? "accepted")")
+    }
+  }
+
+  private func prepare(_ file: String, in directory: TemporaryDirectory, isDisk: Bool = true) throws -> [UInt8] {
+    let cache = try ResultCache("\(directory.path)/cache")
+    defer { try? cache.removeScratch() }
+    let path = "\(directory.path)/\(file)"
+    let step = Step(
+      name: "image", kind: "image", version: 1, settings: [], inputs: [], outputs: ["out"], isForced: true
+    ) { context throws(BuildError) in
+      try DiskImage.prepare(
+        path, isDisk: isDisk, called: "the disk", to: "\(context.output)/out", context)
+    }
+    let executor = Executor(cache: cache, epoch: 0, jobs: 1, cancellation: Cancellation())
+    let result = try #require(try executor.run([step]) { _ in }["image"])
+    return try Files.read("\(result.directory)/out")
+  }
+
+  private func run(_ arguments: [String], in directory: TemporaryDirectory) throws {
+    let outcome = try Command(arguments, directory: directory.path).run(cancellation: Cancellation())
+    try #require(outcome.status.isSuccess, "\(outcome.text)")
+  }
+
+  @Test("A disk of an odd size is filled up to whole sectors with zeros; a CD is left as it is")
+  func oddSize() throws {
+    let directory = try TemporaryDirectory()
+    try Files.write([UInt8](repeating: 5, count: 1000), to: "\(directory.path)/odd")
+    let disk = try prepare("odd", in: directory)
+    #expect(disk.count == 1024)
+    #expect(disk[999] == 5 && disk[1000...].allSatisfy { $0 == 0 })
+    #expect(try prepare("odd", in: directory, isDisk: false).count == 1000)
+    try Files.write([UInt8](), to: "\(directory.path)/empty")
+    let error = #expect(throws: BuildError.self) { try prepare("empty", in: directory) }
+    #expect(error?.message == "the disk is empty")
+  }
+
+  @Test("Packed images are unpacked, holes and all, whatever packed them")
+  func packed() throws {
+    let directory = try TemporaryDirectory()
+    var bytes = [UInt8](repeating: 0, count: 3 << 20)
+    for index in stride(from: 0, to: 5000, by: 1) { bytes[1_000_000 + index] = UInt8(truncatingIfNeeded: index) }
+    try Files.write(bytes, to: "\(directory.path)/disk")
+    for tool in ["gzip", "xz", "zstd"] {
+      try run(["sh", "-c", "\(tool) -c disk >packed"], in: directory)
+      #expect(try prepare("packed", in: directory) == bytes, "\(tool)")
+    }
+  }
+
+  @Test("A qcow2 becomes a plain disk; one with a backing file is refused before anything of that is read")
+  func containers() throws {
+    guard Command.find("qemu-img") != nil else {
+      print("skipped: qemu-img is not on this machine (apt-get install qemu-utils)")
+      return
+    }
+    let directory = try TemporaryDirectory()
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    bytes[4096] = 1
+    try Files.write(bytes, to: "\(directory.path)/disk")
+    for format in ["qcow2", "vmdk", "vhdx"] {
+      try run(["qemu-img", "convert", "-O", format, "disk", "container"], in: directory)
+      try run(["sh", "-c", "gzip -c container >packed"], in: directory)
+      let found = try prepare("packed", in: directory)
+      #expect(Array(found.prefix(bytes.count)) == bytes, "\(format)")
+      #expect(found.dropFirst(bytes.count).allSatisfy { $0 == 0 })
+    }
+    try run(["qemu-img", "create", "-f", "qcow2", "-F", "raw", "-b", "\(directory.path)/disk", "over"], in: directory)
+    try run(
+      ["qemu-img", "create", "-f", "qcow2", "-o", "data_file=\(directory.path)/data,data_file_raw=on", "out", "1M"],
+      in: directory)
+    for file in ["over", "out"] {
+      let error = #expect(throws: BuildError.self) { try prepare(file, in: directory) }
+      #expect(error?.code == .badFile)
+      #expect(error?.message.contains("another file") == true, "\(error?.message ?? "")")
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import Testing
+
+@testable import Recipe
+
+/// The recipe's `sources`, and how domains name them.
+@Suite struct SourcesTests {
+  private static let digest = String(repeating: "ab", count: 32)
+  private static let commit = String(repeating: "0f", count: 20)
+
+  /// A recipe whose sources begin in line 3 and whose domain in line 8.
+  private func text(_ change: (String, String) = ("", ""), domain: String = "{from: tree, path: 386/9pcf}") -> String {
+    let sources = """
+      sources:
+        base: {url: "https://example.org/a/base.txz", sha256: \(Self.digest)}
+        tree: {git: "https://example.org/plan9", commit: \(Self.commit)}
+        disc: {file: disc.iso}
+
+      """
+    let text = recipe(
+      top: sources, domain: "  - {name: d, memory: 64 MiB, ready: {console: x}, source: {kernel: \(domain)}}\n")
+    return change.0.isEmpty ? text : text.replacing(change.0, with: change.1)
+  }
+
+  @Test func sourcesAreReadAndNamed() throws {
+    let recipe = try Recipe.parse(text(), file: "r.yaml")
+    #expect(recipe.sources.keys.sorted() == ["base", "disc", "tree"])
+    guard case .download(let url, let sha256)? = recipe.sources["base"] else {
+      Issue.record("no download")
+      return
+    }
+    #expect(url == "https://example.org/a/base.txz")
+    #expect("\(sha256)" == Self.digest)
+    #expect(recipe.sources["tree"] == .repository(url: "https://example.org/plan9", commit: Self.commit))
+    #expect(recipe.sources["disc"] == .file(path: "disc.iso", sha256: nil))
+    guard case .files(let files)? = recipe.domains.first?.source else { return }
+    #expect(files.kernel == .source("tree", path: "386/9pcf"))
+  }
+
+  @Test func thePinIsInTheDigestAndTheAddressIsNot() throws {
+    let digest = try Recipe.parse(text(), file: "r").digest
+    #expect(try Recipe.parse(text(("example.org/a", "mirror.example/b")), file: "r").digest == digest)
+    #expect(try Recipe.parse(text(("0f0f", "0f0e")), file: "r").digest != digest)
+    #expect(try Recipe.parse(text(("abab", "abac")), file: "r").digest != digest)
+  }
+
+  @Test(arguments: [
+    ("sha256: abab", "sha: abab", "4:49: error: unknown key 'sha' in a source; it may have url, sha256"),
+    ("sha256: abab", "sha256: ABab", "4:57: error: 'sha256' in a source: 'ABab"),
+    ("sha256: abab", "commit: abab", "4:49: error: 'commit' does not pin a source with 'url'; 'sha256' does"),
+    ("https://example.org/a/", "ftp//", "4:15: error: 'url' in a source: 'ftp//base.txz' is not a URL"),
+    ("https://example.org/a/", "ext::sh -c /", "is not a URL that can be fetched; write one as https://"),
+    ("https://example.org/a/", "-oops://a/", "is not a URL"),
+    ("https://example.org/plan9", "ssh://example.org/p", "5:15: error: 'git' in a source"),
+    ("0f0f", "0f", "5:52: error: 'commit' in a source: '0f"),
+    ("commit: 0f", "branch: 0f", "5:44: error: unknown key 'branch' in a source"),
+    ("file: disc.iso", "git: disc.iso, file: a", "6:9: error: a source must have exactly one of the keys 'url', 'git'"),
+    ("disc: {", "Disc: {", "6:3: error: the source's name 'Disc' may only have lower-case letters"),
+    ("disc: {", "base: {", "6:3: error: the sources has the key 'base' twice; the first is in line 4"),
+    ("{from: tree,", "{from: tre,", "8:76: error: there is no source 'tre'; did you mean 'tree'?"),
+    (
+      "{from: tree,", "{from: nothing-like-it,",
+      "8:76: error: there is no source 'nothing-like-it'; add it to the recipe's"
+    ),
+    (", path: 386/9pcf", "", "8:69: error: the source 'tree' is a repository; add 'path: FILE'"),
+    ("386/9pcf", "../etc", "8:88: error: 'path' in the file 'kernel': '../etc' is no path inside of a source"),
+    ("386/9pcf", "/etc", "is no path inside of a source"),
+    ("from: tree", "form: tree", "8:70: error: unknown key 'form' in the file 'kernel'; did you mean 'from'?"),
+  ])
+  func mistakesAreNamedWithTheirPlace(from: String, to: String, expected: String) {
+    #expect(problems(text()) == [])
+    let found = problems(text((from, to)))
+    #expect(found.contains { $0.contains(expected) }, "\(found)")
+  }
+
+  @Test func aSourceWhoseTextIsWrongIsNotMissingToo() {
+    #expect(problems(text(("commit: 0f", "commit: zz"))).count == 1)
+  }
+}
