@@ -76,7 +76,7 @@ import Testing
   @Test func windowMappings() {
     display.setPlanarMode()
     for (mapping, first, last, outside) in [
-      (0, 0xA0000, 0xBFFFF, nil), (1, 0xA0000, 0xAFFFF, 0xB0000), (2, 0xB0000, 0xB7FFF, 0xA0000),
+      (0, 0xA0000, 0xBFFFF, nil), (1, 0xA0000, 0xAFFFF, 0xB0000), (2, 0xB0000, 0xB7FFF, 0xB8000),
       (3, 0xB8000, 0xBFFFF, 0xB7FFF),
     ] as [(UInt64, UInt64, UInt64, UInt64?)] {
       display.set(0x3CE, 6, mapping << 2 | 1)
