@@ -35,6 +35,10 @@ void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t ad
       .u.msi = {.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data}};
 }
 
+void ckvm_8259_set_levels(struct kvm_irqchip *chip, uint8_t inputs) {
+  chip->chip.pic.elcr = inputs & chip->chip.pic.elcr_mask;
+}
+
 struct kvm_msr_filter ckvm_refuse_writes(uint32_t msr, uint8_t *bitmap) {
   memset(bitmap, 0, 8); /* 0: refused */
   struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};

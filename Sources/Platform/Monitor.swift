@@ -121,4 +121,10 @@ public enum WallClock {
     unsafe clock_gettime(CLOCK_REALTIME, &time)
     return (time.tv_sec, time.tv_nsec)
   }
+
+  /// Nanoseconds since 1970.
+  public static func nanoseconds() -> Int64 {
+    let time = now()
+    return Int64(time.seconds) * 1_000_000_000 + Int64(time.nanoseconds)
+  }
 }

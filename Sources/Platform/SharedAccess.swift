@@ -27,9 +27,14 @@ extension Mapping {
 
   /// Fills `count` bytes from `offset` with zeros.
   public func zero(at offset: Int, count: Int) {
+    fill(at: offset, count: count, with: 0)
+  }
+
+  /// Sets `count` bytes from `offset` to `byte`.
+  public func fill(at offset: Int, count: Int, with byte: UInt8) {
     check(offset, count)
     // SAFETY: the range was checked.
-    unsafe memset(base + offset, 0, count)
+    unsafe memset(base + offset, Int32(byte), count)
   }
 
   /// The integer at `offset`, in the machine's byte order; it need not be aligned.

@@ -128,16 +128,19 @@ func makeEntropy(_ interrupts: TestInterrupts = TestInterrupts(), memory: TestMe
   }
 
   @Test func sharedLineIsWiredOr() {
-    let line = TestLine()
-    let shared = SharedInterruptLine(line)
-    let (first, second) = (shared.input(0), shared.input(1))
+    let lines = (0..<16).map { _ in TestLine() }
+    let wires = PCIWires(routes: [10, 10, 11, 11]) { lines[Int($0)] }
+    // Two on one wire, and one on another wire that leads to the same interrupt.
+    let (first, second, third) = (wires.input(0), wires.input(0), wires.input(1))
     first.set(true)
     second.set(true)
+    third.set(true)
     first.set(false)
-    #expect(line.isHigh)
     second.set(false)
-    #expect(!line.isHigh)
-    #expect(line.edges == 2)
+    #expect(lines[10].isHigh)
+    third.set(false)
+    #expect(!lines[10].isHigh)
+    #expect(lines[10].edges == 2 && lines[11].edges == 0)
   }
 
   /// PCI 3.0, 6.8.2.9 and 6.8.3.4: mask, pending, unmask.

@@ -21,6 +21,8 @@ enum ckvm_request {
   CKVM_SET_IDENTITY_MAP_ADDR = KVM_SET_IDENTITY_MAP_ADDR,
   CKVM_CREATE_IRQCHIP = KVM_CREATE_IRQCHIP,
   CKVM_IRQ_LINE = KVM_IRQ_LINE,
+  CKVM_GET_IRQCHIP = KVM_GET_IRQCHIP,
+  CKVM_SET_IRQCHIP = KVM_SET_IRQCHIP,
   CKVM_CREATE_PIT2 = KVM_CREATE_PIT2,
   CKVM_SET_GSI_ROUTING = KVM_SET_GSI_ROUTING,
   CKVM_IRQFD = KVM_IRQFD,
@@ -97,6 +99,9 @@ void ckvm_msrs_append(struct ckvm_msrs *table, uint32_t index, uint64_t value);
 uint64_t ckvm_msrs_value(const struct ckvm_msrs *table, uint32_t index);
 void ckvm_routes_append_pin(struct ckvm_routes *table, uint32_t gsi, uint32_t chip, uint32_t pin);
 void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t address, uint32_t data);
+
+/* The edge/level register of an 8259's state: a bit for each of its inputs that is level-triggered. */
+void ckvm_8259_set_levels(struct kvm_irqchip *chip, uint8_t inputs);
 
 /* A filter that refuses writes of one MSR and allows everything else; `bitmap` is eight bytes that stay until the
    request is over. */

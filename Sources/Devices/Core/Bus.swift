@@ -49,7 +49,7 @@ extension BusDevice {
   }
 
   /// What `readRun` is where a device has no better way.
-  func readSingly(at offset: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>) {
+  public func readSingly(at offset: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>) {
     for start in stride(from: 0, through: destination.count - width.rawValue, by: width.rawValue) {
       let value = read(at: offset, width: width)
       for index in 0..<width.rawValue {
@@ -59,7 +59,7 @@ extension BusDevice {
   }
 
   /// What `writeRun` is where a device has no better way.
-  func writeSingly(_ source: Span<UInt8>, at offset: UInt64, width: AccessWidth) {
+  public func writeSingly(_ source: Span<UInt8>, at offset: UInt64, width: AccessWidth) {
     for start in stride(from: 0, through: source.count - width.rawValue, by: width.rawValue) {
       var value: UInt64 = 0
       for index in 0..<width.rawValue { value |= UInt64(source[start + index]) << UInt64(8 * index) }
@@ -137,19 +137,39 @@ extension Bus: Sendable where Target: Sendable {}
 extension Bus.Entry: Sendable where Target: Sendable {}
 
 extension Bus where Target: BusDevice {
+  /// Whether something answers an access.
+  @inlinable
+  public func answers(at address: UInt64, width: AccessWidth) -> Bool {
+    index(of: address, count: width.count) != nil
+  }
+
+  /// Reads `width` bytes at `address`; nil where nothing answers.
+  @inlinable
+  public func answer(at address: UInt64, width: AccessWidth) -> UInt64? {
+    guard let index = index(of: address, count: width.count) else { return nil }
+    return entries[index].target.read(at: address &- entries[index].base, width: width) & width.mask
+  }
+
+  /// Writes `width` bytes at `address`; false where nothing answers.
+  @inlinable
+  public func take(_ value: UInt64, at address: UInt64, width: AccessWidth) -> Bool {
+    guard let index = index(of: address, count: width.count) else { return false }
+    entries[index].target.write(value & width.mask, at: address &- entries[index].base, width: width)
+    return true
+  }
+
   /// Reads `width` bytes at `address`; where nothing answers, all ones, as an undriven bus reads.
   @inlinable
   public func read(at address: UInt64, width: AccessWidth) -> UInt64 {
-    guard let index = index(of: address, count: width.count) else { return width.mask }
-    return entries[index].target.read(at: address &- entries[index].base, width: width) & width.mask
+    answer(at: address, width: width) ?? width.mask
   }
 
   /// Writes `width` bytes at `address`; where nothing answers, nothing happens.
   @inlinable
   public func write(_ value: UInt64, at address: UInt64, width: AccessWidth) {
-    guard let index = index(of: address, count: width.count) else { return }
-    entries[index].target.write(value & width.mask, at: address &- entries[index].base, width: width)
+    _ = take(value, at: address, width: width)
   }
+
   /// A run of reads at `address`; where nothing answers, all ones.
   public func readRun(at address: UInt64, width: AccessWidth, into destination: inout MutableSpan<UInt8>) {
     guard let index = index(of: address, count: width.count) else {

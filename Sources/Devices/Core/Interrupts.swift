@@ -25,7 +25,7 @@ public struct InterruptMessage: Hashable, Sendable {
 /// Called with the function's lock held, from vCPU threads and device threads alike: an implementation must not
 /// call back into the function and must not wait.
 public protocol PCIInterrupts: Sendable {
-  /// Drives the function's INTx wire (`INTA#`). Shared wires: see `SharedInterruptLine`.
+  /// Drives the function's INTx wire (`INTA#`). Shared wires: see `PCIWires`.
   func setLine(_ asserted: Bool)
 
   /// The guest gave vector `vector` a message, or masked it (nil). The place to keep the route of an irqfd up to
