@@ -116,7 +116,7 @@ bench: build ## measure against peers; a table, and build/bench.json
 
 docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli
-	for command in build boot doctor list console log start stop reboot destroy screen; do
+	for command in build boot doctor list console log screenshot start stop reboot destroy screen; do
 	  $(ROOST) help $$command > docs/cli/$$command.txt
 	done
 

@@ -14,6 +14,7 @@ struct Roost: ParsableCommand {
       ListCommand.self,
       ConsoleCommand.self,
       LogCommand.self,
+      ScreenshotCommand.self,
       StartCommand.self,
       StopCommand.self,
       RebootCommand.self,

@@ -75,12 +75,14 @@ public struct DomainStatus: Codable, Hashable, Sendable {
   public var console: String
   /// The file that its console is recorded in.
   public var log: String
+  /// The socket that shows its screen to VNC viewers, without a password, where it has a screen.
+  public var screen: String?
 
   /// All fields.
   public init(
     name: String, os: String, state: DomainState, reason: String? = nil, cpus: Int, memoryBytes: Int,
     autostart: Bool = true, pid: Int32? = nil, startedAt: Double? = nil, readySeconds: Double? = nil,
-    restarts: Int = 0, address: String? = nil, console: String, log: String
+    restarts: Int = 0, address: String? = nil, console: String, log: String, screen: String? = nil
   ) {
     self.name = name
     self.os = os
@@ -96,6 +98,7 @@ public struct DomainStatus: Codable, Hashable, Sendable {
     self.address = address
     self.console = console
     self.log = log
+    self.screen = screen
   }
 }
 

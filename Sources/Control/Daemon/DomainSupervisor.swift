@@ -80,7 +80,7 @@ final class DomainSupervisor {
       name: domain.name, os: domain.os, state: machine.state, reason: machine.reason, cpus: domain.cpus,
       memoryBytes: domain.memoryBytes, autostart: domain.autostart, pid: machine.pid, startedAt: machine.startedAt,
       readySeconds: machine.readySeconds, restarts: machine.restarts, address: domain.network?.address,
-      console: paths.console, log: paths.log)
+      console: paths.console, log: paths.log, screen: domain.display == .vga ? paths.screen : nil)
   }
 
   /// True while its start waits for the appliance.

@@ -51,6 +51,8 @@ struct DomainMachine: Sendable {
     static let reset: Int32 = 10
     static let guestCrash: Int32 = 11
     static let deviceFailure: Int32 = 12
+    static let guestPanic: Int32 = 13
+    static let halted: Int32 = 14
     static let stopped: Int32 = 130
   }
 
@@ -257,6 +259,8 @@ struct DomainMachine: Sendable {
     switch status {
     case .exited(ExitCode.poweredOff):
       settle(.off, nil)
+    case .exited(ExitCode.halted):
+      settle(.off, "the guest halted without powering off")
     case .exited(ExitCode.stopped):
       settle(.off, "its monitor was stopped by a signal from outside")
     case .exited(ExitCode.reset):
@@ -283,6 +287,7 @@ struct DomainMachine: Sendable {
   private static func cause(of status: ExitStatus) -> String {
     switch status {
     case .exited(ExitCode.guestCrash): "the guest crashed"
+    case .exited(ExitCode.guestPanic): "the guest's kernel panicked"
     case .exited(ExitCode.deviceFailure): "a device of the guest failed"
     case .exited(let code): "its monitor ended with exit code \(code)"
     case .killed(let signal): "its monitor was killed by signal \(signal)"

@@ -6,7 +6,9 @@ struct DomainPaths: Hashable, Sendable {
   let directory: String
   /// The monitor's console socket.
   let console: String
-  /// The monitor's VNC socket.
+  /// The socket at which this appliance's own programs see the screen.
+  let screen: String
+  /// The monitor's VNC socket, where the recipe asks for one.
   let display: String
   /// What UEFI firmware keeps between two starts.
   let firmwareVariables: String
@@ -20,6 +22,7 @@ struct DomainPaths: Hashable, Sendable {
   init(name: String, runtimeDirectory: String, logDirectory: String) {
     directory = "\(runtimeDirectory)/domains/\(name)"
     console = "\(directory)/console.sock"
+    screen = "\(directory)/screen.sock"
     display = "\(directory)/vnc.sock"
     firmwareVariables = "\(directory)/uefi-vars.fd"
     log = "\(logDirectory)/\(name).log"
@@ -61,9 +64,7 @@ enum MonitorCommand {
       let model = network.model.flatMap { $0 == .virtio ? nil : ",model=\($0.rawValue)" } ?? ""
       words += ["--net", "\(tap),mac=\(network.mac)\(model)"]
     }
-    // The monitor's own choice is a display where there is firmware, and none elsewhere.
-    let hasDisplay = domain.display == .vga
-    if hasDisplay != domain.boot.method.isFirmware { words += ["--display", hasDisplay ? "vga" : "none"] }
+    if domain.display == .vga { words += ["--display", "vga", "--vnc", "unix:\(paths.screen)"] }
     if let vnc = domain.vnc {
       words += ["--vnc", "unix:\(paths.display)" + (vnc.passwordFile.map { ",password-file=\(medium + $0)" } ?? "")]
     }

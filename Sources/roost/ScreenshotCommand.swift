@@ -1,0 +1,46 @@
+internal import ArgumentParser
+internal import Control
+internal import Platform
+
+/// `roost screenshot NAME FILE`
+struct ScreenshotCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "screenshot", abstract: "Save a picture of a domain's screen.",
+    discussion: """
+      The picture is a PNG. Domains have a screen with 'display: vga' in the recipe, and where they boot by firmware.
+
+      Examples:
+        roost screenshot windows screen.png
+        roost screenshot windows - | ssh desk 'cat > screen.png'
+      """)
+
+  @Argument(help: "The domain's name; `roost list` shows them.")
+  var name: String
+  @Argument(help: "Where the picture goes; - for standard output.")
+  var file: String
+  @OptionGroup var appliance: ApplianceOptions
+
+  func run() throws {
+    try appliance.orExplain { () throws(ControlError) in
+      let domain = try appliance.domain(name, of: try appliance.connect())
+      guard let screen = domain.screen else {
+        throw ControlError(.wrongState, "\(name) has no screen; write 'display: vga' in its recipe")
+      }
+      guard domain.state.isLive else {
+        throw ControlError(.wrongState, "\(name) is not running; `roost start \(name)` starts it")
+      }
+      let capture = try ScreenCapture(path: screen)
+      let picture = try capture.png()
+      do throws(SystemError) {
+        if file == "-" {
+          try StandardStream.output.writeAll(picture)
+        } else {
+          try Files.replace(file, with: picture)
+          StandardStream.output.write("\(file): \(capture.width) by \(capture.height) pixels\n")
+        }
+      } catch {
+        throw ControlError(.system, "the picture cannot be written: \(error)")
+      }
+    }
+  }
+}
