@@ -185,6 +185,15 @@ struct ZeroPage {
     put(2047 as UInt32, at: 0x238)
   }
 
+  /// Tells a kernel that is loaded already that there is a VGA in text mode 3 (`struct screen_info`; Linux,
+  /// Documentation/arch/x86/zero-page.rst, 0x000).
+  static func describeTextScreen(in memory: GuestRAM) {
+    // Mode, columns; lines; that it is a VGA; lines of a character.
+    for (offset, byte) in [(0x06, 3), (0x07, 80), (0x0E, 25), (0x0F, 1), (0x10, 16)] as [(Int, UInt8)] {
+      memory.mapping.store(byte, at: Int(AddressMap.bootParameters) + offset)
+    }
+  }
+
   /// Puts command line and RAM disk into `memory`, and all that the kernel must know into the page.
   /// `limit` is the highest address that the RAM disk may take, `room` the longest command line.
   mutating func fill(

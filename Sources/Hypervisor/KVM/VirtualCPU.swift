@@ -111,6 +111,16 @@ struct VirtualCPU: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Lends the data of a run of port accesses (a string instruction): `count` bytes at `offset` of the run page.
+  func withPortData(at offset: Int, count: Int, _ body: (inout MutableSpan<UInt8>) -> Void) {
+    guard offset >= 0, count >= 0, offset <= page.count, count <= page.count - offset else { return }
+    // SAFETY: the range was just checked to lie in the page, which the kernel does not touch between runs.
+    var bytes = unsafe UnsafeMutableRawBufferPointer(start: runPage + offset, count: count)
+    var span = unsafe MutableSpan<UInt8>(_unsafeBytes: bytes)
+    body(&span)
+    unsafe bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  }
+
   /// The data of a memory access, as eight little-endian bytes; those past its size mean nothing.
   @inline(__always)
   var memoryData: UInt64 {

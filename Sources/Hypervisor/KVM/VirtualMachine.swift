@@ -55,6 +55,19 @@ struct VirtualMachine: ~Copyable, Sendable {
     }
   }
 
+  /// Makes inputs of the second 8259 level-triggered, as firmware leaves those that PCI uses (Intel 82371SB, 290550-002,
+  /// ELCR2). `inputs` has a bit for each of ISA interrupts 8 to 15.
+  func setLevelTriggered(slave8259 inputs: UInt8) throws(HypervisorError) {
+    var chip = kvm_irqchip()
+    chip.chip_id = UInt32(KVM_IRQCHIP_PIC_SLAVE)
+    try refusal(.system, "KVM does not set the interrupt controller") { () throws(SystemError) in
+      // SAFETY: the structure is the one that both requests take.
+      _ = try unsafe file.control(UInt(CKVM_GET_IRQCHIP.rawValue), &chip, "KVM_GET_IRQCHIP")
+      unsafe ckvm_8259_set_levels(&chip, inputs)
+      _ = try unsafe file.control(UInt(CKVM_SET_IRQCHIP.rawValue), &chip, "KVM_SET_IRQCHIP")
+    }
+  }
+
   /// Makes the 8254 timer; port 0x61's speaker bits come with it.
   func makeTimer() throws(HypervisorError) {
     var configuration = kvm_pit_config()

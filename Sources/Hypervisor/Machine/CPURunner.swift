@@ -112,14 +112,22 @@ final class CPURunner: Sendable {
   @inline(__always)
   private func servePort(_ port: UInt16, _ size: Int, _ count: Int, _ isWrite: Bool, _ data: Int) {
     guard let width = AccessWidth(rawValue: size) else { return }
-    var offset = data
-    for _ in 0..<count {
+    guard count == 1 else { return servePortRun(port, width, count, isWrite, data) }
+    if isWrite {
+      bus.writePort(cpu.portData(at: data, size: size), port, width)
+    } else {
+      cpu.setPortData(bus.readPort(port, width), at: data, size: size)
+    }
+  }
+
+  /// A string instruction.
+  private func servePortRun(_ port: UInt16, _ width: AccessWidth, _ count: Int, _ isWrite: Bool, _ data: Int) {
+    cpu.withPortData(at: data, count: count &* width.rawValue) { bytes in
       if isWrite {
-        bus.writePort(cpu.portData(at: offset, size: size), port, width)
+        bus.writePorts(bytes.span, port, width)
       } else {
-        cpu.setPortData(bus.readPort(port, width), at: offset, size: size)
+        bus.readPorts(into: &bytes, port, width)
       }
-      offset += size
     }
   }
 

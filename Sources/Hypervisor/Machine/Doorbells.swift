@@ -12,6 +12,9 @@ final class Doorbells: Sendable {
     var bar: Int
     var events: [DoorbellEvent]
     var base: UInt64?
+    /// The port that drivers from before virtio 1.0 write a queue's number to.
+    var legacy: (bar: Int, offset: UInt64)?
+    var port: UInt64?
   }
 
   private let machine: VirtualMachineOwner
@@ -23,12 +26,15 @@ final class Doorbells: Sendable {
     self.log = log
   }
 
-  /// Doorbell events for a function's queues, at `offsets` of the window of register `bar`.
-  func register(_ function: PCIFunction, bar: Int, offsets: [UInt64]) throws(HypervisorError) -> [DoorbellEvent] {
+  /// Doorbell events for a function's queues, at `offsets` of the window of register `bar`, and at the one port that
+  /// `legacy` names, if there is one.
+  func register(
+    _ function: PCIFunction, bar: Int, offsets: [UInt64], legacy: (bar: Int, offset: UInt64)? = nil
+  ) throws(HypervisorError) -> [DoorbellEvent] {
     var events: [DoorbellEvent] = []
     for offset in offsets { events.append(try DoorbellEvent(offset: offset)) }
     let made = events
-    functions.withLock { $0[ObjectIdentifier(function)] = Function(bar: bar, events: made) }
+    functions.withLock { $0[ObjectIdentifier(function)] = Function(bar: bar, events: made, legacy: legacy) }
     return made
   }
 
@@ -37,10 +43,19 @@ final class Doorbells: Sendable {
     functions.withLock { functions in
       guard var entry = functions[ObjectIdentifier(function)] else { return }
       let base = windows.first { $0.bar == entry.bar }?.base
-      guard base != entry.base else { return }
-      if let old = entry.base { set(entry.events, old, attached: false) }
-      if let base { set(entry.events, base, attached: true) }
-      entry.base = base
+      if base != entry.base {
+        if let old = entry.base { set(entry.events, old, attached: false) }
+        if let base { set(entry.events, base, attached: true) }
+        entry.base = base
+      }
+      if let legacy = entry.legacy {
+        let port = windows.first { $0.bar == legacy.bar && $0.isIO }.map { $0.base + legacy.offset }
+        if port != entry.port {
+          if let old = entry.port { setLegacy(entry.events, old, attached: false) }
+          if let port { setLegacy(entry.events, port, attached: true) }
+          entry.port = port
+        }
+      }
       functions[ObjectIdentifier(function)] = entry
     }
   }
@@ -54,6 +69,18 @@ final class Doorbells: Sendable {
       } catch {
         // The doorbell then works by an ordinary exit.
         log("a doorbell at \(hex(base + event.offset)) stays slow: \(error)")
+      }
+    }
+  }
+
+  /// One port for all queues: the number that is written tells them apart.
+  private func setLegacy(_ events: [DoorbellEvent], _ port: UInt64, attached: Bool) {
+    for (queue, event) in events.enumerated() {
+      do throws(HypervisorError) {
+        try machine.machine.setWriteEvent(
+          event.event, address: port, length: 2, port: true, value: UInt64(queue), attached: attached)
+      } catch {
+        log("a doorbell at port \(hex(port)) stays slow: \(error)")
       }
     }
   }

@@ -87,12 +87,12 @@ final class VirtualMachineOwner: Sendable {
 /// Interrupts of one PCI function: its INTx wire, and an irqfd per MSI-X vector.
 final class FunctionInterrupts: PCIInterrupts, Sendable {
   private let router: InterruptRouter
-  private let line: SharedInterruptLine<PinLine>.Input
+  private let line: PCIWires<PinLine>.Input
   private let firstGSI: UInt32
   private let events: [InterruptEvent]
 
   init(
-    _ router: InterruptRouter, machine: VirtualMachineOwner, line: SharedInterruptLine<PinLine>.Input, vectors: Int
+    _ router: InterruptRouter, machine: VirtualMachineOwner, line: PCIWires<PinLine>.Input, vectors: Int
   ) throws(HypervisorError) {
     self.router = router
     self.line = line

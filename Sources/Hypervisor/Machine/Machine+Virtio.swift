@@ -1,19 +1,30 @@
 internal import Devices
 internal import Platform
+internal import Synchronization
 
 extension Machine {
-  /// Makes the virtio functions in the order of their PCI device numbers, from 2 on: disks, networks, console, entropy.
-  func makeVirtioDevices() throws(HypervisorError) {
-    let count =
-      configuration.disks.count + configuration.networks.count + (configuration.console == nil ? 0 : 1)
-      + (configuration.hasEntropy ? 1 : 0)
-    guard count <= 30 else {
-      throw HypervisorError(.configuration, "\(count) devices do not fit on one PCI bus, which has room for 30")
+  /// Makes the PCI functions in the order of their device numbers: disks, networks, console, entropy.
+  func makeFunctions() throws(HypervisorError) {
+    for disk in configuration.disks where disk.bus == .virtio { try makeDisk(disk) }
+    try makeSCSI()
+    for network in configuration.networks {
+      switch network.model {
+      case .virtio: try makeNetwork(network)
+      case .e1000: try makeE1000(network)
+      }
     }
-    for disk in configuration.disks { try makeDisk(disk) }
-    for network in configuration.networks { try makeNetwork(network) }
     if let console = configuration.console { try makeVirtioConsole(console) }
     if configuration.hasEntropy { try makeEntropy() }
+  }
+
+  /// The next free place on the bus.
+  private func nextAddress() throws(HypervisorError) -> PCIAddress {
+    let first = configuration.hasDisplay ? Board.firstDevice : Board.firstDevice - 1
+    let number = Int(first) + functions.count
+    guard number < 32 else {
+      throw HypervisorError(.configuration, "more devices than one PCI bus has room for; give the domain fewer")
+    }
+    return PCIAddress(device: UInt8(number))
   }
 
   private func makeDisk(_ disk: MachineConfiguration.Disk) throws(HypervisorError) {
@@ -21,68 +32,111 @@ extension Machine {
       path: disk.path, isReadOnly: disk.isReadOnly, identifier: disk.identifier, memory: memory)
     let device = VirtioBlock<GuestRAM, FileDisk>(backend)
     let function = try attach(device, named: "the disk \(disk.path)")
-    try serveQueues(of: function)
     disks.append((backend, { [unowned function] in function.complete($0, with: $1) }))
+    bootable.disks.append(.virtioBlock(functions[functions.count - 1].0))
   }
 
   private func makeNetwork(_ network: MachineConfiguration.Network) throws(HypervisorError) {
+    typealias Device = VirtioNetwork<GuestRAM, TapPort>
     let port = try TapPort(network.tap, memory: memory)
+    let pump = NetworkPump(loop)
     let function = try attach(
-      VirtioNetwork<GuestRAM, TapPort>(port, mac: network.mac), named: "the network interface on \(network.tap)")
-    let pump = NetworkPump(loop, port) { function.receiveFrames() }
-    try refusal(.device, "the tap \(network.tap) cannot be awaited") { () throws(SystemError) in try pump.register() }
-    try serveQueues(of: function) { queue in
-      if queue == VirtioNetwork<GuestRAM, TapPort>.receiveQueue {
+      Device(port, mac: network.mac), named: "the network interface on \(network.tap)"
+    ) { function, queue in
+      if queue == Device.receiveQueue { pump.pump() } else { function.serve(queue: queue) }
+    }
+    try pump.start(port.file.rawValue, network.tap) { function.receiveFrames() }
+    bootable.networks.append(.network(functions[functions.count - 1].0))
+  }
+
+  private func makeE1000(_ network: MachineConfiguration.Network) throws(HypervisorError) {
+    let address = try nextAddress()
+    let tap = try FrameTap(network.tap)
+    let room = try refusal(.system, "no event can be made") { () throws(SystemError) in try RoomEvent() }
+    let function = E1000(
+      memory: memory, frames: tap, mac: network.mac, interrupt: wires.input(PCIBus.wire(device: address.device)),
+      onRoom: { room.signal() })
+    functions.append((address, function))
+    let pump = NetworkPump(loop)
+    try pump.start(tap.file.rawValue, network.tap) { function.receiveFrames() }
+    try refusal(.system, "the network cannot be awaited") { () throws(SystemError) in
+      _ = try loop.add(room.event.file.rawValue, .readable) { _ in
+        _ = try? room.event.take()
         pump.pump()
-      } else {
-        function.serve(queue: queue)
       }
     }
+    bootable.networks.append(.network(address))
   }
 
   private func makeVirtioConsole(_ console: MachineConfiguration.Console) throws(HypervisorError) {
     let outbox = try Outbox()
     let function = try attach(VirtioConsole<GuestRAM, Outbox>(outbox), named: "the virtio console")
-    try serveQueues(of: function)
     try makeConsole(console, outbox: outbox) { function.receive($0) }
   }
 
   private func makeEntropy() throws(HypervisorError) {
-    let function = try attach(VirtioEntropy<GuestRAM, KernelEntropy>(KernelEntropy()), named: "the entropy source")
-    try serveQueues(of: function)
+    _ = try attach(VirtioEntropy<GuestRAM, KernelEntropy>(KernelEntropy()), named: "the entropy source")
   }
 
-  /// Puts a device on the PCI bus, with its interrupts.
-  private func attach<Device: VirtioDevice>(
-    _ device: Device, named name: String
+  /// Puts a device on the PCI bus, with its interrupts and doorbells, which the event loop serves.
+  ///
+  /// - Parameter serve: what a queue's doorbell does where that is not to serve the queue.
+  func attach<Device: VirtioDevice>(
+    _ device: Device, named name: String,
+    serve: ((VirtioPCI<Device, FunctionInterrupts>, Int) -> Void)? = nil
   ) throws(HypervisorError) -> VirtioPCI<Device, FunctionInterrupts> where Device.Memory == GuestRAM {
-    let number = UInt8(2 + functions.count)
-    let interrupts = try FunctionInterrupts(
-      router, machine: owner, line: wire(device: number), vectors: device.queueSizes.count + 1)
-    let log = configuration.log
-    let function = VirtioPCI(device, memory: memory, interrupts: interrupts) { error in
-      log("\(name) stopped: the guest's driver broke the protocol (\(error)); it works again when the guest resets it")
-    }
-    functions.append((PCIAddress(device: number), function))
-    return function
-  }
-
-  /// Serves every queue's doorbell on the event loop.
-  private func serveQueues<Device: VirtioDevice>(
-    of function: VirtioPCI<Device, FunctionInterrupts>, _ serve: ((Int) -> Void)? = nil
-  ) throws(HypervisorError) {
     typealias Function = VirtioPCI<Device, FunctionInterrupts>
+    let address = try nextAddress()
+    let interrupts = try FunctionInterrupts(
+      router, machine: owner, line: wires.input(PCIBus.wire(device: address.device)),
+      vectors: device.queueSizes.count + 1)
+    let log = configuration.log
+    let bells = Bells()
+    let function = Function(
+      device, memory: memory, interrupts: interrupts,
+      onFailure: { error in
+        log(
+          "\(name) stopped: the guest's driver broke the protocol (\(error)); it works again when the guest resets it")
+      }, onBacklog: { bells.ring($0) })
+    functions.append((address, function))
     let events = try doorbells.register(
       function, bar: Function.doorbellBar,
-      offsets: (0..<function.queueCount).map { Function.doorbellOffset(queue: $0) })
+      offsets: (0..<function.queueCount).map { Function.doorbellOffset(queue: $0) },
+      legacy: function.isTransitional ? (Function.legacyDoorbell.bar, Function.legacyDoorbell.offset) : nil)
+    bells.events.withLock { $0 = events }
     for (queue, bell) in events.enumerated() {
       try refusal(.system, "a queue cannot be awaited") { () throws(SystemError) in
         _ = try loop.add(bell.event.file.rawValue, .readable) { _ in
           _ = try? bell.event.take()
-          if let serve { serve(queue) } else { function.serve(queue: queue) }
+          if let serve { serve(function, queue) } else { function.serve(queue: queue) }
         }
       }
     }
+    return function
+  }
+}
+
+/// Rings a queue's doorbell again when a visit has left buffers behind.
+private final class Bells: Sendable {
+  let events = Mutex<[DoorbellEvent]>([])
+
+  func ring(_ queue: Int) {
+    events.withLock { events in
+      if events.indices.contains(queue) { try? events[queue].event.signal() }
+    }
+  }
+}
+
+/// Says from any thread that a guest can receive again.
+private final class RoomEvent: Sendable {
+  let event: EventDescriptor
+
+  init() throws(SystemError) {
+    event = try EventDescriptor()
+  }
+
+  func signal() {
+    try? event.signal()
   }
 }
 
@@ -90,25 +144,29 @@ extension Machine {
 /// Belongs to the event loop.
 private final class NetworkPump {
   private let loop: EventLoop
-  private let port: TapPort
-  private let receive: () -> Bool
-  private var token: UInt64 = 0
+  private var descriptor: Int32 = -1
+  private var receive: () -> Bool = { false }
+  private var token: UInt64?
   private var isWaiting = true
 
-  init(_ loop: EventLoop, _ port: TapPort, receive: @escaping () -> Bool) {
+  init(_ loop: EventLoop) {
     self.loop = loop
-    self.port = port
-    self.receive = receive
   }
 
-  func register() throws(SystemError) {
-    token = try loop.add(port.file.rawValue, .readable) { [self] _ in pump() }
+  /// Pumps from the tap `name` at `descriptor`; `receive` moves what waits and says whether the guest has room.
+  func start(_ descriptor: Int32, _ name: String, receive: @escaping () -> Bool) throws(HypervisorError) {
+    self.descriptor = descriptor
+    self.receive = receive
+    token = try refusal(.device, "the tap \(name) cannot be awaited") { () throws(SystemError) in
+      try loop.add(descriptor, .readable) { [self] _ in pump() }
+    }
   }
 
   func pump() {
+    guard let token else { return }
     let hasRoom = receive()
     guard hasRoom != isWaiting else { return }
     isWaiting = hasRoom
-    loop.change(token, port.file.rawValue, hasRoom ? .readable : [])
+    loop.change(token, descriptor, hasRoom ? .readable : [])
   }
 }

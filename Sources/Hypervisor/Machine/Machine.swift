@@ -11,30 +11,40 @@ public final class Machine {
   let memory: GuestRAM
   let owner: VirtualMachineOwner
   let router: InterruptRouter
+  let wires: PCIWires<PinLine>
   let doorbells: Doorbells
   let end: MachineEnd
-  let halts: HaltWatch
   let loop: EventLoop
-
+  /// PCI functions beside the chipset's.
   var functions: [(PCIAddress, PCIFunction)] = []
+  /// What firmware may boot from.
+  var bootable = Bootable()
   var disks: [(disk: FileDisk, complete: @Sendable (UInt64, BlockResult) -> Void)] = []
   var consoles: [ConsoleServer] = []
-  private let wires: [SharedInterruptLine<PinLine>]
-  private var wireInputs: [Int] = [0, 0, 0, 0]
+  var screens: [ScreenServer] = []
+  var regions: [MemoryRegion] = []
+  var power: PowerManagement<PinLine>?
+
+  /// What firmware may boot from. It tries a floppy disk first, as it is there for nothing else, and disks before CD-ROMs,
+  /// which are for what has no system yet.
+  struct Bootable {
+    var floppies: [BootOrder.Device] = []
+    var disks: [BootOrder.Device] = []
+    var discs: [BootOrder.Device] = []
+    var networks: [BootOrder.Device] = []
+
+    var order: [BootOrder.Device] { floppies + disks + discs + networks }
+  }
+
+  private let halts: HaltWatch
   private var runners: [CPURunner] = []
-  private var power: PowerManagement<PinLine>?
   private let patchingGuard: PatchingGuard?
   private var isAskedToStop = false
 
-  /// The ISA interrupts of PIRQA to PIRQD.
-  static let pciInterrupts: [UInt8] = [10, 10, 11, 11]
-  /// First port of ACPI's fixed hardware.
-  static let powerPorts: UInt16 = 0x600
-  static let systemControlInterrupt: UInt32 = 9
   /// CPUs that 8-bit APIC ids can tell apart.
   static let maximumCPUs = 254
 
-  /// Makes the machine, with its kernel loaded and its devices opened.
+  /// Makes the machine, with its kernel or firmware loaded and its devices opened.
   public init(_ configuration: MachineConfiguration) throws(HypervisorError) {
     self.configuration = configuration
     let kvm = try KVM()
@@ -55,26 +65,17 @@ public final class Machine {
     if kvm.check(.userSpaceMSR) > 0 { try owner.machine.enable(.userSpaceMSR, 2 | 4) }
     try QEMUEmulation.watchExtendedFeatures(owner.machine, kvm)
     let log = configuration.log
-    router = try InterruptRouter(owner, log: log)
+    let router = try InterruptRouter(owner, log: log)
+    self.router = router
+    wires = PCIWires(routes: Board.pciInterrupts) { router.line(UInt32($0)) }
     doorbells = Doorbells(owner, log: log)
     end = try MachineEnd()
     halts = HaltWatch(cpus: configuration.cpus)
     loop = try EventLoop()
-    var wires: [SharedInterruptLine<PinLine>] = []
-    // Two of the four wires lead to one pin: they share its level.
-    let ten = SharedInterruptLine(router.line(10))
-    let eleven = SharedInterruptLine(router.line(11))
-    for interrupt in Self.pciInterrupts { wires.append(interrupt == 10 ? ten : eleven) }
-    self.wires = wires
 
-    let serial = try Outbox()
-    let uart = UART16550(output: serial, interrupt: router.line(4))
-    try makeVirtioDevices()
-    let bus = try makeBus(uart)
-    try makeConsole(configuration.serial, outbox: serial) { uart.receive($0) }
-
-    let state = try load()
-    try makeCPUs(kvm, bus: bus, boot: state)
+    let board = try Board(self)
+    let state = configuration.bootMethod.isFirmware ? nil : try loadKernel(board)
+    try makeCPUs(kvm, bus: board.bus, boot: state)
   }
 
   /// Runs the machine to its end. Once only.
@@ -95,7 +96,6 @@ public final class Machine {
         }
       }
     }
-    let haltTimer = try makeHaltTimer()
     var threads: [ThreadBox] = []
     for runner in runners {
       let thread = try refusal(.system, "no thread for a CPU can be started") { () throws(SystemError) in
@@ -103,35 +103,29 @@ public final class Machine {
       }
       threads.append(ThreadBox(thread))
     }
-    try refusal(.system, "the CPUs cannot be looked after") { () throws(SystemError) in
-      _ = try loop.add(haltTimer.file.rawValue, .readable) { [unowned self] _ in
-        _ = try? haltTimer.take()
-        if self.halts.tick() { return self.end.end(.halted) }
-        for (runner, thread) in zip(self.runners, threads) {
-          runner.cpu.requestExit()
-          thread.signal(Signals.user1)
-        }
-      }
+    let started = threads
+    let haltTimer = try LoopTimer(loop) { [unowned self] in
+      if self.halts.tick() { return self.end.end(.halted) }
+      self.interrupt(started)
     }
+    haltTimer.start(after: HaltWatch.interval, every: HaltWatch.interval)
     defer {
       end.end(.stopped)
-      for (runner, thread) in zip(runners, threads) {
-        runner.cpu.requestExit()
-        thread.signal(Signals.user1)
-      }
+      interrupt(threads)
       for thread in threads { thread.join() }
       for entry in disks { entry.disk.stop() }
       for console in consoles { console.finish() }
+      for screen in screens { screen.finish() }
     }
     try loop.run()
     return end.reason ?? .stopped
   }
 
-  private func makeHaltTimer() throws(HypervisorError) -> TimerDescriptor {
-    try refusal(.system, "no timer can be made") { () throws(SystemError) in
-      let timer = try TimerDescriptor()
-      try timer.set(after: HaltWatch.interval, every: HaltWatch.interval)
-      return timer
+  /// Calls the CPUs out of the guest.
+  private func interrupt(_ threads: [ThreadBox]) {
+    for (runner, thread) in zip(runners, threads) {
+      runner.cpu.requestExit()
+      thread.signal(Signals.user1)
     }
   }
 
@@ -165,63 +159,6 @@ public final class Machine {
 
   // MARK: Putting it together
 
-  /// A driver's end of the wire that INTA# of `device` is on.
-  func wire(device: UInt8) -> SharedInterruptLine<PinLine>.Input {
-    let wire = PCIBus.wire(device: device)
-    let shared = Self.pciInterrupts[wire] == 10 ? 0 : 1
-    defer { wireInputs[shared] += 1 }
-    return wires[wire].input(wireInputs[shared])
-  }
-
-  private func makeBus(_ uart: UART16550<Outbox, PinLine>) throws(HypervisorError) -> MachineBus {
-    let end = end
-    let doorbells = doorbells
-    let all: [(PCIAddress, PCIFunction)] =
-      [
-        (PCIAddress(device: 0), PCIStaticFunction.hostBridge()),
-        (PCIAddress(device: 1), PCIStaticFunction.isaBridge(routes: Self.pciInterrupts)),
-      ] + functions
-    do {
-      let pci = try PCIBus(
-        functions: all,
-        windowsChanged: { doorbells.move($0, $1) },
-        resetControl: { if $0 & 4 != 0 { end.end(.reset) } })
-      try pci.assignResources(memory: AddressMap.pciWindow, ports: 0xC000..<0x1_0000) { address in
-        Self.pciInterrupts[PCIBus.wire(device: address.device)]
-      }
-      let keyboard = KeyboardController { end.end(.reset) }
-      let power = PowerManagement(
-        interrupt: router.line(Self.systemControlInterrupt), nanoseconds: { MonotonicClock.now() },
-        onPowerOff: { end.end(.poweredOff) })
-      self.power = power
-      let clock = RealTimeClock(memoryBelow4GiB: memory.lowCount, memoryAbove4GiB: memory.highCount) {
-        Int64(WallClock.now().seconds)
-      }
-      var ports = Bus<PortTarget>()
-      try ports.attach(.serial(uart), at: 0x3F8, count: 8)
-      try ports.attach(.clock(clock), at: 0x70, count: 2)
-      try ports.attach(.keyboard(KeyboardController.Ports(keyboard)), at: 0x60, count: 1)
-      try ports.attach(.keyboardCommand(KeyboardController.Ports(keyboard)), at: 0x64, count: 1)
-      try ports.attach(.systemControl(SystemControlPort(keyboard)), at: 0x92, count: 1)
-      let log = configuration.log
-      try ports.attach(
-        .panic(
-          PanicPort { event in
-            switch event {
-            case .panicked: end.end(.panicked)
-            case .dumping: log("the guest's kernel panicked and starts another one to save what is left")
-            }
-          }), at: UInt64(PanicPort.port), count: 1)
-      try ports.attach(.power(power), at: UInt64(Self.powerPorts), count: PowerManagementLayout.portCount)
-      try ports.attach(.pci(pci), at: 0xCF8, count: 8)
-      return MachineBus(ports: ports, pci: pci)
-    } catch let error as PCIAssignmentError {
-      throw HypervisorError(.configuration, "\(error)")
-    } catch {
-      throw HypervisorError(.configuration, "\(error)")
-    }
-  }
-
   /// Shows a port somewhere.
   func makeConsole(
     _ console: MachineConfiguration.Console, outbox: Outbox, input: @escaping ([UInt8]) -> Int
@@ -233,33 +170,6 @@ public final class Machine {
       consoles.append(try .terminal(loop, outbox: outbox, input: input) { end.end(.stopped) })
     case .socket(let path, let log):
       consoles.append(try .listening(at: path, log: log, loop, outbox: outbox, input: input))
-    }
-  }
-
-  /// Puts tables and kernel into memory.
-  private func load() throws(HypervisorError) -> BootState {
-    let description = ACPIDescription(
-      cpus: configuration.cpus, powerManagement: Self.powerPorts,
-      powerOffType: UInt8(PowerManagementLayout.sleepTypeOff),
-      systemControlInterrupt: UInt8(Self.systemControlInterrupt), memoryWindow: AddressMap.pciWindow,
-      pciInterrupts: Self.pciInterrupts, wire: { PCIBus.wire(device: $0, pin: $1) })
-    let tables = ACPITables(description)
-    try tables.write(to: memory)
-    try MPTable(description, at: tables.rootPointer + UInt64(tables.bytes.count)).write(to: memory)
-    guard let path = configuration.kernel else { throw HypervisorError(.configuration, "there is no kernel to boot") }
-    let kernel = try FileImage(path)
-    var modules: [BootModule<FileImage>] = []
-    if let initrd = configuration.initrd { modules.append(BootModule(try FileImage(initrd))) }
-    for module in configuration.modules {
-      modules.append(BootModule(try FileImage(module.path), commandLine: module.commandLine))
-    }
-    do throws(HypervisorError) {
-      return try BootLoader.load(
-        method: configuration.bootMethod, kernel: kernel, modules: modules, commandLine: configuration.commandLine,
-        rsdp: tables.rootPointer, framebuffer: nil, into: memory
-      ).state
-    } catch {
-      throw error.about(path)
     }
   }
 
@@ -278,12 +188,14 @@ public final class Machine {
           name: configuration.cpuModel)
       model = shared
       try cpu.setCPUID(shared.entries(for: id))
-      try cpu.setMSRs(CPUModel.resetMSRs)
-      try cpu.setLocalInterrupts()
-      // Without a boot state the CPU starts as after a reset: in the firmware.
-      if id == 0, let boot {
-        try cpu.set(boot.system)
-        try cpu.set(boot.general)
+      // What firmware would do is for firmware to do, where there is one: the CPU starts in it as after a reset.
+      if let boot {
+        try cpu.setMSRs(CPUModel.resetMSRs)
+        try cpu.setLocalInterrupts()
+        if id == 0 {
+          try cpu.set(boot.system)
+          try cpu.set(boot.general)
+        }
       }
       runners.append(CPURunner(cpu, bus: bus, end: end, halts: halts, log: configuration.log))
     }

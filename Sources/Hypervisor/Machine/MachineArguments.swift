@@ -43,6 +43,8 @@ extension MachineConfiguration {
                                adds a second serial port and shows it there
       --console unix:PATH[,log=FILE]
                                adds a virtio console and shows it there
+      --debug unix:PATH[,log=FILE]
+                               adds the debug ports that firmware reports to, and shows them there
       --display vga|none       a VGA adapter (vga with firmware, none without)
       --vnc unix:PATH[,password-file=FILE]
                                shows the screen to VNC viewers; may be repeated
@@ -98,6 +100,7 @@ extension MachineConfiguration {
       case "--vnc": viewers.append(try Self.viewer(try value()))
       case "--net": networks.append(try Self.network(try value(), index: networks.count))
       case "--serial": serial = try Self.console(try value(), option)
+      case "--debug": debug = try Self.console(try value(), option)
       case "--serial2": secondSerial = try Self.console(try value(), option)
       case "--console": console = try Self.console(try value(), option)
       case "--no-entropy": hasEntropy = false
@@ -105,7 +108,7 @@ extension MachineConfiguration {
       }
     }
     guard let name, !name.isEmpty else { throw ArgumentError("give the domain a name: --name NAME") }
-    guard [serial, secondSerial, console].count(where: { $0 == .terminal }) < 2 else {
+    guard [serial, secondSerial, console, debug].count(where: { $0 == .terminal }) < 2 else {
       throw ArgumentError("only one console can be on stdio; give the others unix:PATH")
     }
     self.name = name

@@ -129,6 +129,8 @@ public struct MachineConfiguration: Sendable {
   public var console: Console?
   /// Where the second serial port is shown; without it there is none.
   public var secondSerial: Console?
+  /// Where the debug ports 0x402 and 0xE9 are shown, to which firmware reports; without it there are none.
+  public var debug: Console?
   /// Whether there is a VGA adapter.
   public var hasDisplay = false
   /// Where its screen is shown.
