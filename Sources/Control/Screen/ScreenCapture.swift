@@ -77,10 +77,20 @@ public struct ScreenCapture: Sendable, Hashable {
 
     init(_ path: String, _ seconds: Int) throws(ControlError) {
       deadline = MonotonicClock.now() + UInt64(seconds) * 1_000_000_000
-      do throws(SystemError) {
-        file = try UnixSocket.connect(path)
-        poller = try Poller()
+      let file = try Self.reaching(path) { () throws(SystemError) in try UnixSocket.connect(path) }
+      poller = try Self.reaching(path) { () throws(SystemError) in
+        let poller = try Poller()
         try poller.add(file.rawValue, .readable, token: 0)
+        return poller
+      }
+      self.file = file
+    }
+
+    private static func reaching<T: ~Copyable>(
+      _ path: String, _ body: () throws(SystemError) -> T
+    ) throws(ControlError) -> T {
+      do throws(SystemError) {
+        return try body()
       } catch {
         throw ControlError(.unreachable, "no screen answers at \(path) (\(error.errno)); is the domain running?")
       }
