@@ -10,9 +10,11 @@ extension Probe {
   private static func identify(_ base: UInt16) throws(Verdict) {
     guard machine_in8(base &+ 7) != 0xFF else { throw .skip("no such channel") }
     machine_out8(base &+ 6, 0xA0)
+    // A packet device shows its signature after a reset, and is not ready for ATA commands (ATA/ATAPI-4, 9.12).
+    let isSigned = machine_in8(base &+ 4) == 0x14 && machine_in8(base &+ 5) == 0xEB
     machine_out8(base &+ 2, 0x55)
     machine_out8(base &+ 3, 0xAA)
-    guard machine_in8(base &+ 2) == 0x55, machine_in8(base &+ 3) == 0xAA, machine_in8(base &+ 7) != 0 else {
+    guard machine_in8(base &+ 2) == 0x55, machine_in8(base &+ 3) == 0xAA, isSigned || machine_in8(base &+ 7) != 0 else {
       throw .skip("no drive")
     }
     machine_out8(base &+ 7, 0xEC)

@@ -52,8 +52,20 @@ struct ConformanceTests {
     try Files.makeDirectories(directory)
     defer { try? Files.removeTree(directory) }
     try makeDisk("\(directory)/disk", sectors: 64)
+    try makeDisk("\(directory)/old", sectors: 64)
+    try Files.write([UInt8](repeating: 0, count: 64 << 10), to: "\(directory)/cdrom")
     var configuration = MachineConfiguration(name: "probe", memory: 32 << 20, kernel: path)
-    configuration.disks = [MachineConfiguration.Disk(path: "\(directory)/disk")]
+    configuration.disks = [
+      MachineConfiguration.Disk(path: "\(directory)/disk"),
+      MachineConfiguration.Disk(path: "\(directory)/old", bus: .ide),
+    ]
+    configuration.cdroms = ["\(directory)/cdrom"]
+    configuration.hasDisplay = true
+    if Host.hasTaps {
+      configuration.networks = [
+        MachineConfiguration.Network(tap: "roost-probe", mac: [0x52, 0x54, 0, 0, 0, 1], model: .e1000)
+      ]
+    }
     configuration.console = MachineConfiguration.Console.none
     configuration.serial = .socket(path: "\(directory)/serial", log: "\(directory)/log")
     let outcome = try Machine(configuration).run()
@@ -64,8 +76,9 @@ struct ConformanceTests {
     for line in report.lines { #expect(line.isOK, "\(line.name)\n\(output)") }
     // What this machine has must not be skipped, or the probe is blind.
     for area in [
-      "cpuid", "block", "hostile", "event index", "msi-x", "entropy", "i8042", "pm timer", "00:02.0 virtio:",
-    ] {
+      "cpuid", "block", "hostile", "event index", "msi-x", "entropy", "i8042", "pm timer", "00:03.0 virtio:", "ata",
+      "vga",
+    ] + (Host.hasTaps ? ["e1000"] : []) {
       let lines = report.lines.filter { $0.name.hasPrefix(area) }
       #expect(!lines.isEmpty && lines.allSatisfy { $0.skip == nil }, "\(area)\n\(output)")
     }

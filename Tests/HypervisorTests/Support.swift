@@ -74,6 +74,15 @@ enum Host {
     }
   }()
 
+  /// Whether network interfaces can be made here.
+  static let hasTaps: Bool = {
+    do throws(SystemError) {
+      return try FileDescriptor.tap("roost-test").rawValue >= 0
+    } catch {
+      return false
+    }
+  }()
+
   /// Why the kernel gives no ring (io_uring(7)); nil when it gives one.
   static let ringRefusal: SystemError? = {
     do throws(SystemError) {
