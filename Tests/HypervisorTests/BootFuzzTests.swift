@@ -44,6 +44,13 @@ struct BootFuzzTests {
         let width = [1, 1, 4, 8].randomElement(using: &numbers) ?? 1
         for byte in place..<min(place + width, image.count) { image[byte] = value }
       }
+      // Now and then a number that means the tables, or the borders of RAM, to whatever field takes it for an address.
+      if round % 4 == 0 {
+        let word = Int.random(in: 0..<min(image.count, 256) / 4, using: &numbers) * 4
+        let address: UInt32 =
+          [0xF_0000, 0xA_0000, 0x9_FC00, 0x1000, 0x3F_FFFF, 0x40_0000].randomElement(using: &numbers) ?? 0
+        image.put(address, at: word)
+      }
       repair(&image)
       if round % 7 == 0 { image = Array(image.prefix(Int.random(in: 0...image.count, using: &numbers))) }
       let source = BytesImage(image)

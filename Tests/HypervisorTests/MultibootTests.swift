@@ -91,6 +91,8 @@ struct MultibootTests {
         && memory.word(UInt16.self, information + 114) == 0x0800)
     _ = try load(image, into: memory)
     #expect(memory.word(UInt32.self, information) & 1 << 12 == 0)
+    let none = SampleImages.multibootELF(SampleImages.multiboot1(flags: 3, [0, 0, 0, 0, 0, 0, 1024, 768, 32]))
+    #expect(try BootLoader.framebufferRequest(of: BytesImage(none), method: .auto) == nil)
     let text = SampleImages.multibootELF(SampleImages.multiboot1(flags: 7, [0, 0, 0, 0, 0, 1, 80, 25, 0]))
     #expect(
       try BootLoader.framebufferRequest(of: BytesImage(text), method: .multiboot)
