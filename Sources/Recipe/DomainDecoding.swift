@@ -39,6 +39,7 @@ extension RecipeDecoder {
     switch source {
     case .debian?: .linux
     case .hatchling?: .pvh
+    case .plan9?: .plan9
     case .files(let files)?: files.kernel == nil ? .bios : nil
     case nil: nil
     }
@@ -109,6 +110,15 @@ extension RecipeDecoder {
       for (key, name) in useless {
         reader.report(fields.mark(of: key), "hatchling has no use for \(name); leave it out")
       }
+    case .plan9(_, let kernel, _):
+      if boot != .plan9 { reader.report(fields.mark(of: "boot"), "a Plan 9 domain boots with 'boot: plan9'") }
+      if hardware.diskBus != .virtio {
+        reader.report(fields.mark(of: "disk-bus"), "a Plan 9 domain's root is a virtio disk; leave 'disk-bus' out")
+      }
+      if fields.has("disk"), !kernel.hasFossil {
+        reader.report(
+          fields.mark(of: "disk"), "\(kernel.rawValue) has its root in RAM; leave 'disk' out, or take 9pcf or 9k10f")
+      }
     case .files(let files):
       checkFiles(fields, source.fields, files, boot: boot, hardware: hardware)
     }
@@ -168,6 +178,7 @@ extension RecipeDecoder {
     switch source {
     case .debian(_, _, let hostname)?: natural = "\(hostname) login:"
     case .hatchling?: natural = "hatchling> "
+    case .plan9?: natural = "term% "
     default: break
     }
     guard let node = domain.values["ready"]?.value else {
@@ -197,6 +208,7 @@ extension RecipeDecoder {
     case .debian("forky", _, _): "Debian 14"
     case .debian(let suite, _, _): "Debian \(suite)"
     case .hatchling: "Hatchling"
+    case .plan9: "Plan 9"
     case .files: "unknown"
     }
   }

@@ -105,8 +105,20 @@ public struct Recipe: Sendable, Hashable {
     case debian(suite: String, packages: [String], hostname: String)
     /// The bare-metal guest that comes with Roost.
     case hatchling
+    /// A small Plan 9 out of a repository of its distribution.
+    case plan9(tree: String, kernel: Plan9Kernel, hostname: String)
     /// Files that are there already.
     case files(Files)
+  }
+
+  /// Kernels of Plan 9's that come with all that a domain needs.
+  public enum Plan9Kernel: String, Sendable, Hashable, CaseIterable {
+    /// 32-bit; its root is unpacked into RAM, and what is written there goes with it.
+    case ram32 = "9pcgz"
+    /// 32-bit, with a fossil file system.
+    case fossil32 = "9pcf"
+    /// 64-bit, with a fossil file system and several processors.
+    case fossil64 = "9k10f"
   }
 
   /// A domain's files, none of which Roost makes.
@@ -251,6 +263,10 @@ extension Recipe.Domain {
       text.add("debian.hostname", hostname)
     case .hatchling:
       text.add("hatchling", "")
+    case .plan9(let tree, let kernel, let hostname):
+      text.add("plan9.tree", tree)
+      text.add("plan9.kernel", kernel.rawValue)
+      text.add("plan9.hostname", hostname)
     case .files(let files):
       text.add("kernel", files.kernel.words)
       text.add("initrd", files.initrd.words)
@@ -273,6 +289,15 @@ extension Recipe.Hardware {
     text.add("cdrom", cdrom.words)
     text.add("floppy", floppy.words)
   }
+}
+
+extension Recipe.Plan9Kernel {
+  /// Its path in the distribution's tree.
+  public var path: String { self == .fossil64 ? "amd64/9k10f.elf" : "386/\(rawValue)" }
+  /// The folder of its processor's programs.
+  public var processor: String { self == .fossil64 ? "amd64" : "386" }
+  /// Whether its root is a file system on the disk.
+  public var hasFossil: Bool { self != .ram32 }
 }
 
 extension Recipe.Source {

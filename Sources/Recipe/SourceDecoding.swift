@@ -12,7 +12,7 @@ struct DecodedSource {
   /// True if there is something for the domain's disk to begin with, right or wrong.
   var hasImage: Bool {
     switch kind {
-    case .debian: true
+    case .debian, .plan9: true
     case .hatchling: false
     case .files: fields?.has("image") == true || fields?.has("root") == true
     }
@@ -23,7 +23,7 @@ struct DecodedSource {
 extension RecipeDecoder {
   private static let fileKeys = ["kernel", "initrd", "modules", "command-line", "root", "image"]
   /// Keys that say what kind of source it is.
-  private static let kinds = ["debian", "hatchling", "kernel"]
+  private static let kinds = ["debian", "plan9", "hatchling", "kernel"]
 
   /// The domain's source. Where firmware runs, one may be left out or have no kernel.
   mutating func source(_ domain: NodeReader.Fields, name: String?, isFirmware: Bool) -> DecodedSource? {
@@ -52,7 +52,12 @@ extension RecipeDecoder {
       reader.report(
         fields.values[key]?.keyMark, "'\(key)' belongs to a source with 'kernel', not to '\(kind)'; \(remedy)")
     }
-    let made = kind == "debian" ? debian(fields, name: name) : hatchling(fields)
+    let made =
+      switch kind {
+      case "debian": debian(fields, name: name)
+      case "plan9": plan9(fields, name: name)
+      default: hatchling(fields)
+      }
     return made.map { DecodedSource(kind: $0, fields: fields) }
   }
 
@@ -156,6 +161,23 @@ extension RecipeDecoder {
     let hostname = reader.checked(fields, "hostname", Names.problem)
     guard let suite else { return nil }
     return .debian(suite: suite, packages: packages, hostname: hostname ?? name ?? "debian")
+  }
+
+  private mutating func plan9(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {
+    guard let node = source.values["plan9"]?.value,
+      let fields = reader.fields(node, "a Plan 9 source", keys: ["tree", "kernel", "hostname"])
+    else { return nil }
+    let tree = sourceName(fields, "tree")
+    if let (name, source) = tree, let source {
+      if case .repository = source {
+      } else {
+        reader.report(fields.mark(of: "tree"), "the source '\(name)' is no repository; pin one with 'git' and 'commit'")
+      }
+    }
+    let kernel = reader.choice(fields, "kernel", Recipe.Plan9Kernel.self, default: .ram32)
+    let hostname = reader.checked(fields, "hostname", Names.problem)
+    guard let tree else { return nil }
+    return .plan9(tree: tree.0, kernel: kernel, hostname: hostname ?? name ?? "gnot")
   }
 
   private mutating func hatchling(_ source: NodeReader.Fields) -> Recipe.DomainSource? {

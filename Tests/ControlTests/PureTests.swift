@@ -49,8 +49,7 @@ struct DomainPiecesTests {
       words == [
         "vmm", "--name", "lab", "--cpus", "1", "--memory", "64MiB", "--boot", "uefi", "--cpu", "baseline",
         "--uefi-vars", "/r/domains/lab/uefi-vars.fd", "--disk", "/dev/roost/lab,bus=ide,id=lab", "--cdrom",
-        "/m/roost/domains/lab/cdrom.iso", "--net", "tap-lab,mac=52:54:00:00:00:01,model=e1000", "--display", "vga",
-        "--vnc", "unix:/r/domains/lab/screen.sock", "--vnc",
+        "/m/roost/domains/lab/cdrom.iso", "--net", "tap-lab,mac=52:54:00:00:00:01,model=e1000", "--vnc", "unix:/r/domains/lab/screen.sock", "--vnc",
         "unix:/r/domains/lab/vnc.sock,password-file=/m/roost/domains/lab/vnc-password", "--serial",
         "unix:/r/domains/lab/console.sock,log=/l/lab.log",
       ])
@@ -63,10 +62,20 @@ struct DomainPiecesTests {
       monitor: "vmm", domain: domain, medium: "/m", disk: nil, tap: nil, paths: paths)
     for pair in [
       ["--kernel", "/m/k"], ["--module", "/m/one,cmdline=root=a,b"], ["--module", "/m/two"], ["--floppy", "/m/f"],
-      ["--vnc", "unix:/r/domains/lab/vnc.sock"],
+      ["--vnc", "unix:/r/domains/lab/vnc.sock"], ["--display", "vga"],
     ] {
       #expect(zip(direct, direct.dropFirst()).contains { [$0, $1] == pair }, "\(pair)")
     }
+  }
+
+  @Test("Firmware on a serial line only is told so")
+  func headless() {
+    var domain = Samples.domain("lab")
+    domain.boot = .init(method: .bios, kernel: nil, initrd: nil, commandLine: "")
+    let words = MonitorCommand.arguments(
+      monitor: "vmm", domain: domain, medium: "", disk: nil, tap: nil,
+      paths: DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l"))
+    #expect(zip(words, words.dropFirst()).contains { $0 == "--display" && $1 == "none" })
   }
 
   @Test("More memory than there is names both numbers")

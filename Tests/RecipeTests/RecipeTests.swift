@@ -48,6 +48,17 @@ enum Lines {
     #expect(recipe.ipAddresses == ["debian": "10.77.0.10", "bookworm": "10.77.0.11"])
   }
 
+  @Test func everyRecipeThatComesAlongIsCorrect() throws {
+    let parts = #filePath.split(separator: "/").dropLast(3)
+    let directory = "/" + parts.joined(separator: "/") + "/recipes"
+    let names = try Files.list(directory)
+    #expect(names.contains("quickstart.yaml"))
+    for name in names {
+      let recipe = try Recipe.load("\(directory)/\(name)")
+      #expect("\(recipe.name).yaml" == name)
+    }
+  }
+
   @Test func whatIsLeftOutHasADefault() throws {
     let recipe = try Recipe.parse(recipe(), file: "r.yaml")
     #expect(recipe.controlDomain == .init(suite: "trixie", hostname: "roost", packages: []))

@@ -1,3 +1,4 @@
+import Manifest
 import Testing
 
 @testable import Recipe
@@ -69,6 +70,33 @@ import Testing
   func mistakesAreNamedWithTheirPlace(from: String, to: String, expected: String) {
     #expect(problems(text()) == [])
     let found = problems(text((from, to)))
+    #expect(found.contains { $0.contains(expected) }, "\(found)")
+  }
+
+  @Test func plan9ComesOutOfARepository() throws {
+    let recipe = try Recipe.parse(
+      text(("{kernel: {from: tree, path: 386/9pcf}}", "{plan9: {tree: tree, kernel: 9k10f}}, disk: 128 MiB")), file: "r"
+    )
+    let domain = try #require(recipe.domains.first)
+    #expect(domain.source == .plan9(tree: "tree", kernel: .fossil64, hostname: "d"))
+    #expect(domain.boot == .plan9)
+    #expect(domain.os == "Plan 9")
+  }
+
+  @Test(arguments: [
+    ("{tree: base}", "8:75: error: the source 'base' is no repository; pin one with 'git' and 'commit'"),
+    ("{tree: tre}", "8:75: error: there is no source 'tre'; did you mean 'tree'?"),
+    ("{}", "8:68: error: a Plan 9 source needs the key 'tree'"),
+    (
+      "{tree: tree, kernel: 9pc}",
+      "8:89: error: 'kernel' in a Plan 9 source must be one of 9pcgz, 9pcf, 9k10f, not '9pc'"
+    ),
+    ("{tree: tree}}, disk: 64 MiB, a: {", "9pcgz has its root in RAM; leave 'disk' out, or take 9pcf or 9k10f"),
+    ("{tree: tree}}, boot: bios, a: {", "a Plan 9 domain boots with 'boot: plan9'"),
+    ("{tree: tree}}, disk-bus: ide, a: {", "a Plan 9 domain's root is a virtio disk; leave 'disk-bus' out"),
+  ])
+  func plan9Mistakes(source: String, expected: String) {
+    let found = problems(text(("{kernel: {from: tree, path: 386/9pcf}}", "{plan9: \(source)}")))
     #expect(found.contains { $0.contains(expected) }, "\(found)")
   }
 

@@ -64,7 +64,10 @@ enum MonitorCommand {
       let model = network.model.flatMap { $0 == .virtio ? nil : ",model=\($0.rawValue)" } ?? ""
       words += ["--net", "\(tap),mac=\(network.mac)\(model)"]
     }
-    if domain.display == .vga { words += ["--display", "vga", "--vnc", "unix:\(paths.screen)"] }
+    // The monitor's own choice is a display where there is firmware, and none elsewhere.
+    let hasDisplay = domain.display == .vga
+    if hasDisplay != domain.boot.method.isFirmware { words += ["--display", hasDisplay ? "vga" : "none"] }
+    if hasDisplay { words += ["--vnc", "unix:\(paths.screen)"] }
     if let vnc = domain.vnc {
       words += ["--vnc", "unix:\(paths.display)" + (vnc.passwordFile.map { ",password-file=\(medium + $0)" } ?? "")]
     }

@@ -6,7 +6,7 @@ enum Tool {
   /// The Debian package that has each program.
   static let packages = [
     "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "dumpe2fs": "e2fsprogs",
-    "mksquashfs": "squashfs-tools", "zstd": "zstd", "tar": "tar", "strip": "binutils",
+    "mksquashfs": "squashfs-tools", "zstd": "zstd", "gzip": "gzip", "tar": "tar", "strip": "binutils",
     "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
     "curl": "curl", "git": "git", "qemu-img": "qemu-utils", "makefs": "makefs", "sfdisk": "fdisk",
     "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",

@@ -28,6 +28,7 @@ struct DomainPlanner {
     case .hatchling:
       files = DomainFiles(domain: domain)
       files.kernel = .step(.init(step: Programs.stepName, file: Programs.hatchling))
+    case .plan9(let tree, let kernel, let hostname): files = try plan9(tree, kernel, hostname: hostname, &steps)
     case .files(let own): files = try self.files(own, &steps)
     }
     files.cdrom = try file(domain.hardware.cdrom, "CD image", unpacking: true, &steps)
@@ -50,6 +51,20 @@ struct DomainPlanner {
     files.disk = .step(.init(step: disk.name, file: GuestDisk.file))
     files.commandLine = GuestSystem.commandLine
     steps += [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
+    return files
+  }
+
+  private func plan9(
+    _ tree: String, _ kernel: Recipe.Plan9Kernel, hostname: String, _ steps: inout [Step]
+  ) throws(BuildError) -> DomainFiles {
+    let product = try sources.tree(tree, Plan9Disk.selection(kernel))
+    let disk = Plan9Disk(
+      domain: domain.name, kernel: kernel, diskBytes: domain.diskBytes ?? Plan9Disk.standardSize, tree: product.input)
+    steps += [product.step, disk.step(epoch: epoch, versions: versions)]
+    var files = DomainFiles(domain: domain)
+    files.kernel = .step(.init(step: disk.name, file: Plan9Disk.kernelFile))
+    files.disk = .step(.init(step: disk.name, file: Plan9Disk.file))
+    files.commandLine = Plan9Disk.commandLine(hostname: hostname)
     return files
   }
 
