@@ -39,6 +39,7 @@ extension RecipeDecoder {
     switch source {
     case .debian?: .linux
     case .hatchling?: .pvh
+    case .freebsd?: .freebsd
     case .plan9?: .plan9
     case .files(let files)?: files.kernel == nil ? .bios : nil
     case nil: nil
@@ -110,6 +111,12 @@ extension RecipeDecoder {
       for (key, name) in useless {
         reader.report(fields.mark(of: key), "hatchling has no use for \(name); leave it out")
       }
+    case .freebsd:
+      if !fields.has("disk") { reader.missing("disk", in: fields) }
+      if let boot, ![.freebsd, .pvh, .bios, .uefi].contains(boot) {
+        reader.report(
+          fields.mark(of: "boot"), "a FreeBSD domain boots with 'boot: freebsd', 'pvh', 'bios' or 'uefi'")
+      }
     case .plan9(_, let kernel, _):
       if boot != .plan9 { reader.report(fields.mark(of: "boot"), "a Plan 9 domain boots with 'boot: plan9'") }
       if hardware.diskBus != .virtio {
@@ -178,6 +185,7 @@ extension RecipeDecoder {
     switch source {
     case .debian(_, _, let hostname)?: natural = "\(hostname) login:"
     case .hatchling?: natural = "hatchling> "
+    case .freebsd?: natural = "login:"
     case .plan9?: natural = "term% "
     default: break
     }
@@ -208,6 +216,7 @@ extension RecipeDecoder {
     case .debian("forky", _, _): "Debian 14"
     case .debian(let suite, _, _): "Debian \(suite)"
     case .hatchling: "Hatchling"
+    case .freebsd: "FreeBSD"
     case .plan9: "Plan 9"
     case .files: "unknown"
     }

@@ -105,6 +105,8 @@ public struct Recipe: Sendable, Hashable {
     case debian(suite: String, packages: [String], hostname: String)
     /// The bare-metal guest that comes with Roost.
     case hatchling
+    /// A FreeBSD system out of its release's archives, which are sources.
+    case freebsd(base: String, kernel: String, hostname: String)
     /// A small Plan 9 out of a repository of its distribution.
     case plan9(tree: String, kernel: Plan9Kernel, hostname: String)
     /// Files that are there already.
@@ -263,6 +265,10 @@ extension Recipe.Domain {
       text.add("debian.hostname", hostname)
     case .hatchling:
       text.add("hatchling", "")
+    case .freebsd(let base, let kernel, let hostname):
+      text.add("freebsd.base", base)
+      text.add("freebsd.kernel", kernel)
+      text.add("freebsd.hostname", hostname)
     case .plan9(let tree, let kernel, let hostname):
       text.add("plan9.tree", tree)
       text.add("plan9.kernel", kernel.rawValue)

@@ -12,7 +12,7 @@ struct DecodedSource {
   /// True if there is something for the domain's disk to begin with, right or wrong.
   var hasImage: Bool {
     switch kind {
-    case .debian, .plan9: true
+    case .debian, .freebsd, .plan9: true
     case .hatchling: false
     case .files: fields?.has("image") == true || fields?.has("root") == true
     }
@@ -23,7 +23,7 @@ struct DecodedSource {
 extension RecipeDecoder {
   private static let fileKeys = ["kernel", "initrd", "modules", "command-line", "root", "image"]
   /// Keys that say what kind of source it is.
-  private static let kinds = ["debian", "plan9", "hatchling", "kernel"]
+  private static let kinds = ["debian", "freebsd", "plan9", "hatchling", "kernel"]
 
   /// The domain's source. Where firmware runs, one may be left out or have no kernel.
   mutating func source(_ domain: NodeReader.Fields, name: String?, isFirmware: Bool) -> DecodedSource? {
@@ -55,6 +55,7 @@ extension RecipeDecoder {
     let made =
       switch kind {
       case "debian": debian(fields, name: name)
+      case "freebsd": freebsd(fields, name: name)
       case "plan9": plan9(fields, name: name)
       default: hatchling(fields)
       }
@@ -161,6 +162,24 @@ extension RecipeDecoder {
     let hostname = reader.checked(fields, "hostname", Names.problem)
     guard let suite else { return nil }
     return .debian(suite: suite, packages: packages, hostname: hostname ?? name ?? "debian")
+  }
+
+  private mutating func freebsd(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {
+    guard let node = source.values["freebsd"]?.value,
+      let fields = reader.fields(node, "a FreeBSD source", keys: ["base", "kernel", "hostname"])
+    else { return nil }
+    var names: [String] = []
+    for key in ["base", "kernel"] {
+      guard let (name, source) = sourceName(fields, key) else { continue }
+      if case .repository? = source {
+        reader.report(
+          fields.mark(of: key), "the source '\(name)' is a repository; '\(key)' is the release's \(key).txz, a file")
+      }
+      names.append(name)
+    }
+    let hostname = reader.checked(fields, "hostname", Names.problem)
+    guard names.count == 2 else { return nil }
+    return .freebsd(base: names[0], kernel: names[1], hostname: hostname ?? name ?? "freebsd")
   }
 
   private mutating func plan9(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {

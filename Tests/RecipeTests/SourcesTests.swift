@@ -73,6 +73,25 @@ import Testing
     #expect(found.contains { $0.contains(expected) }, "\(found)")
   }
 
+  @Test func freebsdComesOutOfItsArchives() throws {
+    let change = ("{kernel: {from: tree, path: 386/9pcf}}", "{freebsd: {base: base, kernel: disc}}, disk: 2 GiB")
+    let domain = try #require(try Recipe.parse(text(change), file: "r").domains.first)
+    #expect(domain.source == .freebsd(base: "base", kernel: "disc", hostname: "d"))
+    #expect(domain.boot == .freebsd)
+    #expect(domain.ready.consoleText == "x")
+    let firmware = try Recipe.parse(text((change.0, change.1 + ", boot: uefi")), file: "r").domains.first
+    #expect(firmware?.boot == .uefi)
+    for (source, expected) in [
+      ("{freebsd: {base: base, kernel: disc}}", "a domain needs the key 'disk'"),
+      ("{freebsd: {base: tree, kernel: disc}}", "the source 'tree' is a repository; 'base' is the release's base.txz"),
+      ("{freebsd: {base: base}}", "a FreeBSD source needs the key 'kernel'"),
+      ("{freebsd: {base: base, kernel: disc}}, boot: linux, a: b", "a FreeBSD domain boots with 'boot: freebsd'"),
+    ] {
+      let found = problems(text((change.0, source)))
+      #expect(found.contains { $0.contains(expected) }, "\(found)")
+    }
+  }
+
   @Test func plan9ComesOutOfARepository() throws {
     let recipe = try Recipe.parse(
       text(("{kernel: {from: tree, path: 386/9pcf}}", "{plan9: {tree: tree, kernel: 9k10f}}, disk: 128 MiB")), file: "r"

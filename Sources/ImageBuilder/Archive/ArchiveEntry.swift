@@ -12,9 +12,13 @@ struct ArchiveEntry: Sendable, Hashable {
   var permissions: UInt32
   /// Bytes; 0 for anything but a file.
   var size: Int
+  /// User id.
+  var owner: UInt32 = 0
+  /// Group id.
+  var group: UInt32 = 0
 }
 
-/// A file, directory or link that is added to a tree, owned by root.
+/// A file, directory or link that is added to a tree, owned by root unless it says otherwise.
 struct TreeEntry: Sendable {
   /// What it holds.
   enum Content: Sendable {
@@ -23,6 +27,8 @@ struct TreeEntry: Sendable {
     case file(String)
     case directory
     case link(to: String)
+    /// Another name of a file that comes before it.
+    case hardLink(to: String)
     /// A character device.
     case device(major: UInt32, minor: UInt32)
   }
@@ -30,6 +36,8 @@ struct TreeEntry: Sendable {
   let path: String
   let content: Content
   let permissions: UInt32
+  var owner: UInt32 = 0
+  var group: UInt32 = 0
 
   static func text(_ path: String, _ text: String, permissions: UInt32 = 0o644) -> TreeEntry {
     TreeEntry(path: path, content: .bytes(Array(text.utf8)), permissions: permissions)

@@ -83,7 +83,9 @@ final class ArchiveReader {
     }
     return ArchiveEntry(
       path: Self.normalise(name), kind: kind, permissions: unsafe UInt32(archive_entry_perm(entry)),
-      size: unsafe Int(archive_entry_size(entry)))
+      size: unsafe Int(archive_entry_size(entry)),
+      owner: unsafe UInt32(truncatingIfNeeded: archive_entry_uid(entry)),
+      group: unsafe UInt32(truncatingIfNeeded: archive_entry_gid(entry)))
   }
 
   /// The rest of the current member's content, at most `count` bytes; empty at its end.

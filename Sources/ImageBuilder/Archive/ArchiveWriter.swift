@@ -73,6 +73,8 @@ final class ArchiveWriter {
     var content: [UInt8] = []
     unsafe archive_entry_set_pathname(raw, entry.path)
     unsafe archive_entry_set_perm(raw, mode_t(entry.permissions))
+    unsafe archive_entry_set_uid(raw, Int64(entry.owner))
+    unsafe archive_entry_set_gid(raw, Int64(entry.group))
     inode += 1
     unsafe archive_entry_set_ino64(raw, inode)
     unsafe archive_entry_set_nlink(raw, 1)
@@ -89,6 +91,9 @@ final class ArchiveWriter {
     case .link(let target):
       unsafe archive_entry_set_filetype(raw, 0o120000)
       unsafe archive_entry_set_symlink(raw, target)
+    case .hardLink(let target):
+      unsafe archive_entry_set_filetype(raw, 0o100000)
+      unsafe archive_entry_set_hardlink(raw, target)
     case .device(let major, let minor):
       unsafe archive_entry_set_filetype(raw, 0o020000)
       unsafe archive_entry_set_rdevmajor(raw, dev_t(major))

@@ -33,6 +33,10 @@ enum Tool {
       default: break
       }
     }
+    for domain in recipe.domains {
+      guard case .freebsd = domain.source else { continue }
+      tools.formUnion(["makefs", "sfdisk", "unshare"])
+    }
     return tools.sorted()
   }
 
@@ -68,5 +72,11 @@ enum Tool {
   static func withOwners(_ arguments: [String]) -> [String] {
     ProcessEnvironment.isSuperuser
       ? arguments : ["unshare", "--map-root-user", "--map-auto", "--"] + arguments
+  }
+
+  /// `arguments` as `withOwners` has them, with mounts of their own that end with them.
+  static func withMounts(_ arguments: [String]) -> [String] {
+    (ProcessEnvironment.isSuperuser ? ["unshare"] : ["unshare", "--map-root-user", "--map-auto"])
+      + ["--mount", "--"] + arguments
   }
 }

@@ -28,6 +28,8 @@ struct DomainPlanner {
     case .hatchling:
       files = DomainFiles(domain: domain)
       files.kernel = .step(.init(step: Programs.stepName, file: Programs.hatchling))
+    case .freebsd(let base, let kernel, let hostname):
+      files = try freebsd(base: base, kernel: kernel, hostname: hostname, &steps)
     case .plan9(let tree, let kernel, let hostname): files = try plan9(tree, kernel, hostname: hostname, &steps)
     case .files(let own): files = try self.files(own, &steps)
     }
@@ -51,6 +53,23 @@ struct DomainPlanner {
     files.disk = .step(.init(step: disk.name, file: GuestDisk.file))
     files.commandLine = GuestSystem.commandLine
     steps += [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
+    return files
+  }
+
+  private func freebsd(
+    base: String, kernel: String, hostname: String, _ steps: inout [Step]
+  ) throws(BuildError) -> DomainFiles {
+    let products = [try sources.content(base), try sources.content(kernel)]
+    let disk = FreeBSDDisk(
+      domain: domain.name, system: FreeBSDSystem(hostname: hostname), diskBytes: domain.diskBytes ?? 0,
+      base: products[0].input, kernel: products[1].input, seed: domain.sourceDigest)
+    steps += products.map(\.step) + [disk.step(epoch: epoch, versions: versions)]
+    var files = DomainFiles(domain: domain)
+    files.disk = .step(.init(step: disk.name, file: FreeBSDDisk.file))
+    if domain.boot?.isFirmware != true {
+      files.kernel = .step(.init(step: disk.name, file: FreeBSDDisk.kernelFile))
+      files.commandLine = FreeBSDSystem.commandLine
+    }
     return files
   }
 
