@@ -49,7 +49,8 @@ struct DomainPiecesTests {
       words == [
         "vmm", "--name", "lab", "--cpus", "1", "--memory", "64MiB", "--boot", "uefi", "--cpu", "baseline",
         "--uefi-vars", "/r/domains/lab/uefi-vars.fd", "--disk", "/dev/roost/lab,bus=ide,id=lab", "--cdrom",
-        "/m/roost/domains/lab/cdrom.iso", "--net", "tap-lab,mac=52:54:00:00:00:01,model=e1000", "--vnc", "unix:/r/domains/lab/screen.sock", "--vnc",
+        "/m/roost/domains/lab/cdrom.iso", "--net", "tap-lab,mac=52:54:00:00:00:01,model=e1000", "--vnc",
+        "unix:/r/domains/lab/screen.sock", "--vnc",
         "unix:/r/domains/lab/vnc.sock,password-file=/m/roost/domains/lab/vnc-password", "--serial",
         "unix:/r/domains/lab/console.sock,log=/l/lab.log",
       ])
