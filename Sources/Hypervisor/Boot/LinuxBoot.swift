@@ -60,7 +60,8 @@ struct LinuxHeader: Hashable {
     }
     kernelBytes = image.count - setupBytes
     let end = 0x202 + Int(try image.little(UInt8.self, at: 0x201))
-    guard end > 0x268, end <= 0x290 else {
+    // Up to init_size: memtest86+ ends there.
+    guard end >= 0x264, end <= 0x290 else {
       throw HypervisorError(.image, "the kernel's header has an impossible length: the file is damaged", offset: 0x201)
     }
     raw = try image.bytes(at: Self.offset, count: end - Self.offset)

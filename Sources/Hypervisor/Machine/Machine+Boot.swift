@@ -12,9 +12,13 @@ extension Machine {
       modules.append(BootModule(try FileImage(module.path), commandLine: module.commandLine))
     }
     do throws(HypervisorError) {
-      let request = try BootLoader.framebufferRequest(of: kernel, method: configuration.bootMethod)
+      let chosen = configuration.bootMethod
+      let method = chosen == .auto ? try BootLoader.method(for: kernel) : chosen
+      let request = try BootLoader.framebufferRequest(of: kernel, method: method)
+      // Multiboot kernels take the first word for their own file's name, and leave it out.
+      let name = method == .multiboot ? "\(path.split(separator: "/").last ?? "kernel") " : ""
       let loaded = try BootLoader.load(
-        method: configuration.bootMethod, kernel: kernel, modules: modules, commandLine: configuration.commandLine,
+        method: method, kernel: kernel, modules: modules, commandLine: name + configuration.commandLine,
         rsdp: AddressMap.tables, framebuffer: try board.framebuffer(for: request), into: memory)
       if loaded.method == .linux, board.display != nil { ZeroPage.describeTextScreen(in: memory) }
       return loaded.state

@@ -1,0 +1,162 @@
+import Platform
+import Testing
+
+/// Systems that boot as on a PC, in one appliance: by firmware from every kind of drive, by their own kernels, on
+/// several CPUs.
+@Suite("Guests", .serialized, .enabled(if: Environment.isComplete, Environment.reason))
+struct GuestTests {
+  /// A boot sector that has the BIOS read the sector after it, and prints the text there on the serial port.
+  private static func bootDisk(saying text: String, sectors: Int) -> [UInt8] {
+    let code: [UInt8] = [
+      0xB8, 0x01, 0x02, 0xBB, 0x00, 0x7E, 0xB9, 0x02, 0x00, 0xB6, 0x00, 0xCD, 0x13,  // read sector 2 to 0x7E00
+      0xBE, 0x00, 0x7E,  // mov $0x7E00, %si
+      0xAC, 0x84, 0xC0, 0x74, 0x06,  // lodsb; test %al, %al; jz to the end
+      0xBA, 0xF8, 0x03, 0xEE, 0xEB, 0xF5,  // out %al, 0x3F8; again
+      0xF4, 0xEB, 0xFD,  // hlt, for ever
+    ]
+    let first = code + [UInt8](repeating: 0, count: 510 - code.count) + [0x55, 0xAA]
+    let second = Array(text.utf8) + [UInt8](repeating: 0, count: 512 - text.utf8.count)
+    return first + second + [UInt8](repeating: 0, count: (sectors - 2) * 512)
+  }
+
+  private static let archive = """
+    name: guests
+    control-domain: {suite: trixie}
+    storage: {ram: 256 MiB}
+    domains:
+      - name: debian
+        cpus: 4
+        memory: 384 MiB
+        disk: 2 GiB
+        network: true
+        source: {debian: {suite: trixie, packages: [], hostname: debian}}
+      - name: memtest
+        memory: 64 MiB
+        boot: linux
+        command-line: "console=ttyS0,115200"
+        source: {kernel: x/boot/memtest86+x64.bin}
+        ready: {console: "Status: Testing", timeout: 300 s}
+      - name: ipxe
+        memory: 64 MiB
+        boot: bios
+        cdrom: x/usr/lib/ipxe/ipxe.iso
+        display: none
+        ready: {console: "iPXE initialising devices", timeout: 300 s}
+      - name: floppy
+        memory: 16 MiB
+        boot: bios
+        floppy: floppy.img
+        display: none
+        ready: {console: "hello from the floppy disk", timeout: 300 s}
+      - name: ide
+        memory: 16 MiB
+        boot: bios
+        disk-bus: ide
+        source: {image: ide.img}
+        ready: {console: "hello from the IDE disk", timeout: 300 s}
+      - name: scsi
+        memory: 16 MiB
+        boot: bios
+        disk-bus: scsi
+        source: {image: scsi.img}
+        ready: {console: "hello from the SCSI disk", timeout: 300 s}
+
+    """
+
+  @Test("Debian on four CPUs, memtest86+ by its kernel, iPXE from a CD, and disks on IDE, SCSI and a floppy drive")
+  func archive() throws {
+    let work = try BuildTests.Workplace("guests")
+    // Only taken apart: on the machine of whoever runs this they have nothing to do.
+    try DamagedImage.run([
+      "sh", "-euc",
+      "cd \(work.path); apt-get download -q memtest86+ ipxe >/dev/null 2>&1; for deb in *.deb; do dpkg -x $deb x; done",
+    ])
+    for (name, text, sectors) in [
+      ("floppy", "the floppy disk", 2880), ("ide", "the IDE disk", 8192), ("scsi", "the SCSI disk", 8192),
+    ] {
+      try Files.write(
+        Self.bootDisk(saying: "hello from \(text)", sectors: sectors), to: "\(work.path)/\(name).img")
+    }
+    try Files.write(Self.archive, to: "\(work.path)/recipe.yaml")
+    try boot(work.path, ["debian", "memtest", "ipxe", "floppy", "ide", "scsi"], log: "guests")
+  }
+
+  /// Builds `recipe.yaml` in `directory`, boots it, and waits until all of `domains` are ready.
+  private func boot(_ directory: String, _ domains: [String], memory: String = "3GiB", log: String) throws {
+    let iso = "\(directory)/out.iso"
+    let build = try Machine(
+      [try Environment.program("roost"), "build", "\(directory)/recipe.yaml", "-o", iso], log: "\(log)-build")
+    #expect(try build.waitForExit(seconds: 1200) == .exited(0), "\(build.tail)")
+    try EmulatorPanic.startingOver { attempt in
+      let serial = "build/logs/\(log)-serial-\(attempt).log"
+      let machine = try Machine(
+        [
+          try Environment.program("roost"), "boot", iso, "--headless", "--until-ready", "--memory", memory,
+          "--timeout", "600", "--log", serial,
+        ], log: "\(log)-\(attempt)")
+      let status = try machine.waitForExit(seconds: 660)
+      try EmulatorPanic.check(serialLog: serial)
+      #expect(!((try? Files.readText(serial)) ?? "").contains("Kernel panic"))
+      #expect(status == .exited(0), "\(machine.tail)")
+      for domain in domains {
+        let lines = machine.text.split(separator: "\n").filter { $0.contains(domain) && $0.contains("ready after") }
+        #expect(!lines.isEmpty, "no line says that \(domain) is ready:\n\(machine.tail)")
+        for line in lines { print(line) }
+      }
+    }
+  }
+
+  // MARK: Foreign systems
+
+  /// The folder that `ROOST_GUESTS` names, if it has these files.
+  private static func folder(_ files: String...) -> String? {
+    guard let folder = Environment.value("ROOST_GUESTS") else { return nil }
+    return files.allSatisfy { Files.exists("\(folder)/\($0)") } ? folder : nil
+  }
+
+  private static let demo = folder(
+    "freebsd/kernel", "freebsd/disk.img", "freebsd/ready", "plan9/9pcgz", "plan9/root-gzfs.img")
+
+  @Test(
+    "FreeBSD, Debian and Plan 9 are ready at the same time, in a machine of 2 GiB",
+    .enabled(
+      if: demo != nil,
+      """
+      skipped: no image (ROOST_GUESTS names no folder with freebsd/{kernel,disk.img,ready}, where ready holds the text \
+      of its prompt, and plan9/{9pcgz,root-gzfs.img})
+      """))
+  func threeFamilies() throws {
+    let folder = try #require(Self.demo)
+    let ready = try Files.readText("\(folder)/freebsd/ready").split(separator: "\n").first ?? "login:"
+    let work = try BuildTests.Workplace("families")
+    try Files.write(
+      """
+      name: families
+      control-domain: {suite: trixie}
+      storage: {ram: 256 MiB}
+      domains:
+        - name: freebsd
+          memory: 256 MiB
+          disk: 256 MiB
+          network: true
+          boot: freebsd
+          command-line: "vfs.root.mountfrom=ufs:/dev/gpt/rootfs"
+          source: {kernel: "\(folder)/freebsd/kernel", root: "\(folder)/freebsd/disk.img"}
+          ready: {console: "\(ready)", timeout: 300 s}
+        - name: debian
+          memory: 256 MiB
+          disk: 1 GiB
+          network: true
+          source: {debian: {suite: trixie, packages: [], hostname: debian}}
+        - name: plan9
+          memory: 128 MiB
+          network: true
+          boot: plan9
+          source: {kernel: "\(folder)/plan9/9pcgz", root: "\(folder)/plan9/root-gzfs.img"}
+          disk: 8 MiB
+          ready: {console: "term% ", timeout: 300 s}
+
+      """, to: "\(work.path)/recipe.yaml")
+    try boot(work.path, ["freebsd", "debian", "plan9"], memory: "2GiB", log: "families")
+  }
+}
