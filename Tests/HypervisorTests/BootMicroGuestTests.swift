@@ -44,9 +44,9 @@ struct BootMicroGuestTests {
       + [0x8B, 0x73, 0x40] + printString + powerOff  // mov 64(%ebx), %esi
     let elf = SampleImages.multibootELF(SampleImages.multiboot1(flags: 3), code, symbols: true)
     let (outcome, output) = try run(elf, line: "one two,", module: Array("three,\0".utf8))
-    #expect(outcome == .poweredOff && output == "one two,three,Roost")
+    #expect(outcome == .poweredOff && output == "kernel one two,three,Roost")
     let flat = SampleImages.multibootFlat(code)
-    #expect(try run(flat, line: "flat,", module: Array("m,\0".utf8)).output == "flat,m,Roost")
+    #expect(try run(flat, line: "flat,", module: Array("m,\0".utf8)).output == "kernel flat,m,Roost")
   }
 
   @Test("Multiboot 2: magic and the first tag")

@@ -153,7 +153,7 @@ struct GuestTests {
           network: true
           boot: plan9
           source: {kernel: "\(folder)/plan9/9pcgz", root: "\(folder)/plan9/root-gzfs.img"}
-          disk: 8 MiB
+          disk: 16 MiB
           ready: {console: "term% ", timeout: 300 s}
 
       """, to: "\(work.path)/recipe.yaml")

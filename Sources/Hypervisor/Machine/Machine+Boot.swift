@@ -15,8 +15,11 @@ extension Machine {
       let chosen = configuration.bootMethod
       let method = chosen == .auto ? try BootLoader.method(for: kernel) : chosen
       let request = try BootLoader.framebufferRequest(of: kernel, method: method)
-      // Multiboot kernels take the first word for their own file's name, and leave it out.
-      let name = method == .multiboot ? "\(path.split(separator: "/").last ?? "kernel") " : ""
+      // Kernels of the first Multiboot take the first word for their own file's name, and leave it out.
+      var name = ""
+      if method == .multiboot, try MultibootHeader(kernel).version == 1 {
+        name = "\(path.split(separator: "/").last ?? "kernel") "
+      }
       let loaded = try BootLoader.load(
         method: method, kernel: kernel, modules: modules, commandLine: name + configuration.commandLine,
         rsdp: AddressMap.tables, framebuffer: try board.framebuffer(for: request), into: memory)
