@@ -37,6 +37,18 @@ struct DomainMachineTests {
     #expect(machine.deadline == nil)
   }
 
+  @Test("A panic follows on-crash, a halt is the end; both are told apart from other ends")
+  func panicAndHalt() {
+    var panicked = launched()
+    #expect(panicked.handle(.exited(.exited(13), words: nil), now: 100) == [])
+    #expect(panicked.state == .crashed && panicked.reason?.contains("panicked") == true)
+    var again = launched(onCrash: .restart)
+    #expect(again.handle(.exited(.exited(13), words: nil), now: 100) == [.launch])
+    var halted = launched(onCrash: .restart)
+    #expect(halted.handle(.exited(.exited(14), words: nil), now: 100) == [])
+    #expect(halted.state == .off && halted.reason?.contains("halted") == true)
+  }
+
   @Test("Readiness that does not come is told, and still counts when it comes late")
   func readyTimeout() {
     var machine = launched()
