@@ -37,6 +37,18 @@ extension Mapping {
     unsafe memset(base + offset, Int32(byte), count)
   }
 
+  /// Gives the whole pages of `count` bytes from `offset` back to where they came from: they read as zeros, and cost
+  /// nothing until they are written again (madvise(2), MADV_REMOVE).
+  public func discard(at offset: Int, count: Int) throws(SystemError) {
+    check(offset, count)
+    let page = 4096
+    let first = (offset + page - 1) & ~(page - 1)
+    let end = (offset + count) & ~(page - 1)
+    guard first < end else { return }
+    // SAFETY: the range was checked.
+    try systemCall("give memory back") { unsafe madvise(base + first, end - first, MADV_REMOVE) }
+  }
+
   /// The integer at `offset`, in the machine's byte order; it need not be aligned.
   @inline(__always)
   public func load<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type = T.self, at offset: Int) -> T {

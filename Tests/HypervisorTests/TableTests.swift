@@ -143,6 +143,21 @@ struct TableTests {
     #expect(throws: HypervisorError.self) { try GuestRAM(count: 12345) }
   }
 
+  @Test("what a balloon gives up reads as zeros, whole pages of it; what is no RAM changes nothing")
+  func balloon() throws {
+    let memory = try GuestRAM(count: 4 << 20)
+    let balloon = RAMBalloon(memory: memory)
+    try memory.write([UInt8](repeating: 0xAA, count: 3 * 4096), at: GuestAddress(0x20_0000))
+    // From the middle of one page to the middle of the third: the second is given up.
+    balloon.discard(GuestSegment(address: GuestAddress(0x20_0800), count: 2 * 4096))
+    #expect(try memory.bytes(at: GuestAddress(0x20_0000), count: 4096).allSatisfy { $0 == 0xAA })
+    #expect(try memory.bytes(at: GuestAddress(0x20_1000), count: 4096).allSatisfy { $0 == 0 })
+    #expect(try memory.bytes(at: GuestAddress(0x20_2000), count: 4096).allSatisfy { $0 == 0xAA })
+    balloon.discard(GuestSegment(address: GuestAddress(1 << 40), count: 4096))
+    balloon.discard(GuestSegment(address: GuestAddress(0x20_0000), count: 1))
+    #expect(try memory.bytes(at: GuestAddress(0x20_0000), count: 1) == [0xAA])
+  }
+
   @Test("arguments: the contract's flags")
   func arguments() throws {
     let machine = try MachineConfiguration(arguments: [

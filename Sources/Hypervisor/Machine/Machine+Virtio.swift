@@ -14,6 +14,9 @@ extension Machine {
       }
     }
     if let console = configuration.console { try makeVirtioConsole(console) }
+    if configuration.hasBalloon {
+      _ = try attach(VirtioBalloon<GuestRAM, RAMBalloon>(RAMBalloon(memory: memory)), named: "the memory balloon")
+    }
     if configuration.hasEntropy { try makeEntropy() }
   }
 

@@ -48,6 +48,7 @@ extension MachineConfiguration {
       --display vga|none       a VGA adapter (vga with firmware, none without)
       --vnc unix:PATH[,password-file=FILE]
                                shows the screen to VNC viewers; may be repeated
+      --balloon                adds a virtio balloon: memory that the guest has no use for goes back to the host
       --no-entropy             no virtio entropy source
       --help                   this text
 
@@ -103,6 +104,7 @@ extension MachineConfiguration {
       case "--debug": debug = try Self.console(try value(), option)
       case "--serial2": secondSerial = try Self.console(try value(), option)
       case "--console": console = try Self.console(try value(), option)
+      case "--balloon": hasBalloon = true
       case "--no-entropy": hasEntropy = false
       default: throw ArgumentError("\(option) is no option of roost-vmm; see roost-vmm --help")
       }

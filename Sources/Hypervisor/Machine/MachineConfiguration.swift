@@ -135,6 +135,8 @@ public struct MachineConfiguration: Sendable {
   public var hasDisplay = false
   /// Where its screen is shown.
   public var viewers: [Viewer] = []
+  /// Whether there is a virtio balloon, through which memory that the guest does not use goes back to the host.
+  public var hasBalloon = false
   /// Whether there is a virtio entropy source.
   public var hasEntropy = true
   /// Whether SIGTERM, SIGINT and SIGHUP are the machine's: the first presses the power button.
