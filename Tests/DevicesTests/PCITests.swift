@@ -10,7 +10,7 @@ func makeBus(
 ) throws -> PCIBus {
   let bus = try PCIBus(
     functions: [
-      (PCIAddress(device: 0), PCIStaticFunction.hostBridge()), (PCIAddress(device: 1), PCIStaticFunction.isaBridge()),
+      (PCIAddress(device: 0), HostBridge()), (PCIAddress(device: 1), ISABridge()),
       (PCIAddress(device: 2), function),
     ], windowsChanged: windowsChanged, resetControl: resetControl)
   try bus.assignResources(memory: 0xC000_0000..<0xFEC0_0000, ports: 0xC000..<0xD000) { _ in 10 }
