@@ -24,7 +24,8 @@ final class TestDisk: BlockBackend {
     self.canDiscard = canDiscard
     isDeferred = deferred
     capacity = UInt64(sectors * 512)
-    state = Mutex(State(bytes: (0..<(sectors * 512)).map { UInt8(truncatingIfNeeded: $0 / 512) }))
+    state = Mutex(
+      State(bytes: (0..<sectors).flatMap { repeatElement(UInt8(truncatingIfNeeded: $0), count: 512) }))
   }
 
   func submit(_ operation: BlockOperation) -> BlockResult? {

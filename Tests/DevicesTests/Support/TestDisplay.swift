@@ -14,7 +14,7 @@ final class TestDisplayMemory: DisplayMemory {
   func load(at offset: Int) -> UInt8 { bytes.withLock { $0[offset] } }
   func store(_ byte: UInt8, at offset: Int) { bytes.withLock { $0[offset] = byte } }
   func fill(_ range: Range<Int>, with byte: UInt8) {
-    bytes.withLock { $0.replaceSubrange(range, with: repeatElement(byte, count: range.count)) }
+    bytes.withLock { $0.replaceSubrange(range, with: [UInt8](repeating: byte, count: range.count)) }
   }
   func loadPlanes(at offset: Int) -> UInt32 {
     bytes.withLock {

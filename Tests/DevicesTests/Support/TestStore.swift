@@ -14,11 +14,18 @@ final class TestStore: SectorStore {
     var failsToFlush = false
   }
   private let state: Mutex<State>
+  /// What stores of a size begin with: made once, for there are tests that make many.
+  private static let beginnings = Mutex<[Int: [UInt8]]>([:])
 
   init(bytes count: Int, isReadOnly: Bool = false) {
     capacity = UInt64(count)
     self.isReadOnly = isReadOnly
-    state = Mutex(State(bytes: (0..<count).map { UInt8(truncatingIfNeeded: $0 / 512 + $0 % 512) }))
+    let bytes = Self.beginnings.withLock { beginnings in
+      let bytes = beginnings[count] ?? (0..<count).map { UInt8(truncatingIfNeeded: $0 / 512 + $0 % 512) }
+      beginnings[count] = bytes
+      return bytes
+    }
+    state = Mutex(State(bytes: bytes))
   }
 
   convenience init(sectors: Int, isReadOnly: Bool = false) {
