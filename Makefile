@@ -101,14 +101,20 @@ check: ## formatting and lint, and a file that must fail them
 fmt: ## format all Swift sources in place
 	@swift format -i -r Package.swift Sources Tests
 
-fuzz: ## run the fuzz tests with other seeds for a while (FUZZ_SECONDS=300)
+fuzz: ## run the seeded fuzz tests and libFuzzer's targets for a while (FUZZ_SECONDS=300)
 	@swift build --build-tests --quiet
+	echo "==> fuzz targets: build/fuzz"
+	Tests/Fuzz/run.sh build
 	seed=$$(date +%s)
-	while [ $$SECONDS -lt $${FUZZ_SECONDS:-300} ]; do
+	rounds=$$((SECONDS + $${FUZZ_SECONDS:-300} / 5))
+	while :; do
 	  echo "==> fuzz: seed $$seed (ROOST_FUZZ_SEED=$$seed repeats it)"
 	  ROOST_FUZZ_SEED=$$seed swift test --skip-build --filter '[Ff]uzz' 2>&1 | grep -E '✘|Test run'
 	  seed=$$((seed + 1))
+	  [ $$SECONDS -lt $$rounds ] || break
 	done
+	echo "==> fuzz: libFuzzer (what it finds interesting stays in build/fuzz/corpus)"
+	Tests/Fuzz/run.sh $$(($${FUZZ_SECONDS:-300} * 4 / 5))
 
 bench: build ## measure against peers; a table, and build/bench.json
 	@swift build --build-tests --quiet

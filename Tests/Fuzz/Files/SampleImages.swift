@@ -1,0 +1,1 @@
+../../HypervisorTests/SampleImages.swift

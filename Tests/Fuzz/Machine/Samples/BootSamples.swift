@@ -1,0 +1,1 @@
+../../../HypervisorTests/BootSamples.swift

@@ -1,0 +1,54 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package beside the main one, over the same sources (Sources is a link to them): what is fuzzed is built with
+// coverage counters, and linked with libFuzzer. `make fuzz` builds and runs it; README.md says more.
+
+/// Unsafe flags are for root packages, which this one always is.
+let instrumented: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+  .treatAllWarnings(as: .error),
+  .unsafeFlags(["-sanitize=address,fuzzer", "-enable-testing"]),
+]
+let linked: [LinkerSetting] = [.unsafeFlags(["-sanitize=address,fuzzer", "-use-ld=lld"])]
+
+let package = Package(
+  name: "roost-fuzz",
+  dependencies: [.package(url: "https://github.com/jpsim/Yams", from: "6.2.2")],
+  targets: [
+    .target(name: "CLinux"),
+    .target(name: "CKVM"),
+    .systemLibrary(name: "CURing", pkgConfig: "liburing"),
+    .systemLibrary(name: "CArchive", pkgConfig: "libarchive"),
+    .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1"),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
+    .target(name: "Binary", swiftSettings: instrumented),
+    .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: instrumented),
+    .target(name: "Devices", dependencies: ["Binary"], swiftSettings: instrumented),
+    .target(
+      name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"],
+      swiftSettings: instrumented),
+    .target(name: "Manifest", dependencies: ["Platform"], swiftSettings: instrumented),
+    .target(
+      name: "Recipe", dependencies: ["Manifest", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      swiftSettings: instrumented),
+    .target(
+      name: "ImageBuilder", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS"],
+      swiftSettings: instrumented),
+    .target(
+      name: "Control", dependencies: ["Manifest", "Platform", "Binary", "CZlib"], swiftSettings: instrumented),
+
+    .target(name: "CFuzzer", path: "CFuzzer"),
+    .target(name: "Fuzzing", dependencies: ["CFuzzer", "Platform"], path: "Fuzzing", swiftSettings: instrumented),
+    .executableTarget(
+      name: "fuzz-machine", dependencies: ["Fuzzing", "Hypervisor", "Devices", "Platform"], path: "Machine",
+      swiftSettings: instrumented, linkerSettings: linked),
+    .executableTarget(
+      name: "fuzz-files", dependencies: ["Fuzzing", "ImageBuilder", "Recipe", "Control", "Manifest", "Platform"],
+      path: "Files", swiftSettings: instrumented, linkerSettings: linked),
+  ])
