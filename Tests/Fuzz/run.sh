@@ -3,8 +3,8 @@
 #        run.sh SECONDS [TARGET ...]   runs the targets (all) for so many seconds in all
 #        run.sh TARGET FILE            runs one input, such as a crash
 set -euo pipefail
-cd "$(dirname "$0")"
-work=$(realpath -m ../../build/fuzz)
+package=$(realpath "$(dirname "$0")")
+work=$(realpath -m "$package/../../build/fuzz")
 programs="fuzz-machine fuzz-files"
 # Swift's own report of a crash would come before libFuzzer writes the input down.
 export SWIFT_BACKTRACE=enable=no
@@ -12,14 +12,16 @@ export SWIFT_BACKTRACE=enable=no
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 
 build() {
-  for program in $programs; do swift build -c release --quiet --scratch-path "$work" --product "$program"; done
+  for program in $programs; do
+    swift build -c release --quiet --package-path "$package" --scratch-path "$work" --product "$program"
+  done
   for program in $programs; do "$work/release/$program" seeds "$work/seeds"; done
 }
 
 # The program that has a target.
 program_of() {
   for program in $programs; do
-    if "$work/release/$program" list | grep -qx -- "$1"; then echo "$work/release/$program"; return; fi
+    if "$work/release/$program" list | grep -x -- "$1" >/dev/null; then echo "$work/release/$program"; return; fi
   done
   echo "run.sh: there is no target $1" >&2
   exit 1
@@ -28,7 +30,7 @@ program_of() {
 # One line: how often the target ran and how many of its edges were reached. A crash's input is kept, and named.
 fuzz() {
   local target=$1 seconds=$2 program status=0
-  program=$(program_of "$target")
+  program=$(program_of "$target") || return 1
   mkdir -p "$work/corpus/$target" "$work/crashes" "$work/logs"
   "$program" "$target" -max_total_time="$seconds" -max_len=4096 -len_control=20 -timeout=10 -rss_limit_mb=4096 \
     -artifact_prefix="$work/crashes/$target-" "$work/corpus/$target" "$work/seeds/$target" \
