@@ -94,15 +94,13 @@ extension RecipeDecoder {
     if boot != .bios, hardware.floppy != nil {
       reader.report(fields.mark(of: "floppy"), "only a BIOS starts from a floppy disk; add 'boot: bios'")
     }
-    if boot?.isFirmware == true, fields.has("command-line") {
-      reader.report(
-        fields.mark(of: "command-line"),
-        "firmware has no command line to hand on; leave it out, or name a kernel in the domain's source")
-    }
+    if boot?.isFirmware == true, fields.has("command-line") { checkLoader(fields, source.kind) }
     switch source.kind {
     case .debian:
       if !fields.has("disk") { reader.missing("disk", in: fields) }
-      if boot != .linux { reader.report(fields.mark(of: "boot"), "a Debian domain boots with 'boot: linux'") }
+      if let boot, boot != .linux, !boot.isFirmware {
+        reader.report(fields.mark(of: "boot"), "a Debian domain boots with 'boot: linux', 'bios' or 'uefi'")
+      }
     case .hatchling:
       if boot != .pvh { reader.report(fields.mark(of: "boot"), "hatchling boots with 'boot: pvh'") }
       let useless = [
@@ -131,6 +129,18 @@ extension RecipeDecoder {
     }
     if fields.has("disk-bus"), !fields.has("disk"), !source.hasImage {
       reader.report(fields.mark(of: "disk-bus"), "'disk-bus' in a domain without a disk; leave it out")
+    }
+  }
+
+  /// Firmware hands no command line on. Debian's is in GRUB's menu, and GRUB changes what is quoted or escaped.
+  private mutating func checkLoader(_ fields: NodeReader.Fields, _ source: Recipe.DomainSource) {
+    let mark = fields.mark(of: "command-line")
+    guard case .debian = source else {
+      return reader.report(
+        mark, "firmware has no command line to hand on; leave it out, or name a kernel in the domain's source")
+    }
+    if reader.text(fields, "command-line")?.contains(where: { "'\"\\".contains($0) }) == true {
+      reader.report(mark, "GRUB hands no quotes and no backslashes on; leave them out, or use 'boot: linux'")
     }
   }
 

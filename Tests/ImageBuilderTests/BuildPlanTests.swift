@@ -168,6 +168,49 @@ struct BuildPlanTests {
     #expect(control.settings.contains("seabios") && control.settings.contains("ovmf"))
   }
 
+  @Test("A Debian guest that firmware starts has its kernel on its disk, and nothing but the disk on the medium")
+  func debianByFirmware() throws {
+    let directory = try TemporaryDirectory()
+    let guest = Self.guests.replacing("    disk: 2 GiB", with: "    disk: 2 GiB\n    boot: bios")
+    let plan = try plan(guest, in: directory)
+    let one = try #require(plan.domains.first)
+    #expect(one.placed.isEmpty && one.commandLine.isEmpty)
+    guard case .step(let disk)? = one.disk else {
+      Issue.record("\(one)")
+      return
+    }
+    #expect(disk == .init(step: "one: disk", file: GRUBDisk.file))
+    let step = try #require(plan.steps.first { $0.name == disk.step })
+    #expect(step.inputs == [.init(step: "one: root file system", file: GuestDisk.file)])
+    let root = try #require(plan.steps.first { $0.name == "one: root file system" })
+    #expect(root.inputs.map(\.file) == [DebianRoot.archive, GuestInitramfs.file])
+    try Files.write([UInt8](repeating: 1, count: 4 << 20), to: "\(directory.path)/disk.img")
+    let described = try one.manifest(plan.recipe) { (_) throws(BuildError) in "\(directory.path)/disk.img" }
+    #expect(described.boot == .init(method: .bios, kernel: nil, initrd: nil, commandLine: ""))
+    #expect(Tool.needed(by: plan.recipe, copies: [:]) == ["sfdisk"])
+    // What the kernel is told is in GRUB's menu, and decides the root and what is made of it.
+    let before = settings(plan)
+    let told = guest.replacing("    boot: bios", with: "    boot: bios\n    command-line: debug")
+    let after = settings(try self.plan(told, in: directory))
+    let changed = Set(after.keys.filter { after[$0] != before[$0] })
+    #expect(changed == ["one: root file system", "two: root file system", BootLoader.stepName])
+  }
+
+  @Test("A Debian guest's initramfs has the drivers of what its disk is attached to")
+  func debianDrivers() throws {
+    let directory = try TemporaryDirectory()
+    for (bus, root, driver, other) in [
+      ("virtio", "/dev/vda", "virtio_blk", "ata_piix"), ("ide", "/dev/sda", "ata_piix", "virtio_blk"),
+      ("scsi", "/dev/sda", "virtio_scsi", "ata_piix"),
+    ] {
+      let guest = Self.guests.replacing("    disk: 2 GiB", with: "    disk: 2 GiB\n    disk-bus: \(bus)")
+      let plan = try plan(guest, in: directory)
+      #expect(plan.domains.first?.commandLine.hasPrefix("root=\(root) ") == true)
+      let settings = try #require(plan.steps.first { $0.name == "one: initramfs" }).settings
+      #expect(settings.contains(driver) && !settings.contains(other))
+    }
+  }
+
   @Test("An image that is larger than its disk is refused with both sizes")
   func largeImage() throws {
     let directory = try TemporaryDirectory()

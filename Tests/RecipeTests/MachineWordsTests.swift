@@ -33,6 +33,17 @@ import Testing
     #expect(floppy.hardware.floppy == .path("a.img"))
   }
 
+  @Test func debianIsStartedByFirmwareToo() throws {
+    let source = "    disk: 2 GiB\n    source: {debian: {suite: bookworm}}\n"
+    #expect(try domain(source).boot == .linux)
+    for (word, method) in [("bios", BootMethod.bios), ("uefi", .uefi)] {
+      let guest = try domain("    boot: \(word)\n    command-line: mitigations=off\n\(source)")
+      #expect(guest.boot == method)
+      #expect(guest.commandLine == "mitigations=off")
+      #expect(guest.hardware.display == .vga)
+    }
+  }
+
   @Test func everyWordIsRead() throws {
     let all = try domain(
       """
@@ -131,6 +142,15 @@ import Testing
       "    boot: bios\n    command-line: quiet\n    source: {image: i}\n",
       "8:19: error: firmware has no command line to hand on"
     ),
+    (
+      "    boot: bios\n    command-line: a=\"b\"\n    disk: 1 GiB\n    source: {debian: {suite: trixie}}\n",
+      "8:19: error: GRUB hands no quotes and no backslashes on; leave them out, or use 'boot: linux'"
+    ),
+    (
+      "    boot: pvh\n    disk: 1 GiB\n    source: {debian: {suite: trixie}}\n",
+      "7:11: error: a Debian domain boots with 'boot: linux', 'bios' or 'uefi'"
+    ),
+    ("    boot: uefi\n    source: {debian: {suite: trixie}}\n", "4:5: error: a domain needs the key 'disk'"),
     (
       "    command-line: a\n    source: {kernel: k, command-line: b}\n",
       "8:25: error: the domain has a 'command-line' of its own; leave one out"

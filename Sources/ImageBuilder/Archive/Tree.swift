@@ -59,6 +59,19 @@ enum Tree {
     }
   }
 
+  /// The paths of the files that `wanted` names, in their order.
+  static func paths(
+    _ base: String, cancellation: Cancellation, wanted: (String) -> Bool
+  ) throws(BuildError) -> [String] {
+    let reader = try ArchiveReader(base)
+    var found: [String] = []
+    while let entry = try reader.next() {
+      try cancellation.check()
+      if entry.kind == .file, wanted(entry.path) { found.append(entry.path) }
+    }
+    return found
+  }
+
   /// The contents of the members that `wanted` names, by path.
   static func extract(
     _ base: String, cancellation: Cancellation, wanted: (String) -> Bool

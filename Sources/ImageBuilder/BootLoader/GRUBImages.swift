@@ -15,12 +15,13 @@ struct GRUBImages: Sendable {
   static let menuPath = "/boot/grub/grub.cfg"
 
   /// Where Debian's packages have GRUB's modules.
-  private static let library = "/usr/lib/grub"
+  static let library = "/usr/lib/grub"
 
-  private static let commonModules = [
-    "iso9660", "part_gpt", "part_msdos", "search", "search_fs_uuid", "normal", "configfile", "linux", "serial",
-    "terminal", "echo", "test", "sleep", "halt", "reboot", "all_video",
+  static let commonModules = [
+    "part_gpt", "part_msdos", "search", "search_fs_uuid", "normal", "configfile", "linux", "serial", "terminal", "echo",
+    "test", "sleep", "halt", "reboot", "all_video",
   ]
+  private static let mediumModules = ["iso9660"] + commonModules
 
   /// Makes the images in `directory`. They find the medium by the volume's identifier.
   ///
@@ -31,23 +32,30 @@ struct GRUBImages: Sendable {
   ) throws(BuildError) {
     let maker = Maker(
       directory: directory, scratch: scratch, epoch: epoch, log: log, cancellation: cancellation)
-    try maker.requireModules("i386-pc", package: "grub-pc-bin")
-    try maker.requireModules("x86_64-efi", package: "grub-efi-amd64-bin")
+    try requireModules("i386-pc", package: "grub-pc-bin")
+    try requireModules("x86_64-efi", package: "grub-efi-amd64-bin")
     let early = "\(scratch)/early.cfg"
     try attempt("cannot write GRUB's first commands") { () throws(SystemError) in
       try Files.write("search --no-floppy --fs-uuid --set=root \(volume)\nset prefix=($root)/boot/grub\n", to: early)
     }
     try maker.run(
       ["grub-mkimage", "-O", "i386-pc-eltorito", "-d", "\(library)/i386-pc", "-c", early, "-p", "/boot/grub"]
-        + ["-o", "\(directory)/\(biosImage)", "biosdisk"] + commonModules)
+        + ["-o", "\(directory)/\(biosImage)", "biosdisk"] + mediumModules)
     try maker.run(
       ["grub-mkimage", "-O", "x86_64-efi", "-d", "\(library)/x86_64-efi", "-c", early, "-p", "/boot/grub"]
-        + ["-o", "\(scratch)/BOOTX64.EFI", "efi_gop", "efi_uga"] + commonModules)
+        + ["-o", "\(scratch)/BOOTX64.EFI", "efi_gop", "efi_uga"] + mediumModules)
     try attempt("cannot copy GRUB's boot record") { () throws(SystemError) in
       let record = try Files.read("\(library)/i386-pc/boot_hybrid.img")
       try Files.write(record, to: "\(directory)/\(bootRecord)")
     }
     try maker.makeEFIPartition("\(directory)/\(efiPartition)", program: "\(scratch)/BOOTX64.EFI", volume)
+  }
+
+  static func requireModules(_ platform: String, package: String) throws(BuildError) {
+    if Files.exists("\(library)/\(platform)/normal.mod") { return }
+    throw BuildError(
+      .missingTool, "GRUB's modules for \(platform) are not on this machine",
+      hint: "install them: apt-get install \(package)")
   }
 
   private struct Maker {
@@ -56,13 +64,6 @@ struct GRUBImages: Sendable {
     let epoch: Int
     let log: String?
     let cancellation: Cancellation
-
-    func requireModules(_ platform: String, package: String) throws(BuildError) {
-      if Files.exists("\(library)/\(platform)/normal.mod") { return }
-      throw BuildError(
-        .missingTool, "GRUB's modules for \(platform) are not on this machine",
-        hint: "install them: apt-get install \(package)")
-    }
 
     func run(_ arguments: [String]) throws(BuildError) {
       let command = Command(arguments, environment: ["MTOOLSRC": "/dev/null"], epoch: epoch)

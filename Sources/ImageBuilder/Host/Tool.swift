@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Platform
 internal import Recipe
 
@@ -11,6 +12,9 @@ enum Tool {
     "curl": "curl", "git": "git", "qemu-img": "qemu-utils", "makefs": "makefs", "sfdisk": "fdisk",
     "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",
   ]
+
+  /// Packages without programs whose files or code end up in an image.
+  private static let libraries = ["grub-pc-bin", "grub-efi-amd64-bin", "libisofs-dev"]
 
   /// Programs that every build runs.
   static let required = [
@@ -34,8 +38,11 @@ enum Tool {
       }
     }
     for domain in recipe.domains {
-      guard case .freebsd = domain.source else { continue }
-      tools.formUnion(["makefs", "sfdisk", "unshare"])
+      switch domain.source {
+      case .freebsd: tools.formUnion(["makefs", "sfdisk", "unshare"])
+      case .debian where domain.boot?.isFirmware == true: tools.insert("sfdisk")
+      default: break
+      }
     }
     return tools.sorted()
   }
@@ -53,7 +60,7 @@ enum Tool {
 
   /// `package version` of the tools' Debian packages: another version may make other bytes.
   static func versions(_ cancellation: Cancellation) throws(BuildError) -> [String: String] {
-    let names = Set(packages.values).sorted()
+    let names = Set(packages.values).union(libraries).sorted()
     let command = Command(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n"] + names)
     guard let outcome = try? command.run(cancellation: cancellation) else {
       try cancellation.check()

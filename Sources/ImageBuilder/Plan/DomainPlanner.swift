@@ -35,7 +35,9 @@ struct DomainPlanner {
     }
     files.cdrom = try file(domain.hardware.cdrom, "CD image", unpacking: true, &steps)
     files.floppy = try file(domain.hardware.floppy, "floppy disk's image", unpacking: true, &steps)
-    let words = [files.commandLine, domain.commandLine].filter { !$0.isEmpty }
+    // What GRUB starts has its command line in GRUB's menu.
+    let isOnDisk = if case .debian = domain.source { domain.boot?.isFirmware == true } else { false }
+    let words = [files.commandLine, isOnDisk ? "" : domain.commandLine].filter { !$0.isEmpty }
     files.commandLine = words.joined(separator: " ")
     return (files, steps)
   }
@@ -43,16 +45,35 @@ struct DomainPlanner {
   private func debian(hostname: String, _ steps: inout [Step]) -> DomainFiles {
     var files = DomainFiles(domain: domain)
     guard let root = Self.root(of: domain, options) else { return files }
-    let initramfs = GuestInitramfs(domain: domain.name, root: root.name, control: control)
+    let isFirmware = domain.boot?.isFirmware == true
+    let bus = domain.hardware.diskBus
+    let initramfs = GuestInitramfs(
+      domain: domain.name, root: root.name, control: control, bus: isFirmware ? nil : bus)
+    let initrd = Step.Input(step: initramfs.name, file: GuestInitramfs.file)
+    let identifier = GuestDisk.identifier(domain.name, seed: domain.sourceDigest)
+    var system = GuestSystem(
+      hostname: hostname, nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description,
+      root: bus == .virtio ? "/dev/vda" : "/dev/sda", hasScreen: domain.hardware.display != .nothing)
+    if isFirmware {
+      system.root = "UUID=\(identifier)"
+      system.loader = GuestLoader(title: domain.os, commandLine: domain.commandLine, initramfs: initrd)
+    }
     let disk = GuestDisk(
-      domain: domain.name, hostname: hostname, diskBytes: domain.diskBytes ?? 0,
-      nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description, root: root.name,
-      seed: domain.sourceDigest)
-    files.kernel = .step(.init(step: root.name, file: DebianRoot.kernel))
-    files.initrd = .step(.init(step: initramfs.name, file: GuestInitramfs.file))
-    files.disk = .step(.init(step: disk.name, file: GuestDisk.file))
-    files.commandLine = GuestSystem.commandLine
+      domain: domain.name, system: system, diskBytes: domain.diskBytes ?? 0, root: root.name, seed: domain.sourceDigest)
     steps += [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
+    let image = Step.Input(step: disk.name, file: GuestDisk.file)
+    if isFirmware {
+      let whole = GRUBDisk(
+        domain: domain.name, diskBytes: domain.diskBytes ?? 0, seed: domain.sourceDigest, root: image,
+        rootIdentifier: identifier)
+      steps.append(whole.step(epoch: epoch, versions: versions))
+      files.disk = .step(.init(step: whole.name, file: GRUBDisk.file))
+    } else {
+      files.kernel = .step(.init(step: root.name, file: DebianRoot.kernel))
+      files.initrd = .step(initrd)
+      files.disk = .step(image)
+      files.commandLine = system.commandLine
+    }
     return files
   }
 

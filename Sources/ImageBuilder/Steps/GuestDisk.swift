@@ -2,16 +2,15 @@ internal import Binary
 internal import Platform
 internal import Recipe
 
-/// A Debian guest's disk image: its root file system, made the domain's own, as ext4.
+/// A Debian guest's root file system, made the domain's own, as ext4: all of its disk where the monitor enters the
+/// kernel, and a partition of it where firmware starts GRUB.
 struct GuestDisk: Sendable {
   /// The domain's name.
   let domain: String
-  /// The guest's host name.
-  let hostname: String
-  /// Size of the disk that the image will be the beginning of.
+  /// What is in it.
+  let system: GuestSystem
+  /// Size of the disk that the image will be in.
   let diskBytes: Int
-  /// Address of the control domain on the guests' network: their name server.
-  let nameServer: String
   /// The step that made the root.
   let root: String
   /// What the file system's identifiers are derived from.
@@ -19,7 +18,10 @@ struct GuestDisk: Sendable {
 
   static let file = "disk.ext4"
 
-  var name: String { "\(domain): disk" }
+  var name: String { system.loader == nil ? "\(domain): disk" : "\(domain): root file system" }
+
+  /// The file system's identifier.
+  static func identifier(_ domain: String, seed: SHA256.Digest) -> UUID { UUID(digest: seed, name: "ext4:\(domain)") }
 
   /// All that mke2fs would otherwise take from the host's configuration.
   private static let features = [
@@ -28,20 +30,26 @@ struct GuestDisk: Sendable {
   ]
 
   func step(epoch: Int, versions: [String: String]) -> Step {
-    let system = GuestSystem(hostname: hostname, nameServer: nameServer)
-    return Step(
+    Step(
       name: name, kind: "guest-disk", version: 2,
       settings: ["\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", system.description]
         + Self.features,
-      inputs: [.init(step: root, file: DebianRoot.archive)], outputs: [Self.file]
-    ) { context throws(BuildError) in try make(system, context) }
+      inputs: [.init(step: root, file: DebianRoot.archive)] + (system.loader.map { [$0.initramfs] } ?? []),
+      outputs: [Self.file]
+    ) { context throws(BuildError) in try make(context) }
   }
 
-  private func make(_ system: GuestSystem, _ context: borrowing StepContext) throws(BuildError) {
+  private func make(_ context: borrowing StepContext) throws(BuildError) {
     context.progress("configuring")
     let tar = "\(context.scratch)/tree.tar"
+    let base = try context.input(root, DebianRoot.archive)
+    var entries = system.entries
+    if let loader = system.loader {
+      entries += try loader.entries(
+        root: base, initramfs: try context.input(loader.initramfs.step, loader.initramfs.file), context.cancellation)
+    }
     let extent = try Tree.merge(
-      try context.input(root, DebianRoot.archive), omitting: system.omits, adding: system.entries,
+      base, omitting: system.omits, adding: entries,
       epoch: context.epoch, to: tar, cancellation: context.cancellation)
     let size = try imageSize(extent)
     let image = "\(context.output)/\(Self.file)"
@@ -53,7 +61,7 @@ struct GuestDisk: Sendable {
       tar -x --numeric-owner --xattrs --xattrs-include='*' -p -f "$2" -C "$1"
       find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
       mke2fs -q -F -t ext4 -b 4096 -I 256 -i 8192 -m 1 -O none,\(Self.features.joined(separator: ",")) \
-        -U \(UUID(digest: seed, name: "ext4:\(domain)")) \
+        -U \(Self.identifier(domain, seed: seed)) \
         -E hash_seed=\(UUID(digest: seed, name: "ext4-hash:\(domain)")),root_owner=0:0,lazy_itable_init=0,\
       lazy_journal_init=0,nodiscard -L root -d "$1" "$3" \(size >> 10)k
       rm -rf "$1"
@@ -69,10 +77,13 @@ struct GuestDisk: Sendable {
     let inodes = max(extent.inodes * 2, 16_384) * 256
     let used = extent.bytes + extent.bytes / 32 + inodes + (48 << 20)
     let size = ((used + (4 << 20) - 1) >> 22) << 22
-    guard size <= diskBytes else {
+    // What a whole disk has beside its root.
+    let others = system.loader == nil ? 0 : diskBytes - GRUBDisk.rootBytes(ofDisk: diskBytes)
+    guard size <= diskBytes - others else {
+      let needed = (size + min(others, 8 << 20)) >> 20
       throw BuildError(
-        .diskTooSmall, "\(domain): its system takes \(size >> 20) MiB, and its disk has \(diskBytes >> 20) MiB",
-        hint: "give it a larger disk in the recipe, as in 'disk: \(((size >> 20) + 511) / 512 * 512) MiB'")
+        .diskTooSmall, "\(domain): its system takes \(needed) MiB, and its disk has \(diskBytes >> 20) MiB",
+        hint: "give it a larger disk in the recipe, as in 'disk: \((needed + 511) / 512 * 512) MiB'")
     }
     return size
   }

@@ -1,3 +1,5 @@
+internal import Manifest
+
 /// A Debian guest's initramfs: busybox, the few modules that lead to its disk, and a script that mounts it.
 ///
 /// Debian's own brings a device manager and takes several times as long to do the same; here the builder knows the disk.
@@ -8,14 +10,23 @@ struct GuestInitramfs: Sendable {
   let root: String
   /// The step that made the control domain's root, for its busybox.
   let control: String
+  /// What the disk is attached to; nil where it may be anything.
+  let bus: DiskBus?
 
   static let file = "initrd"
 
   var name: String { "\(domain): initramfs" }
 
-  private static let modules = [
-    "virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "libcrc32c",
-  ]
+  private var modules: [String] {
+    let drivers =
+      switch bus {
+      case .virtio?: ["virtio_pci", "virtio_blk"]
+      case .scsi?: ["virtio_pci", "virtio_scsi", "sd_mod"]
+      case .ide?: ["ata_piix", "sd_mod"]
+      case nil: ["virtio_pci", "virtio_blk", "virtio_scsi", "ata_piix", "ahci", "sd_mod"]
+      }
+    return drivers + ["ext4", "crc32c_generic", "libcrc32c"]
+  }
 
   /// Kernel parameters `root=`, `rootflags=`, `ro`, `rw` and `init=` are honoured, as the kernel's documentation has them.
   private static let script = """
@@ -35,12 +46,16 @@ struct GuestInitramfs: Sendable {
       esac
     done
     waited=0
-    while [ ! -b "$root" ]; do
+    while
+      device=$root
+      case $root in UUID=*) device=$($bb findfs "$root" 2>/dev/null) ;; esac
+      [ ! -b "$device" ]
+    do
       [ $waited -lt 600 ] || { echo "no disk $root after 60 seconds"; exec $bb sh; }
       waited=$((waited + 1))
       $bb usleep 100000
     done
-    $bb mount -t ext4 -o "$mode$flags" "$root" /root || { echo "cannot mount $root"; exec $bb sh; }
+    $bb mount -t ext4 -o "$mode$flags" "$device" /root || { echo "cannot mount $root"; exec $bb sh; }
     $bb mount --move /dev /root/dev
     $bb umount /sys
     $bb umount /proc
@@ -51,7 +66,7 @@ struct GuestInitramfs: Sendable {
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
       name: name, kind: "guest-initramfs", version: 1,
-      settings: ["\(epoch)", versions["zstd"] ?? "", Self.script] + Self.modules,
+      settings: ["\(epoch)", versions["zstd"] ?? "", Self.script] + modules,
       inputs: [
         .init(step: root, file: DebianRoot.archive), .init(step: control, file: DebianRoot.busybox),
       ],
@@ -61,7 +76,7 @@ struct GuestInitramfs: Sendable {
 
   private func make(_ context: borrowing StepContext) throws(BuildError) {
     let set = try ModuleSet(
-      tar: try context.input(root, DebianRoot.archive), names: Self.modules, cancellation: context.cancellation)
+      tar: try context.input(root, DebianRoot.archive), names: modules, cancellation: context.cancellation)
     var entries: [TreeEntry] = ["bin", "dev", "proc", "root", "sys"].map { .directory($0) }
     entries.append(TreeEntry(path: "dev/console", content: .device(major: 5, minor: 1), permissions: 0o600))
     entries.append(.file("bin/busybox", from: try context.input(control, DebianRoot.busybox), permissions: 0o755))

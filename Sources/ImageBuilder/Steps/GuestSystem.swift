@@ -3,16 +3,25 @@
 struct GuestSystem: Sendable, CustomStringConvertible {
   let hostname: String
   let nameServer: String
+  /// Where the root is: a device, or `UUID=` and the file system's identifier.
+  var root = "/dev/vda"
+  /// Whether there is a screen to log in at, beside the serial line.
+  var hasScreen = false
+  /// What GRUB starts in the root; nil where the monitor enters the kernel.
+  var loader: GuestLoader?
 
   /// The kernel's command line.
-  static let commandLine =
-    "root=/dev/vda rw rootfstype=ext4 console=ttyS0 quiet TERM=dumb net.ifnames=0 fsck.mode=skip audit=0 lsm=yama"
+  var commandLine: String {
+    // The last console is the one that init talks to.
+    "root=\(root) rw rootfstype=ext4 \(hasScreen ? "console=tty0 " : "")console=ttyS0,115200 quiet TERM=dumb "
+      + "net.ifnames=0 fsck.mode=skip audit=0 lsm=yama"
+  }
 
   /// Units that have nothing to do in a domain that lives on a virtual disk and a serial line.
   private static let masked = [
     "apt-daily.service", "apt-daily.timer", "apt-daily-upgrade.service", "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "man-db.timer",
-    "systemd-tmpfiles-clean.timer", "getty@tty1.service", "getty-static.service", "autovt@.service",
+    "systemd-tmpfiles-clean.timer", "getty-static.service", "autovt@.service",
     "systemd-logind.service", "systemd-pstore.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount",
     "systemd-hwdb-update.service", "systemd-journal-catalog-update.service", "systemd-update-done.service",
     "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-machine-id-commit.service",
@@ -86,9 +95,9 @@ struct GuestSystem: Sendable, CustomStringConvertible {
 
     """
 
-  /// What is left out of the root: the kernel is on the medium.
+  /// What is left out of the root: the kernel is on the medium, unless GRUB starts it.
   func omits(_ path: String) -> Bool {
-    path.hasPrefix("boot/")
+    loader == nil && path.hasPrefix("boot/")
   }
 
   /// What is added to the root.
@@ -100,7 +109,7 @@ struct GuestSystem: Sendable, CustomStringConvertible {
       .text("etc/hostname", "\(hostname)\n"),
       .text("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 \(hostname)\n::1 localhost ip6-localhost ip6-loopback\n"),
       .text("etc/resolv.conf", "nameserver \(nameServer)\nsearch roost\n"),
-      .text("etc/fstab", "/dev/vda / ext4 noatime,x-systemd.growfs 0 0\n"),
+      .text("etc/fstab", "\(root) / ext4 noatime,x-systemd.growfs 0 0\n"),
       .text("etc/machine-id", ""),
       .text("etc/systemd/network/20-domain.network", Self.network),
       .text("etc/systemd/journald.conf.d/volatile.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n"),
@@ -113,11 +122,16 @@ struct GuestSystem: Sendable, CustomStringConvertible {
       .link("\(system)/getty.target.wants/serial-getty@ttyS0.service", to: "../serial-getty@ttyS0.service"),
       .link("\(system)/default.target", to: "/usr/lib/systemd/system/multi-user.target"),
     ]
+    entries.append(
+      hasScreen
+        ? .link("\(system)/getty.target.wants/getty@tty1.service", to: "/usr/lib/systemd/system/getty@.service")
+        : .link("\(system)/getty@tty1.service", to: "/dev/null"))
     entries += Self.masked.map { .link("\(system)/\($0)", to: "/dev/null") }
     entries += Self.maskedGenerators.map { .link("etc/systemd/system-generators/\($0)", to: "/dev/null") }
     entries += Self.enabled.map { wants in
       .link("\(system)/\(wants)", to: "/usr/lib/systemd/system/\(wants.split(separator: "/").last ?? "")")
     }
+    if let loader { entries.append(.text(GuestLoader.menuPath, loader.menu(commandLine))) }
     return entries
   }
 
