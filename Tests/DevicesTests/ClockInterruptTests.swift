@@ -162,18 +162,6 @@ import Testing
     #expect(read(clock, 0x0C) == 0)
   }
 
-  @Test func resetStopsInterrupts() {
-    let clock = harness.make()
-    write(clock, 0x0B, 0x7A)
-    write(clock, 0x40, 0x5A)
-    #expect(harness.expire(clock))
-    clock.reset()
-    #expect(!harness.line.isHigh)
-    #expect(harness.deadline.withLock { $0 } == nil)
-    #expect(read(clock, 0x0B) == 0x02)
-    #expect(read(clock, 0x40) == 0x5A)
-  }
-
   /// What SeaBIOS reads: CPUs less one, floppy drives, boot order, translations.
   @Test func description() {
     let clock = harness.make()
@@ -202,7 +190,6 @@ import Testing
       _ = read(clock, UInt64.random(in: 0..<128, using: &random))
       if round % 3 == 0 { harness.pass(Int64.random(in: -1000...3_000_000_000, using: &random)) }
       if round % 5 == 0 { _ = harness.expire(clock) }
-      if round % 1000 == 0 { clock.reset() }
       // A deadline is never in the past of what was checked.
       if let deadline = harness.deadline.withLock({ $0 }) {
         #expect(deadline > harness.time.withLock { $0 } - 3_000_001_000)

@@ -20,23 +20,17 @@ public final class DisplayAdapter<Memory: DisplayMemory>: PCIFunction, @unchecke
   private let state: Mutex<State>
   /// Display memory.
   public let memory: Memory
-  private let rom: [UInt8]
 
-  /// The adapter as a cold start leaves it, dark.
-  ///
-  /// - Parameters:
-  ///   - memory: display memory; its length is the length of the linear framebuffer.
-  ///   - rom: the video BIOS that the function carries as its expansion ROM; none when empty.
-  public init(_ memory: Memory, rom: [UInt8] = []) {
+  /// The adapter as a cold start leaves it, dark, with display memory as long as the linear framebuffer. Its video BIOS
+  /// is fw_cfg's to hand out: there is no expansion ROM.
+  public init(_ memory: Memory) {
     precondition(memory.count & (memory.count - 1) == 0 && (0x40000...0x1000_0000).contains(memory.count))
     self.memory = memory
-    self.rom = rom
     var configuration = PCIConfiguration(
       PCIConfiguration.Identity(
         vendor: 0x1234, device: 0x1111, revision: 2, classCode: 0x030000, subsystemVendor: 0x1AF4, subsystem: 0x1100))
     configuration.addBar(0, .memory32(prefetchable: true), count: UInt64(memory.count))
     configuration.addBar(2, .memory32(prefetchable: false), count: 4096)
-    if !rom.isEmpty { configuration.addROM(count: UInt64(rom.count)) }
     state = Mutex(State(dispi: DispiRegisters(memoryCount: memory.count), configuration: configuration))
     super.init()
   }
@@ -58,14 +52,6 @@ public final class DisplayAdapter<Memory: DisplayMemory>: PCIFunction, @unchecke
       state.registers = .textMode
       state.dispi = DispiRegisters(memoryCount: memory.count)
       VGARegisters.fillTextMemory(memory, font: font)
-    }
-  }
-
-  /// Back to what a cold start leaves, but for configuration space, which the bus knows of. Display memory stays.
-  public func reset() {
-    state.withLock { state in
-      state.registers = VGARegisters()
-      state.dispi = DispiRegisters(memoryCount: memory.count)
     }
   }
 
@@ -158,7 +144,7 @@ public final class DisplayAdapter<Memory: DisplayMemory>: PCIFunction, @unchecke
   /// Writes configuration space; true when what is decoded may have changed.
   public override func writeConfiguration(_ value: UInt32, at offset: Int, width: AccessWidth) -> Bool {
     state.withLock { $0.configuration.write(value, at: offset, width: width) }
-    return (0x04..<0x06).contains(offset) || (0x10..<0x28).contains(offset) || (0x30..<0x34).contains(offset)
+    return (0x04..<0x06).contains(offset) || (0x10..<0x28).contains(offset)
   }
 
   /// What is decoded now.
@@ -183,20 +169,15 @@ public final class DisplayAdapter<Memory: DisplayMemory>: PCIFunction, @unchecke
   /// Reads in a window.
   public override func read(bar: Int, offset: UInt64, width: AccessWidth) -> UInt64 {
     switch bar {
-    case 0, PCIConfiguration.romBar:
+    case 0:
       var value: UInt64 = 0
       for index in 0..<width.count {
-        value |= UInt64(byte(bar: bar, at: Int(truncatingIfNeeded: offset &+ index))) << (8 * index)
+        value |= UInt64(memory.load(at: Int(truncatingIfNeeded: offset &+ index) & (memory.count - 1))) << (8 * index)
       }
       return value
     case 2: return readRegisters(at: offset, width: width)
     default: return width.mask
     }
-  }
-
-  private func byte(bar: Int, at offset: Int) -> UInt8 {
-    if bar == 0 { return memory.load(at: offset & (memory.count - 1)) }
-    return rom.indices.contains(offset) ? rom[offset] : 0xFF
   }
 
   private func readRegisters(at offset: UInt64, width: AccessWidth) -> UInt64 {

@@ -4,30 +4,25 @@ internal import Synchronization
 /// The port through which firmware learns about the machine: fw_cfg, by ports and by DMA. QEMU,
 /// docs/specs/fw_cfg.rst. Attach it to `FirmwareConfigurationLayout.portCount` ports from 0x510.
 ///
-/// Concurrency model: safe from any thread. `state` is held while content is made or read and while guest memory is
-/// copied; no content may call back into the device.
+/// Concurrency model: safe from any thread. `state` is held while files are made and while guest memory is copied;
+/// who makes files may not call back into the device.
 ///
 /// A DMA transfer is done when the access that starts it returns. It costs the guest at most what its content has
 /// plus 1 MiB of zeros: longer ones fail.
 public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendable {
-  private struct Selection: Sendable {
-    var key: UInt16
-    var content: FirmwareContent
-    var count: Int
-  }
-
   private struct State: Sendable {
-    var items: [UInt16: FirmwareItems.Source]
     var generated: [Int: [[UInt8]]] = [:]
-    /// Nil where nothing has the key.
-    var selection: Selection?
+    /// What is read; empty where nothing has the key.
+    var selection: [UInt8] = []
+    /// At most as many bytes as the selection has.
     var offset = 0
     /// Upper half of the descriptor's address.
     var addressHigh: UInt32 = 0
   }
 
-  private let state: Mutex<State>
+  private let state = Mutex(State())
   private let memory: Memory
+  private let items: [UInt16: FirmwareItems.Source]
   private let generators: [@Sendable () -> [[UInt8]]]
   private let lengths: [UInt16: Int]
 
@@ -37,7 +32,7 @@ public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendab
     generators = items.generators
     var table: [UInt16: FirmwareItems.Source] = [:]
     var lengths: [UInt16: Int] = [:]
-    for (key, content) in items.keyed { table[key] = .content(content) }
+    for (key, bytes) in items.keyed { table[key] = .bytes(bytes) }
     // The directory: a count, then size, key and name of each file, all big-endian, sorted by name.
     let files = items.files.sorted { $0.name.lexicographicallyPrecedes($1.name) }
     var directory = ByteWriter()
@@ -52,19 +47,9 @@ public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendab
       directory.raw(file.name)
       directory.zeros(56 - file.name.count)
     }
-    table[FirmwareItems.Key.directory.rawValue] = .content(.bytes(directory.bytes))
+    table[FirmwareItems.Key.directory.rawValue] = .bytes(directory.bytes)
+    self.items = table
     self.lengths = lengths
-    state = Mutex(State(items: table))
-  }
-
-  /// The machine was reset: generated files are made anew when they are next selected.
-  public func reset() {
-    state.withLock { state in
-      state.generated = [:]
-      state.selection = nil
-      state.offset = 0
-      state.addressHigh = 0
-    }
   }
 
   // MARK: Ports
@@ -109,29 +94,27 @@ public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendab
   }
 
   private func nextByte(_ state: inout State) -> UInt8 {
-    guard let selection = state.selection, state.offset < selection.count else { return 0 }
-    let byte = selection.content.read(at: state.offset, count: 1).first ?? 0
-    state.offset &+= 1
-    return byte
+    guard state.offset < state.selection.count else { return 0 }
+    defer { state.offset &+= 1 }
+    return state.selection[state.offset]
   }
 
   /// Bit 14 of a key once asked for writing through the data port, and means nothing now.
   private func select(_ key: UInt16, _ state: inout State) {
     state.offset = 0
-    state.selection = nil
     let key = key & ~0x4000
-    switch state.items[key] {
-    case .content(let content):
-      state.selection = Selection(key: key, content: content, count: content.count)
+    switch items[key] {
+    case .bytes(let bytes):
+      state.selection = bytes
     case .generated(let group, let index):
       let files = state.generated[group] ?? generators[group]()
       state.generated[group] = files
       let count = lengths[key] ?? 0
       var bytes = index < files.count ? Array(files[index].prefix(count)) : []
       bytes.append(contentsOf: repeatElement(0, count: count - bytes.count))
-      state.selection = Selection(key: key, content: .bytes(bytes), count: count)
+      state.selection = bytes
     case nil:
-      break
+      state.selection = []
     }
   }
 
@@ -152,7 +135,7 @@ public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendab
       if control & Control.read != 0 {
         read(count, to: target, &state)
       } else if control & Control.write != 0 {
-        write(count, from: target, &state)
+        false  // no item takes anything
       } else if control & Control.skip != 0 {
         skip(count, &state)
       } else {
@@ -162,20 +145,19 @@ public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendab
   }
 
   private func skip(_ count: Int, _ state: inout State) -> Bool {
-    if let selection = state.selection { state.offset += min(count, selection.count - state.offset) }
+    state.offset += min(count, state.selection.count - state.offset)
     return true
   }
 
   /// Copies content, then zeros.
   private func read(_ count: Int, to target: UInt64, _ state: inout State) -> Bool {
-    let available = state.selection.map { $0.count - state.offset } ?? 0
-    guard count <= available + FirmwareConfigurationLayout.zeroLimit else { return false }
+    guard count <= state.selection.count - state.offset + FirmwareConfigurationLayout.zeroLimit else { return false }
     var done = 0
     while done < count {
       let piece: [UInt8]
-      if let selection = state.selection, state.offset < selection.count {
-        let length = min(count - done, selection.count - state.offset, FirmwareConfigurationLayout.piece)
-        piece = selection.content.read(at: state.offset, count: length)
+      if state.offset < state.selection.count {
+        let length = min(count - done, state.selection.count - state.offset, FirmwareConfigurationLayout.piece)
+        piece = Array(state.selection[state.offset..<(state.offset + length)])
         state.offset += length
       } else {
         piece = [UInt8](repeating: 0, count: min(count - done, FirmwareConfigurationLayout.piece))
@@ -185,20 +167,6 @@ public final class FirmwareConfiguration<Memory: GuestMemory>: BusDevice, Sendab
       }
       done += piece.count
     }
-    return true
-  }
-
-  /// A write must fit what is left of a writable item.
-  private func write(_ count: Int, from target: UInt64, _ state: inout State) -> Bool {
-    guard let selection = state.selection, case .writable(var bytes, let written) = selection.content,
-      count <= bytes.count - state.offset, let copy = try? memory.bytes(at: GuestAddress(target), count: count)
-    else { return false }
-    bytes.replaceSubrange(state.offset..<(state.offset + count), with: copy)
-    let content = FirmwareContent.writable(bytes, written: written)
-    state.items[selection.key] = .content(content)
-    state.selection?.content = content
-    state.offset += count
-    written(bytes)
     return true
   }
 }

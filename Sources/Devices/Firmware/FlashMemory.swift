@@ -81,14 +81,6 @@ public final class FlashMemory<Store: FlashStore>: BusDevice, Sendable {
     state.withLock { $0.mode == .array }
   }
 
-  /// The machine was reset: the chip shows its content.
-  public func reset() {
-    state.withLock { state in
-      showArray(&state)
-      state.status = Status.ready
-    }
-  }
-
   /// Reads at `offset` of the chip.
   public func read(at offset: UInt64, width: AccessWidth) -> UInt64 {
     state.withLock { state in

@@ -103,17 +103,6 @@ public final class RealTimeClock: BusDevice, Sendable {
     }
   }
 
-  /// The machine was reset: nothing interrupts, time and memory stay (data sheet, "RESET").
-  public func reset() {
-    state.withLock { state in
-      advance(&state)
-      state.bytes[Self.b] &= ~(Event.all | 0x08)
-      state.bytes[Self.c] = 0
-      settle(&state)
-      schedule(&state)
-    }
-  }
-
   /// What firmware boots from when it is told nothing better (SeaBIOS, src/boot.c: CMOS 0x3D and 0x38).
   public enum BootClass: UInt8, Sendable {
     case floppy = 1

@@ -99,10 +99,6 @@ public struct PCIConfiguration: Sendable {
   static let interruptLineOffset = 0x3C
   static let interruptPinOffset = 0x3D
   static let capabilitiesOffset = 0x34
-  static let romOffset = 0x30
-
-  /// The index under which the expansion ROM's base address register goes, after the six others.
-  public static let romBar = 6
 
   struct Bar: Sendable {
     var region: PCIRegion
@@ -111,8 +107,8 @@ public struct PCIConfiguration: Sendable {
 
   private var bytes: [UInt8]
   private var writable: [UInt8]
-  /// By register index, the expansion ROM's last; the upper half of a 64-bit register has no entry.
-  private(set) var bars: [Bar?] = Array(repeating: nil, count: 7)
+  /// By register index; the upper half of a 64-bit register has no entry.
+  private(set) var bars: [Bar?] = Array(repeating: nil, count: 6)
   private var nextCapability = 0x40
   private var lastCapabilityPointer = PCIConfiguration.capabilitiesOffset
 
@@ -167,15 +163,6 @@ public struct PCIConfiguration: Sendable {
     }
   }
 
-  /// Declares the expansion ROM base address register (PCI 3.0, 6.2.5.2) for `count` bytes, rounded up to a power of
-  /// two of at least 2 KiB. It decodes when both its own enable bit and the command register say so.
-  public mutating func addROM(count: UInt64) {
-    var size: UInt64 = 2048
-    while size < count { size *= 2 }
-    bars[Self.romBar] = Bar(region: .memory32(prefetchable: false), count: size)
-    setWritable(UInt32(truncatingIfNeeded: ~(size - 1)) | 1, at: Self.romOffset)
-  }
-
   /// Appends a capability (PCI 3.0, 6.7) of `id` whose bytes after the two header bytes are `body`; `mask` says which
   /// bits of the body software may write. Returns its offset.
   @discardableResult
@@ -194,7 +181,6 @@ public struct PCIConfiguration: Sendable {
   /// Address that register `index` holds, whether or not it is decoded.
   func barAddress(_ index: Int) -> UInt64 {
     guard let bar = bars[index] else { return 0 }
-    if index == Self.romBar { return UInt64(value(at: Self.romOffset) & ~0x7FF) }
     let low = value(at: 0x10 + 4 * index)
     switch bar.region {
     case .io: return UInt64(low & ~0x3)
@@ -206,10 +192,6 @@ public struct PCIConfiguration: Sendable {
   /// Puts register `index` at `address`.
   mutating func setBarAddress(_ address: UInt64, at index: Int) {
     guard let bar = bars[index] else { return }
-    if index == Self.romBar {
-      return set(
-        UInt32(truncatingIfNeeded: address & ~(bar.count - 1)) | value(at: Self.romOffset) & 1, at: Self.romOffset)
-    }
     let offset = 0x10 + 4 * index
     set(UInt32(truncatingIfNeeded: address & ~(bar.count - 1)) | bar.region.typeBits, at: offset)
     if case .memory64 = bar.region { set(UInt32(truncatingIfNeeded: address >> 32), at: offset + 4) }
@@ -235,7 +217,6 @@ public struct PCIConfiguration: Sendable {
     var result: [PCIWindow] = []
     for (index, bar) in bars.enumerated() {
       guard let bar, command & (bar.region.isIO ? Command.io : Command.memory) != 0 else { continue }
-      if index == Self.romBar, value(at: Self.romOffset) & 1 == 0 { continue }
       let base = barAddress(index)
       let (last, overflow) = base.addingReportingOverflow(bar.count - 1)
       guard base != 0, !overflow, last <= (bar.region.isIO ? 0xFFFF : UInt64(1) << 52 - 1) else { continue }

@@ -90,21 +90,21 @@ struct Firmware {
     var items = FirmwareItems()
     items.setMachine(
       uuid: uuid, memory: machine.memory.count, cpus: configuration.cpus, hasScreen: configuration.hasDisplay)
-    try items.add("etc/e820", .bytes(Self.memoryMap(machine.memory)))
+    try items.add("etc/e820", Self.memoryMap(machine.memory))
     try addTables(&items, machine)
     let smbios = SMBIOS(
       SMBIOSDescription(
         uuid: uuid, name: configuration.name, cpus: configuration.cpus, lowMemory: machine.memory.lowCount,
         highMemory: machine.memory.highCount, isUEFI: isUEFI))
-    try items.add(SMBIOS.tablesName, .bytes(smbios.tables))
-    try items.add(SMBIOS.anchorName, .bytes(smbios.entryPoint(.version2)))
+    try items.add(SMBIOS.tablesName, smbios.tables)
+    try items.add(SMBIOS.anchorName, smbios.entryPoint(.version2))
     let order = machine.bootable.order
-    if !order.isEmpty { try items.add("bootorder", .bytes(BootOrder.file(order))) }
+    if !order.isEmpty { try items.add("bootorder", BootOrder.file(order)) }
     if configuration.hasDisplay {
-      if let rom = try? Files.read(Board.videoBIOS) { try items.add("pci1234,1111.rom", .bytes(rom)) }
+      if let rom = try? Files.read(Board.videoBIOS) { try items.add("pci1234,1111.rom", rom) }
     } else if !isUEFI {
       // SeaBIOS shows its text screen on the first serial port.
-      try items.add("etc/sercon-port", .bytes([0xF8, 0x03]))
+      try items.add("etc/sercon-port", [0xF8, 0x03])
     }
     return items
   }

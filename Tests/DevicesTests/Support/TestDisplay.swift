@@ -38,9 +38,9 @@ struct TestDisplay {
   let dispi: DisplayAdapter<TestDisplayMemory>.DispiPorts
   let ports: DisplayAdapter<TestDisplayMemory>.Ports
 
-  init(count: Int = 1 << 20, rom: [UInt8] = []) {
+  init(count: Int = 1 << 20) {
     memory = TestDisplayMemory(count: count)
-    adapter = DisplayAdapter(memory, rom: rom)
+    adapter = DisplayAdapter(memory)
     window = DisplayAdapter.Window(adapter)
     dispi = DisplayAdapter.DispiPorts(adapter)
     ports = DisplayAdapter.Ports(adapter, base: 0x3B0)

@@ -36,7 +36,7 @@ extension FuzzTarget {
       }
     },
     run: { input in
-      let display = TestDisplay(count: 0x40000, rom: [UInt8](repeating: 0x55, count: 2048))
+      let display = TestDisplay(count: 0x40000)
       switch input.byte() % 10 {
       case 0: display.adapter.setTextMode(font: .frames)
       case 1: display.setPlanarMode()
@@ -65,7 +65,6 @@ extension FuzzTarget {
             pictures += 1
             if pictures <= 2 { _ = display.adapter.snapshot().text() }
           },
-          { input in if input.byte() == 7 { display.adapter.reset() } },
         ])
       rig.run(&input)
     })

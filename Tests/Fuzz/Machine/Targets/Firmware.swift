@@ -8,7 +8,7 @@ extension FuzzTarget {
     "firmware-configuration",
     seeds: {
       var script = Script()
-      for key in [0, 1, 0x19, 0x20, 0x21, 0x22, 0x23, 8, 0x11] as [UInt64] {
+      for key in [0, 1, 2, 0x19, 0x20, 0x21, 0x22, 0x23] as [UInt64] {
         script.write(0, 0, key, .word)
         for _ in 0..<6 { script.read(0, 1) }
         script.readRun(0, 1, 70, .byte)
@@ -17,19 +17,13 @@ extension FuzzTarget {
           script.event(0, [0, UInt8(key), 0, control, 0, 0, 0, length, 0, 0, 0, 0, 0, 2, 0, 0])
         }
       }
-      script.event(1)
       return [script.bytes]
     },
     run: { input in
       let memory = TestMemory(count: 1 << 18)
       var items = FirmwareItems()
       items.setMachine(uuid: Array(1...16), memory: 0x1_4000_0000, cpus: 2, hasScreen: true)
-      items.setKernel(
-        setup: [UInt8](repeating: 1, count: 512),
-        kernel: .reader(count: 5000) { [UInt8](repeating: UInt8(truncatingIfNeeded: $0), count: $1) },
-        initrd: .reader(count: 1 << 32) { _, _ in [3] }, commandLine: "quiet")
-      try items.add("etc/plain", .bytes(Array(0..<200)))
-      try items.add("etc/words", .writable(.zeros(64)) { precondition($0.count == 64) })
+      try items.add("etc/plain", Array(0..<200))
       try items.addGenerated([("etc/tables", 4096), ("etc/short", 8)]) { [[1, 2, 3], .zeros(100)] }
       let device = FirmwareConfiguration(items, memory: memory)
       let rig = try Rig(
@@ -38,8 +32,7 @@ extension FuzzTarget {
           { input in
             try memory.write(input.take(16), at: GuestAddress(0x1000))
             device.write(UInt64(UInt32(0x1000).byteSwapped), at: 8, width: .doubleWord)
-          },
-          { _ in device.reset() },
+          }
         ])
       rig.run(&input)
     })
@@ -62,8 +55,7 @@ extension FuzzTarget {
     },
     run: { input in
       let flash = FlashMemory(FuzzFlash(isReadOnly: input.bool()))
-      let rig = try Rig(
-        ranges: [(flash, 16384)], events: [{ _ in flash.reset() }, { _ in _ = flash.isArrayMode }])
+      let rig = try Rig(ranges: [(flash, 16384)], events: [{ _ in _ = flash.isArrayMode }])
       rig.run(&input)
     })
 }
