@@ -143,6 +143,20 @@ struct TableTests {
     #expect(throws: HypervisorError.self) { try GuestRAM(count: 12345) }
   }
 
+  @Test("an empty run is RAM wherever it is, and one byte is not")
+  func emptyRuns() throws {
+    let memory = try GuestRAM(count: 4 << 20)
+    for address in [4 << 20, 4 << 20 + 1, AddressMap.fourGiB, 1 << 40, .max] as [UInt64] {
+      let address = GuestAddress(address)
+      #expect(memory.contains(GuestSegment(address: address, count: 0)))
+      #expect(try memory.bytes(at: address, count: 0).isEmpty)
+      try memory.write([], at: address)
+      #expect(!memory.contains(GuestSegment(address: address, count: 1)))
+      #expect(throws: GuestMemoryError(.read, address: address, count: 1)) { try memory.bytes(at: address, count: 1) }
+      #expect(throws: GuestMemoryError(.write, address: address, count: 1)) { try memory.write([1], at: address) }
+    }
+  }
+
   @Test("what a balloon gives up reads as zeros, whole pages of it; what is no RAM changes nothing")
   func balloon() throws {
     let memory = try GuestRAM(count: 4 << 20)

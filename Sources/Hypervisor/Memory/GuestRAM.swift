@@ -86,11 +86,13 @@ extension GuestRAM {
 
   /// Copies bytes out of the guest.
   public func read(at address: GuestAddress, into destination: inout MutableSpan<UInt8>) throws(GuestMemoryError) {
+    if destination.isEmpty { return }
     mapping.read(at: try place(address, destination.count, .read), into: &destination)
   }
 
   /// Copies bytes into the guest.
   public func write(at address: GuestAddress, from source: Span<UInt8>) throws(GuestMemoryError) {
+    if source.isEmpty { return }
     mapping.write(at: try place(address, source.count, .write), from: source)
   }
 
