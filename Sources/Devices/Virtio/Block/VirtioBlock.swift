@@ -10,8 +10,7 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
   public static var type: VirtioDeviceType { .block }
 
   /// What is in flight for one buffer.
-  private struct Slot: Sendable {
-    var id: UInt64
+  private struct Submitted: Sendable {
     var head: UInt16
     /// Bytes that the buffer will have had written into it, the status byte included.
     var written: Int
@@ -32,18 +31,13 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
   private let sectors: UInt64
   private var isWriteThrough = true
   private var chain = DescriptorChain()
-  /// In flight for a driver that is still there.
-  private var slots: [Slot?]
-  /// In flight for a driver that has reset the device meanwhile.
-  private var orphans: Set<UInt64> = []
-  private var occupied = 0
-  private var serial: UInt64 = 0
+  private var inFlight: InFlight<Submitted>
 
   /// A disk on `backend`.
   public init(_ backend: Backend, queueSize: UInt16 = 256) {
     self.backend = backend
     queueSizes = [queueSize]
-    slots = Array(repeating: nil, count: Int(queueSize))
+    inFlight = InFlight(limit: Int(queueSize))
     sectors = backend.capacity / BlockRequest.sectorCount
     var features = Feature.segmentMaximum | Feature.blockSize | Feature.flush
     if backend.isReadOnly {
@@ -95,17 +89,12 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
 
   /// What is in flight becomes orphaned: its end is awaited, and told to nobody.
   public mutating func reset() {
-    for index in slots.indices {
-      guard let slot = slots[index] else { continue }
-      orphans.insert(slot.id)
-      slots[index] = nil
-    }
-    occupied = 0
+    inFlight.abandon()
     isWriteThrough = true
   }
 
   /// Whether nothing is in flight, for this driver or one before its reset.
-  public var isIdle: Bool { occupied == 0 && orphans.isEmpty }
+  public var isIdle: Bool { inFlight.isIdle }
 
   // MARK: Requests
 
@@ -180,26 +169,17 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
     _ kind: BlockOperation.Kind, _ request: BlockRequest, offset: UInt64, count: UInt64, segments: [GuestSegment],
     written: Int, _ queues: inout VirtioQueues<Memory>
   ) throws(VirtioError) {
-    // The queue lets no more buffers out than it has descriptors, so there is a free slot.
-    guard let index = slots.firstIndex(where: { $0 == nil }) else { throw .tooManyInFlight }
     let changes =
       switch kind {
       case .write, .writeZeroes: true
       case .read, .flush, .discard: false
       }
-    let id = nextID(index)
-    slots[index] = Slot(
-      id: id, head: chain.head, written: written + 1, statusAddress: request.statusAddress,
-      flushes: isWriteThrough && changes)
-    occupied += 1
+    let submitted = Submitted(
+      head: chain.head, written: written + 1, statusAddress: request.statusAddress, flushes: isWriteThrough && changes)
+    // The queue lets no more buffers out than it has descriptors, so there is room.
+    guard let id = inFlight.insert(submitted) else { throw .tooManyInFlight }
     let operation = BlockOperation(id: id, kind: kind, offset: offset, count: count, segments: segments)
     if let result = backend.submit(operation) { try complete(id, with: result, &queues) }
-  }
-
-  /// The slot is in the low 16 bits, so that a completion finds it without a search.
-  private mutating func nextID(_ index: Int) -> UInt64 {
-    serial &+= 1
-    return serial << 16 | UInt64(index)
   }
 
   // MARK: Results
@@ -208,27 +188,22 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
   mutating func complete(
     _ id: UInt64, with result: BlockResult, _ queues: inout VirtioQueues<Memory>
   ) throws(VirtioError) {
-    if orphans.remove(id) != nil { return }
-    let index = Int(id & 0xFFFF)
-    guard index < slots.count, let slot = slots[index], slot.id == id else { return }
-    if slot.flushes, case .success = result {
-      let flush = nextID(index)
-      slots[index]?.id = flush
-      slots[index]?.flushes = false
+    guard var submitted = inFlight.remove(id) else { return }
+    if submitted.flushes, case .success = result {
+      submitted.flushes = false
+      guard let flush = inFlight.insert(submitted) else { throw .tooManyInFlight }
       let operation = BlockOperation(id: flush, kind: .flush, offset: 0, count: 0, segments: [])
       if let result = backend.submit(operation) { try complete(flush, with: result, &queues) }
       return
     }
-    slots[index] = nil
-    occupied -= 1
     let status =
       switch result {
       case .success: BlockRequest.Status.ok
       case .failure: BlockRequest.Status.ioError
       case .unsupported: BlockRequest.Status.unsupported
       }
-    let written = status == BlockRequest.Status.ok ? slot.written : 1
-    try finish(head: slot.head, status, slot.statusAddress, written: written, &queues)
+    let written = status == BlockRequest.Status.ok ? submitted.written : 1
+    try finish(head: submitted.head, status, submitted.statusAddress, written: written, &queues)
   }
 
   private func refuse(

@@ -73,13 +73,10 @@ extension VirtioSCSI {
     guard address.unit == 0 || function == .nexusReset else {
       return try answerControl([SCSIRequest.Response.incorrectUnit], &queues)
     }
-    var affected: [Int] = []
-    for index in slots.indices {
-      guard let slot = slots[index], slot.target == target else { continue }
+    let affected = inFlight.ids { request in
       switch function {
-      case .abortTask, .queryTask: if slot.tag == tag { affected.append(index) }
-      case .clearACA: break
-      default: affected.append(index)
+      case .abortTask, .queryTask: request.target == target && request.tag == tag
+      default: request.target == target
       }
     }
     switch function {
@@ -93,13 +90,13 @@ extension VirtioSCSI {
     }
     guard !affected.isEmpty else { return try answerControl([SCSIRequest.Response.ok], &queues) }
     let isReset = function == .nexusReset || function == .unitReset
-    for index in affected {
-      slots[index]?.abortion = isReset ? SCSIRequest.Response.reset : SCSIRequest.Response.aborted
+    for id in affected {
+      inFlight.update(id) { $0.abortion = isReset ? SCSIRequest.Response.reset : SCSIRequest.Response.aborted }
     }
     functions.append(
       PendingFunction(
         head: chain.head, response: DescriptorChain.slice(chain.writable, dropping: 0, limit: 1),
-        waitsFor: affected.compactMap { slots[$0]?.id }))
+        waitsFor: affected))
   }
 
   /// A request goes on under another id.

@@ -35,8 +35,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   }
 
   /// What is in flight for one buffer.
-  struct Slot: Sendable {
-    var id: UInt64
+  struct Submitted: Sendable {
     var head: UInt16
     var tag: UInt64
     var target: Int
@@ -55,7 +54,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   struct PendingFunction: Sendable {
     var head: UInt16
     var response: [GuestSegment]
-    /// Slots that have to end, by their ids.
+    /// Requests that have to end, by their ids.
     var waitsFor: [UInt64]
   }
 
@@ -66,12 +65,8 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   /// The configuration structure.
   public private(set) var configuration: [UInt8]
   var chain = DescriptorChain()
-  var slots: [Slot?]
+  var inFlight: InFlight<Submitted>
   var functions: [PendingFunction] = []
-  /// In flight for a driver that has reset the device meanwhile.
-  private var orphans: Set<UInt64> = []
-  private var occupied = 0
-  private var serial: UInt64 = 0
   var scratch = [UInt8](repeating: 0, count: SCSIRequest.prefixCount + SCSIRequest.sizeLimit)
   /// An event had no buffer to go to.
   var hasMissedEvents = false
@@ -88,7 +83,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   public init(_ units: [Unit], queueSize: UInt16 = 128) {
     self.units = Array(units.prefix(255))
     queueSizes = [16, 16, queueSize]
-    slots = Array(repeating: nil, count: Int(queueSize))
+    inFlight = InFlight(limit: Int(queueSize))
     // struct virtio_scsi_config (5.6.4).
     var writer = ByteWriter(capacity: 36)
     writer.little(UInt32(1))  // num_queues
@@ -120,12 +115,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
 
   /// What is in flight becomes orphaned: its end is awaited, and told to nobody.
   public mutating func reset() {
-    for index in slots.indices {
-      guard let slot = slots[index] else { continue }
-      orphans.insert(slot.id)
-      slots[index] = nil
-    }
-    occupied = 0
+    inFlight.abandon()
     functions = []
     hasMissedEvents = false
     for index in units.indices { units[index].target.reset() }
@@ -133,7 +123,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   }
 
   /// Whether nothing is in flight, for this driver or one before its reset.
-  public var isIdle: Bool { occupied == 0 && orphans.isEmpty }
+  public var isIdle: Bool { inFlight.isIdle }
 
   // MARK: Requests
 
@@ -236,21 +226,13 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
     case .flush: break
     case .discard, .writeZeroes: residual = 0  // the data was parameters
     }
-    // The queue lets no more buffers out than it has descriptors, so there is a free slot.
-    guard let index = slots.firstIndex(where: { $0 == nil }) else { throw .tooManyInFlight }
-    let id = nextID(index)
-    slots[index] = Slot(
-      id: id, head: chain.head, tag: request.tag, target: target, response: request.response, written: written,
+    let submitted = Submitted(
+      head: chain.head, tag: request.tag, target: target, response: request.response, written: written,
       residual: residual, isRead: isRead, flushes: flushes)
-    occupied += 1
+    // The queue lets no more buffers out than it has descriptors, so there is room.
+    guard let id = inFlight.insert(submitted) else { throw .tooManyInFlight }
     let operation = BlockOperation(id: id, kind: kind, offset: offset, count: count, segments: segments)
     if let result = backend.submit(operation) { try complete(id, with: result, &queues) }
-  }
-
-  /// The slot is in the low 16 bits, so that a completion finds it without a search.
-  private mutating func nextID(_ index: Int) -> UInt64 {
-    serial &+= 1
-    return serial << 16 | UInt64(index)
   }
 
   // MARK: Results
@@ -259,36 +241,36 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   mutating func complete(
     _ id: UInt64, with result: BlockResult, _ queues: inout VirtioQueues<Memory>
   ) throws(VirtioError) {
-    if orphans.remove(id) != nil { return }
-    let index = Int(id & 0xFFFF)
-    guard index < slots.count, let slot = slots[index], slot.id == id else { return }
-    if slot.flushes, slot.abortion == nil, case .success = result, let backend = units[slot.target].backend {
-      let flush = nextID(index)
-      slots[index]?.id = flush
-      slots[index]?.flushes = false
+    guard var submitted = inFlight.remove(id) else { return }
+    if submitted.flushes, submitted.abortion == nil, case .success = result,
+      let backend = units[submitted.target].backend
+    {
+      submitted.flushes = false
+      guard let flush = inFlight.insert(submitted) else { throw .tooManyInFlight }
       replaceAwaited(id, by: flush)
       let operation = BlockOperation(id: flush, kind: .flush, offset: 0, count: 0, segments: [])
       if let result = backend.submit(operation) { try complete(flush, with: result, &queues) }
       return
     }
-    slots[index] = nil
-    occupied -= 1
-    let answer = DescriptorChain.count(slot.response)
-    if let abortion = slot.abortion {
+    let answer = DescriptorChain.count(submitted.response)
+    if let abortion = submitted.abortion {
       try finish(
-        head: slot.head, slot.response, residual: 0, written: answer, response: abortion, &queues)
+        head: submitted.head, submitted.response, residual: 0, written: answer, response: abortion, &queues)
       return try settle(id, &queues)
     }
     switch result {
     case .success:
-      try finish(head: slot.head, slot.response, residual: slot.residual, written: slot.written, &queues)
+      try finish(
+        head: submitted.head, submitted.response, residual: submitted.residual, written: submitted.written, &queues)
     case .failure:
-      let outcome: SCSIOutcome = slot.isRead ? .read(offset: 0, count: 0) : .flush
-      let sense = units[slot.target].target.failed(outcome)
-      try finish(head: slot.head, slot.response, residual: slot.residual, written: answer, sense: sense, &queues)
+      let outcome: SCSIOutcome = submitted.isRead ? .read(offset: 0, count: 0) : .flush
+      let sense = units[submitted.target].target.failed(outcome)
+      try finish(
+        head: submitted.head, submitted.response, residual: submitted.residual, written: answer, sense: sense, &queues)
     case .unsupported:
       try finish(
-        head: slot.head, slot.response, residual: slot.residual, written: answer, sense: .invalidOperation, &queues)
+        head: submitted.head, submitted.response, residual: submitted.residual, written: answer,
+        sense: .invalidOperation, &queues)
     }
   }
 
