@@ -4,40 +4,20 @@ internal import Platform
 ///
 /// Belongs to the event loop's thread. Output comes through `Outbox`; input goes to `input`, which says how many bytes
 /// the guest's port has taken. The rest waits here, and nothing more is read from the clients meanwhile.
-final class ConsoleServer {
+final class ConsoleServer: SocketServer {
   /// What `input` returns is how many bytes it took.
   typealias Input = ([UInt8]) -> Int
 
   /// Bytes kept for a client that does not read; then the oldest go.
   private static let clientLimit = 256 << 10
 
-  private final class Listener {
-    let file: FileDescriptor
-
-    init(_ file: consuming FileDescriptor) {
-      self.file = file
-    }
-  }
-
-  private final class Client {
-    let file: FileDescriptor
-    var token: UInt64 = 0
-    var pending: [UInt8]
-    var isWaiting = false
-
-    init(_ file: consuming FileDescriptor, pending: [UInt8]) {
-      self.file = file
-      self.pending = pending
-    }
-  }
+  typealias ClientState = Void
 
   private let loop: EventLoop
   private let outbox: Outbox
   private let input: Input
   private var recorder: Recorder
-  private var clients: [UInt64: Client] = [:]
-  private var listener: Listener?
-  private var socketPath: String?
+  private var socket: ListeningSocket<ConsoleServer>?
   private var waitingInput: [UInt8] = []
   private let retry: TimerDescriptor
   /// Output is gathered for this long when it comes byte after byte: a wake-up for each would slow the guest.
@@ -68,11 +48,7 @@ final class ConsoleServer {
   ) throws(HypervisorError) -> ConsoleServer {
     let server = try ConsoleServer(loop, outbox: outbox, log: log, input: input)
     try refusal(.device, "the console's socket cannot be made; check the directory") { () throws(SystemError) in
-      let listener = Listener(try UnixSocket.listen(path))
-      try listener.file.setNonBlocking(true)
-      _ = try loop.add(listener.file.rawValue, .readable) { [unowned server] _ in server.accept() }
-      server.listener = listener
-      server.socketPath = path
+      server.socket = try ListeningSocket(at: path, loop, for: server)
       try server.registerEvents()
     }
     return server
@@ -114,7 +90,7 @@ final class ConsoleServer {
   func finish() {
     drain()
     terminal = nil
-    if let socketPath { try? Files.remove(socketPath) }
+    socket?.finish()
   }
 
   // MARK: From the guest
@@ -136,71 +112,32 @@ final class ConsoleServer {
     guard !bytes.isEmpty else { return }
     recorder.append(bytes)
     if writesToStandardOutput { try? StandardStream.output.writeAll(bytes) }
-    for client in clients.values {
+    for client in socket?.clients ?? [] {
       client.pending.append(contentsOf: bytes)
       send(client)
     }
   }
 
-  private func send(_ client: Client) {
-    while !client.pending.isEmpty {
-      do throws(SystemError) {
-        let sent = try client.file.write(client.pending[...])
-        client.pending.removeFirst(sent)
-      } catch {
-        guard error.errno == .wouldBlock else { return drop(client) }
-        if client.pending.count > Self.clientLimit {
-          client.pending.removeFirst(client.pending.count - Self.clientLimit)
-        }
-        break
-      }
-    }
-    let isWaiting = !client.pending.isEmpty
-    if isWaiting != client.isWaiting {
-      client.isWaiting = isWaiting
-      loop.change(client.token, client.file.rawValue, isWaiting ? [.readable, .writable] : .readable)
+  func send(_ client: Client) {
+    socket?.send(client)
+    if client.pending.count > Self.clientLimit {
+      client.pending.removeFirst(client.pending.count - Self.clientLimit)
     }
   }
 
-  private func drop(_ client: Client) {
-    loop.remove(client.token, client.file.rawValue)
-    clients[client.token] = nil
-  }
+  /// Who has just come sees what was printed before.
+  func welcome() -> (state: ClientState, first: [UInt8]) { ((), recorder.recent) }
+
+  func clientsChanged() {}
 
   // MARK: To the guest
 
-  private func accept() {
-    guard let listener, let file = try? UnixSocket.accept(listener.file) else { return }
-    guard (try? file.setNonBlocking(true)) != nil else { return }
-    let number = file.rawValue
-    let client = Client(file, pending: recorder.recent)
-    do throws(SystemError) {
-      client.token = try loop.add(number, .readable) { [unowned self, unowned client] readiness in
-        self.serve(client, readiness)
-      }
-    } catch {
-      return
-    }
-    clients[client.token] = client
-    send(client)
+  func receive(_ bytes: [UInt8], from client: Client) {
+    deliver(bytes)
   }
 
-  private func serve(_ client: Client, _ readiness: Readiness) {
-    if readiness.contains(.writable) {
-      send(client)
-      guard clients[client.token] != nil else { return }
-    }
-    guard !readiness.isDisjoint(with: [.readable, .hangUp, .error]) else { return }
-    // Input that the guest has not taken yet holds the clients back.
-    guard waitingInput.isEmpty || readiness.contains(.hangUp) else { return }
-    do throws(SystemError) {
-      let bytes = try client.file.read(upTo: 4096)
-      if bytes.isEmpty { return drop(client) }
-      deliver(bytes)
-    } catch {
-      if error.errno != .wouldBlock { drop(client) }
-    }
-  }
+  /// Input that the guest has not taken yet holds the clients back.
+  var takesInput: Bool { waitingInput.isEmpty }
 
   private func readStandardInput() {
     let escape: UInt8 = 0x1D  // Ctrl-]

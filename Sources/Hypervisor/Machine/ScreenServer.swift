@@ -5,42 +5,24 @@ internal import Platform
 ///
 /// Belongs to the event loop's thread. While nobody looks it costs nothing; a viewer gets a picture at most every 40 ms,
 /// and none before it has read the last.
-final class ScreenServer {
+final class ScreenServer: SocketServer {
   /// Time between two looks at the screen, in nanoseconds.
   private static let interval: UInt64 = 40_000_000
   private static let clientLimit = 16
 
-  private final class Listener {
-    let file: FileDescriptor
-
-    init(_ file: consuming FileDescriptor) {
-      self.file = file
-    }
-  }
-
-  private final class Client {
-    let file: FileDescriptor
-    var token: UInt64 = 0
+  /// A viewer.
+  struct ClientState {
     var session: RFBSession
     var pointer = PointerTracker()
-    var pending: ArraySlice<UInt8> = []
-    var isWaiting = false
-
-    init(_ file: consuming FileDescriptor, _ session: RFBSession) {
-      self.file = file
-      self.session = session
-    }
   }
 
-  private let loop: EventLoop
   private let display: Display
   private let keyboard: KeyboardController
   private let name: String
   private let password: String?
   private let log: @Sendable (String) -> Void
-  private var listener: Listener?
-  private let path: String
-  private var clients: [UInt64: Client] = [:]
+  private var socket: ListeningSocket<ScreenServer>?
+  private var isWatched = false
   private var timer: LoopTimer?
 
   /// Serves viewers of `display`, titled `name`, as `viewer` says.
@@ -48,19 +30,14 @@ final class ScreenServer {
     _ viewer: MachineConfiguration.Viewer, _ loop: EventLoop, display: Display, keyboard: KeyboardController,
     name: String, log: @escaping @Sendable (String) -> Void
   ) throws(HypervisorError) {
-    self.loop = loop
     self.display = display
     self.keyboard = keyboard
     self.name = name
     self.log = log
-    path = viewer.path
     password = try Self.password(viewer.passwordFile)
     timer = try LoopTimer(loop) { [unowned self] in self.refresh() }
     try refusal(.device, "the screen's socket cannot be made; check the directory") { () throws(SystemError) in
-      let listener = Listener(try UnixSocket.listen(viewer.path))
-      try listener.file.setNonBlocking(true)
-      _ = try loop.add(listener.file.rawValue, .readable) { [unowned self] _ in self.accept() }
-      self.listener = listener
+      socket = try ListeningSocket(at: viewer.path, loop, for: self, clientLimit: Self.clientLimit)
     }
   }
 
@@ -78,12 +55,10 @@ final class ScreenServer {
 
   /// Gives the socket back.
   func finish() {
-    try? Files.remove(path)
+    socket?.finish()
   }
 
-  private func accept() {
-    guard let listener, let file = try? UnixSocket.accept(listener.file) else { return }
-    guard clients.count < Self.clientLimit, (try? file.setNonBlocking(true)) != nil else { return }
+  func welcome() -> (state: ClientState, first: [UInt8]) {
     var security = RFBSession.Security.none
     if let password {
       var challenge = [UInt8](repeating: 0, count: 16)
@@ -91,32 +66,21 @@ final class ScreenServer {
       KernelRandom.fill(&span)
       security = .password(password, challenge: challenge)
     }
-    let number = file.rawValue
-    let client = Client(file, RFBSession(name: name, security: security, picture: display.snapshot().picture()))
-    guard
-      let token = try? loop.add(
-        number, .readable,
-        { [unowned self, unowned client] readiness in self.serve(client, readiness) })
-    else { return }
-    client.token = token
-    clients[token] = client
-    if clients.count == 1 { timer?.start(after: Self.interval, every: Self.interval) }
-    send(client)
+    let session = RFBSession(name: name, security: security, picture: display.snapshot().picture())
+    return (ClientState(session: session), [])
   }
 
-  private func serve(_ client: Client, _ readiness: Readiness) {
-    if readiness.contains(.writable) {
-      send(client)
-      guard clients[client.token] != nil else { return }
-    }
-    guard !readiness.isDisjoint(with: [.readable, .hangUp, .error]) else { return }
-    do throws(SystemError) {
-      let bytes = try client.file.read(upTo: 4096)
-      if bytes.isEmpty { return drop(client) }
-      for event in client.session.receive(bytes) { handle(event, of: client) }
-    } catch {
-      if error.errno != .wouldBlock { return drop(client) }
-    }
+  func clientsChanged() {
+    let isWatched = !(socket?.clients.isEmpty ?? true)
+    guard isWatched != self.isWatched else { return }
+    self.isWatched = isWatched
+    if isWatched { timer?.start(after: Self.interval, every: Self.interval) } else { timer?.stop() }
+  }
+
+  var takesInput: Bool { true }
+
+  func receive(_ bytes: [UInt8], from client: Client) {
+    for event in client.state.session.receive(bytes) { handle(event, of: client) }
     send(client)
   }
 
@@ -125,46 +89,28 @@ final class ScreenServer {
     case .key(let keysym, let isDown):
       if let key = Keycode(keysym: keysym) { keyboard.press(key, isDown: isDown) }
     case .pointer(let x, let y, let buttons):
-      keyboard.movePointer(client.pointer.move(x: x, y: y, mask: buttons))
+      keyboard.movePointer(client.state.pointer.move(x: x, y: y, mask: buttons))
     }
   }
 
   /// Looks at the screen for those who have read all that there was.
   private func refresh() {
-    let waiting = clients.values.filter(\.pending.isEmpty)
+    let waiting = (socket?.clients ?? []).filter(\.pending.isEmpty)
     guard !waiting.isEmpty else { return }
     let picture = display.snapshot().picture()
     for client in waiting {
-      client.session.update(picture)
+      client.state.session.update(picture)
       send(client)
     }
   }
 
-  private func send(_ client: Client) {
+  func send(_ client: Client) {
+    guard let socket else { return }
     repeat {
-      if client.pending.isEmpty { client.pending = client.session.output()[...] }
-      guard !client.pending.isEmpty else { break }
-      do throws(SystemError) {
-        client.pending = client.pending.dropFirst(try client.file.write(client.pending))
-      } catch {
-        guard error.errno == .wouldBlock else { return drop(client) }
-        break
-      }
-    } while true
-    if client.pending.isEmpty, client.session.isClosed {
-      if let failure = client.session.failure { log("a viewer of the screen was sent away: \(failure)") }
-      return drop(client)
-    }
-    let isWaiting = !client.pending.isEmpty
-    if isWaiting != client.isWaiting {
-      client.isWaiting = isWaiting
-      loop.change(client.token, client.file.rawValue, isWaiting ? [.readable, .writable] : .readable)
-    }
-  }
-
-  private func drop(_ client: Client) {
-    loop.remove(client.token, client.file.rawValue)
-    clients[client.token] = nil
-    if clients.isEmpty { timer?.stop() }
+      if client.pending.isEmpty { client.pending = client.state.session.output()[...] }
+    } while !client.pending.isEmpty && socket.send(client)
+    guard client.pending.isEmpty, client.state.session.isClosed else { return }
+    if let failure = client.state.session.failure { log("a viewer of the screen was sent away: \(failure)") }
+    socket.drop(client)
   }
 }

@@ -1,0 +1,132 @@
+internal import Platform
+
+/// What somebody shows at a `ListeningSocket`. Called on the event loop's thread.
+protocol SocketServer: AnyObject {
+  /// What is kept for a client.
+  associatedtype ClientState
+  typealias Client = ListeningSocket<Self>.Client
+
+  /// What to keep for somebody who has just connected, and what to send first.
+  func welcome() -> (state: ClientState, first: [UInt8])
+  /// A client has come or gone.
+  func clientsChanged()
+  /// Whether clients are read. What they send waits in their sockets otherwise.
+  var takesInput: Bool { get }
+  /// Takes what a client has sent.
+  func receive(_ bytes: [UInt8], from client: Client)
+  /// A client has just come, or reads again: calls the socket's `send` when there is something to send.
+  func send(_ client: Client)
+}
+
+/// A socket in the file system, and those who have connected to it. What a client does not read waits here, and keeps
+/// nobody else waiting.
+///
+/// Belongs to the event loop's thread.
+final class ListeningSocket<Server: SocketServer> {
+  /// Somebody who has connected.
+  final class Client {
+    /// What the server keeps.
+    var state: Server.ClientState
+    /// What has not been taken yet.
+    var pending: ArraySlice<UInt8> = []
+    fileprivate let file: FileDescriptor
+    fileprivate var token: UInt64 = 0
+    fileprivate var isWaiting = false
+
+    fileprivate init(_ file: consuming FileDescriptor, _ state: Server.ClientState) {
+      self.file = file
+      self.state = state
+    }
+  }
+
+  private let loop: EventLoop
+  private let path: String
+  private let file: FileDescriptor
+  private unowned let server: Server
+  private let clientLimit: Int
+  private var registered: [UInt64: Client] = [:]
+
+  /// Listens at `path` for `server`, which owns this object. From the `clientLimit`-th client on, others are sent away.
+  init(
+    at path: String, _ loop: EventLoop, for server: Server, clientLimit: Int = .max
+  ) throws(SystemError) {
+    self.loop = loop
+    self.path = path
+    self.server = server
+    self.clientLimit = clientLimit
+    file = try UnixSocket.listen(path)
+    try file.setNonBlocking(true)
+    _ = try loop.add(file.rawValue, .readable) { [unowned self] _ in self.accept() }
+  }
+
+  /// Those who are connected.
+  var clients: [Client] { Array(registered.values) }
+
+  /// Gives the path back.
+  func finish() {
+    try? Files.remove(path)
+  }
+
+  /// Sends what is pending, as far as the client reads; the server's `send` is called when it reads again. True when
+  /// nothing is left.
+  @discardableResult func send(_ client: Client) -> Bool {
+    while !client.pending.isEmpty {
+      do throws(SystemError) {
+        client.pending = client.pending.dropFirst(try client.file.write(client.pending))
+      } catch {
+        guard error.errno == .wouldBlock else {
+          drop(client)
+          return false
+        }
+        break
+      }
+    }
+    let isWaiting = !client.pending.isEmpty
+    if isWaiting != client.isWaiting {
+      client.isWaiting = isWaiting
+      loop.change(client.token, client.file.rawValue, isWaiting ? [.readable, .writable] : .readable)
+    }
+    return !isWaiting
+  }
+
+  /// Sends a client away.
+  func drop(_ client: Client) {
+    loop.remove(client.token, client.file.rawValue)
+    if registered.removeValue(forKey: client.token) != nil { server.clientsChanged() }
+  }
+
+  private func accept() {
+    guard let file = try? UnixSocket.accept(file) else { return }
+    guard registered.count < clientLimit, (try? file.setNonBlocking(true)) != nil else { return }
+    let number = file.rawValue
+    let (state, first) = server.welcome()
+    let client = Client(file, state)
+    client.pending = first[...]
+    guard
+      let token = try? loop.add(
+        number, .readable,
+        { [unowned self, unowned client] readiness in self.serve(client, readiness) })
+    else { return }
+    client.token = token
+    registered[token] = client
+    server.clientsChanged()
+    server.send(client)
+  }
+
+  private func serve(_ client: Client, _ readiness: Readiness) {
+    if readiness.contains(.writable) {
+      server.send(client)
+      guard registered[client.token] != nil else { return }
+    }
+    guard !readiness.isDisjoint(with: [.readable, .hangUp, .error]) else { return }
+    // Who has gone is let go all the same.
+    guard server.takesInput || readiness.contains(.hangUp) else { return }
+    do throws(SystemError) {
+      let bytes = try client.file.read(upTo: 4096)
+      if bytes.isEmpty { return drop(client) }
+      server.receive(bytes, from: client)
+    } catch {
+      if error.errno != .wouldBlock { drop(client) }
+    }
+  }
+}
