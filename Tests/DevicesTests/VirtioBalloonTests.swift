@@ -90,9 +90,56 @@ final class TestBalloon: BalloonBackend {
     #expect(function.failure == .memory(GuestMemoryError(.read, address: GuestAddress(0x8000), count: 4)))
   }
 
+  private func entry(_ tag: UInt8, _ value: UInt8) -> [UInt8] { [tag, 0, value, 1, 0, 0, 0, 0, 0, 0] }
+
+  /// VIRTIO_BALLOON_S_SWAP_IN (0) to VIRTIO_BALLOON_S_CACHES (7) of 5.5.6.4.
+  @Test func statisticsByTag() throws {
+    let buffer = try driver.allocate((0..<8).flatMap { entry($0, $0 + 1) })
+    try driver.send([.init(address: buffer, count: 80)], ring: 2)
+    let said = try #require(backend.statistics.first)
+    let values = [
+      said.swapIn, said.swapOut, said.majorFaults, said.minorFaults, said.free, said.total, said.available, said.caches,
+    ]
+    #expect(values == (1...8).map { 0x100 + $0 })
+  }
+
+  /// A driver that gives two statistics buffers gets the first one back; one with nothing in it says nothing.
+  @Test func oneStatisticsBufferIsKept() throws {
+    let buffer = try driver.allocate(entry(4, 5))
+    let first = try driver.send([.init(address: buffer, count: 10)], ring: 2)
+    let second = try driver.send([.init(address: buffer, count: 9)], ring: 2)
+    #expect(backend.statistics.count == 1)
+    #expect(try driver.takeUsed(ring: 2)?.head == UInt32(first))
+    #expect(try driver.takeUsed(ring: 2) == nil)
+    #expect(function.requestStatistics())
+    #expect(try driver.takeUsed(ring: 2)?.head == UInt32(second))
+  }
+
+  /// What a driver had given up is the next one's again, and its buffers are not.
+  @Test func resetForgetsTheDriver() throws {
+    driver.bus.writeMemory(2000, at: driver.configuration + 4, width: .doubleWord)
+    function.setBalloonTarget(10 << 20)
+    try driver.send([.init(address: driver.allocate(entry(4, 5)), count: 10)], ring: 2)
+    try #require(driver.start())
+    #expect(driver.readDevice(0, .quadWord) == 2560)
+    #expect(!function.requestStatistics())
+    #expect(try driver.takeUsed(ring: 2) == nil)
+    #expect(function.failure == nil)
+  }
+
+  /// Queues that no accepted feature gives a meaning are not served.
+  @Test func queuesWithoutAMeaning() throws {
+    try #require(driver.start(features: ~(1 << 1 | 1 << 5)))
+    for ring in 2...3 {
+      try driver.send([.init(address: 0x40000, count: 0x1000, writable: true)], ring: ring)
+      #expect(try driver.takeUsed(ring: ring) == nil)
+    }
+    #expect(backend.takeDiscarded().isEmpty && backend.statistics.isEmpty)
+    #expect(function.failure == nil)
+  }
+
   @Test func statistics() throws {
     #expect(!function.requestStatistics())
-    func entry(_ tag: UInt8, _ value: UInt8) -> [UInt8] { [tag, 0, value, 1, 0, 0, 0, 0, 0, 0] }
     let buffer = try driver.allocate(entry(4, 5) + entry(5, 6) + entry(99, 7) + [1, 2])
     try driver.send([.init(address: buffer, count: 32)], ring: 2)
     // The buffer stays with the device until it wants another look.
@@ -127,17 +174,61 @@ final class TestBalloon: BalloonBackend {
     #expect(backend.takeDiscarded() == [run(0x40, 2)])
   }
 
-  /// A buffer of many scattered pages ends its visit; the rest comes with the next.
-  @Test func workIsBounded() throws {
-    let numbers = (0..<UInt32(20_000)).map { 0x20 + ($0 % 2) * 0x20 }
-    let part = try pages(numbers)
-    try driver.send([part], kick: false)
-    try driver.send([part], kick: false)
-    driver.kick()
-    // Both were served, each up to the limit of a buffer.
-    #expect(backend.takeDiscarded().count == 2 * VirtioBalloon<TestMemory, TestBalloon>.bufferLimit)
-    #expect(try driver.takeUsed() != nil)
-    #expect(try driver.takeUsed() != nil)
+  /// What a visit does before it ends: buffers given back, and runs handed over. The others come with the next visits.
+  private func visits(
+    _ count: Int, ring: Int = 0, _ part: (VirtioDriver) throws -> [VirtioDriver.Part]
+  ) throws -> [(buffers: Int, runs: Int)] {
+    let backlog = Mutex<[Int]>([])
+    let memory = TestMemory(count: 4 << 20)
+    let function = VirtioPCI(
+      VirtioBalloon(backend), memory: memory, interrupts: interrupts,
+      onBacklog: { queue in backlog.withLock { $0.append(queue) } })
+    let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try #require(driver.start(queueSize: 128))
+    let parts = try part(driver)
+    for _ in 0..<count { try driver.send(parts, ring: ring, kick: false) }
+    driver.kick(ring)
+    var visits: [(buffers: Int, runs: Int)] = []
+    while true {
+      var buffers = 0
+      while try driver.takeUsed(ring: ring) != nil { buffers += 1 }
+      visits.append((buffers, backend.takeDiscarded().count))
+      guard backlog.withLock({ $0.popLast() }) == ring else { return visits }
+      function.serve(queue: ring)
+    }
+  }
+
+  /// Scattered pages: each is a call of the backend, and a buffer has its limit of them.
+  @Test func runsAreBounded() throws {
+    let visits = try visits(2) { driver in
+      let bytes = (0..<20_000).flatMap { [$0 % 2 == 0 ? 0x20 : 0x40, 0, 0, 0] as [UInt8] }
+      return [.init(address: try driver.allocate(bytes), count: UInt32(bytes.count))]
+    }
+    #expect(visits.map(\.buffers) == [1, 1])
+    #expect(visits.map(\.runs) == [16_384, 16_384])
+  }
+
+  /// Few runs of many pages: reading their numbers is work as well.
+  @Test func readingIsBounded() throws {
+    let visits = try visits(60) { driver in
+      let bytes = (0..<16_384).flatMap { [UInt8(0x20 + $0 % 128), 0, 0, 0] as [UInt8] }
+      return [.init(address: try driver.allocate(bytes), count: UInt32(bytes.count))]
+    }
+    // 128 runs, and sixteen pieces of 4 KiB for sixteen runs each: 43 buffers use 2^14 up.
+    #expect(visits.map(\.buffers) == [43, 17])
+    #expect(visits.map(\.runs) == [43 * 128, 17 * 128])
+  }
+
+  /// Reports of free pages: each page of a buffer is a call of the backend.
+  @Test func reportsAreBounded() throws {
+    let visits = try visits(20, ring: 3) { driver in
+      let table = driver.allocate(16 * 1000, alignment: 16)
+      let pages = [VirtioDriver.Part](repeating: .init(address: 0x40000, count: 0x1000, writable: true), count: 1000)
+      _ = try driver.chain(pages, ring: 3, table: table)
+      return [.init(address: table, count: 16 * 1000, flags: 4)]
+    }
+    #expect(visits.map(\.buffers) == [17, 3])
+    #expect(visits.map(\.runs) == [17_000, 3000])
   }
 
   @Test func fuzz() throws {
