@@ -9,8 +9,7 @@ extension FuzzTarget {
     seeds: {
       var script = Script([3])
       let window: UInt8 = 0
-      // Reset, the EEPROM, the PHY, interrupts; then a legacy and an extended descriptor, and a frame.
-      script.writeWindow(0, window, 0, 0x0400_0000)
+      // The EEPROM, the PHY, interrupts; then descriptors of each kind, a frame, and a reset.
       for word in UInt64(0)..<3 { script.writeWindow(0, window, 0x14, word << 8 | 1) }
       script.readWindow(0, window, 0x14)
       script.writeWindow(0, window, 0x20, 0x0820_0000)
@@ -45,6 +44,7 @@ extension FuzzTarget {
       script.readWindow(0, window, 0xC0)
       script.writeWindow(0, 1, 0, 8)
       script.readWindow(0, 1, 4)
+      script.writeWindow(0, window, 0, 0x0400_0000)
       return [script.bytes, [0] + script.bytes.dropFirst()]
     },
     run: { input in
