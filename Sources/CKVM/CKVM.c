@@ -39,6 +39,10 @@ void ckvm_8259_set_levels(struct kvm_irqchip *chip, uint8_t inputs) {
   chip->chip.pic.elcr = inputs & chip->chip.pic.elcr_mask;
 }
 
+void ckvm_ioapic_set_id(struct kvm_irqchip *chip, uint8_t id) {
+  chip->chip.ioapic.id = id & 15;
+}
+
 struct kvm_msr_filter ckvm_refuse_writes(uint32_t msr, uint8_t *bitmap) {
   memset(bitmap, 0, 8); /* 0: refused */
   struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};

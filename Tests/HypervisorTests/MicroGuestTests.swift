@@ -118,6 +118,15 @@ struct MicroGuestTests {
     #expect(outcome == .poweredOff && output == "@")
   }
 
+  @Test("the I/O APIC's own register shows the id that the tables give it")
+  func interruptController() throws {
+    // Select register 0, read it, print '0' + its bits 24 to 27.
+    var code: [UInt8] = [0xC7, 0x05] + bytes(0xFEC0_0000 as UInt32) + bytes(0 as UInt32)
+    code += [0xA1] + bytes(0xFEC0_0010 as UInt32) + [0xC1, 0xE8, 0x18, 0x04, 0x30, 0x66, 0xBA, 0xF8, 0x03, 0xEE]
+    #expect(try run(code + powerOff, cpus: 3).output == "3")
+    #expect(try run(code + powerOff, cpus: 17).output == "1")
+  }
+
   @Test("the BARs that the monitor assigned answer: virtio's queue count by memory-mapped read")
   func bar() throws {
     // Read BAR 4 of 00:02.0, follow it to num_queues (offset 0x12), print '0' + it.

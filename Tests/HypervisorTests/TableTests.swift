@@ -6,11 +6,12 @@ import Testing
 
 @Suite("ACPI tables, CPU model, memory, arguments")
 struct TableTests {
-  private func tables(cpus: Int) -> ACPITables {
-    ACPITables(
-      ACPIDescription(
-        cpus: cpus, powerManagement: 0x600, powerOffType: 5, memoryWindow: AddressMap.pciWindow,
-        pciInterrupts: [10, 10, 11, 11], wire: { PCIBus.wire(device: $0, pin: $1) }))
+  private func tables(cpus: Int, isFirmware: Bool = false) -> ACPITables {
+    var machine = ACPIDescription(
+      cpus: cpus, powerManagement: 0x600, powerOffType: 5, memoryWindow: AddressMap.pciWindow,
+      pciInterrupts: [10, 10, 11, 11], wire: { PCIBus.wire(device: $0, pin: $1) })
+    machine.hasFirmwareConfiguration = isFirmware
+    return ACPITables(machine)
   }
 
   private func table(_ address: UInt64, in tables: ACPITables) -> [UInt8] {
@@ -50,6 +51,18 @@ struct TableTests {
     }
     #expect(names == ["FACP", "APIC"])
     #expect(tables.bytes.count < 0x1_0000)
+  }
+
+  @Test("the I/O APIC has an id that no CPU has, but SeaBIOS's where that makes a table too", arguments: [1, 3, 254])
+  func interruptControllers(cpus: Int) throws {
+    for isFirmware in [false, true] {
+      let tables = tables(cpus: cpus, isFirmware: isFirmware)
+      let xsdt = table(tables.bytes.little(UInt64.self, at: 24), in: tables)
+      let madt = table(xsdt.little(UInt64.self, at: 36 + 8), in: tables)
+      #expect(name(madt) == "APIC")
+      let chip = Array(madt[(44 + cpus * 8)..<(56 + cpus * 8)])
+      #expect(chip == [1, 12, isFirmware ? 0 : UInt8(cpus), 0, 0, 0, 0xC0, 0xFE, 0, 0, 0, 0])
+    }
   }
 
   @Test("AML lengths at their borders")

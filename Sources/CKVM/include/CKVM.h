@@ -103,6 +103,9 @@ void ckvm_routes_append_msi(struct ckvm_routes *table, uint32_t gsi, uint64_t ad
 /* The edge/level register of an 8259's state: a bit for each of its inputs that is level-triggered. */
 void ckvm_8259_set_levels(struct kvm_irqchip *chip, uint8_t inputs);
 
+/* The id in an I/O APIC's state, of which there are four bits. */
+void ckvm_ioapic_set_id(struct kvm_irqchip *chip, uint8_t id);
+
 /* A filter that refuses writes of one MSR and allows everything else; `bitmap` is eight bytes that stay until the
    request is over. */
 struct kvm_msr_filter ckvm_refuse_writes(uint32_t msr, uint8_t *bitmap);

@@ -29,6 +29,11 @@ struct ACPIDescription: Hashable {
   var hasScreen = false
   /// Whether fw_cfg answers at 0x510.
   var hasFirmwareConfiguration = false
+  /// The id by which tables name the I/O APIC, and which the guest reads from it. CPUs have those from 0 on. I/O APICs
+  /// have others in an MP table (MultiProcessor Specification 1.4, 5: CPUs 0 and 1, I/O APIC 2), and must: Plan 9 keeps
+  /// both in one array by id (sys/src/9/pc/mp.c). So it is the first that no CPU has. But SeaBIOS makes that table
+  /// itself and gives the I/O APIC id 0 there (src/fw/mptable.c), which is also the chip's after a reset.
+  var ioAPIC: UInt8 { hasFirmwareConfiguration ? 0 : UInt8(truncatingIfNeeded: cpus) }
 
   static func == (left: Self, right: Self) -> Bool {
     left.cpus == right.cpus && left.powerManagement == right.powerManagement && left.memoryWindow == right.memoryWindow

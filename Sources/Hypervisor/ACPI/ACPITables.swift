@@ -223,7 +223,7 @@ struct ACPILayout {
       writer.raw([0, 8, UInt8(truncatingIfNeeded: cpu), UInt8(truncatingIfNeeded: cpu)])
       writer.little(1 as UInt32)  // enabled
     }
-    writer.raw([1, 12, 0, 0])
+    writer.raw([1, 12, machine.ioAPIC, 0])
     writer.little(UInt32(AddressMap.ioAPIC))
     writer.little(0 as UInt32)
     // Interrupt source overrides: bus, source, global interrupt, flags (active high, level: 0xD).

@@ -24,8 +24,7 @@ struct MPTable {
   ///   - features: CPUID leaf 1, EDX; with an FPU and a local APIC at least.
   init(_ machine: ACPIDescription, at address: UInt64, signature: UInt32 = 0x600, features: UInt32 = 0x201) {
     self.address = (address + 15) & ~15
-    // CPUs have ids from 0 on; the I/O APIC takes the next.
-    let ioAPIC = UInt8(truncatingIfNeeded: machine.cpus)
+    let ioAPIC = machine.ioAPIC
     var entries: [[UInt8]] = []
     for cpu in 0..<machine.cpus {
       var entry = ByteWriter()

@@ -68,6 +68,19 @@ struct VirtualMachine: ~Copyable, Sendable {
     }
   }
 
+  /// Sets the I/O APIC's id register, as firmware does. It has four bits (Intel 82093AA data sheet, 290566, 3.2.1): of
+  /// more, the guest reads the low ones.
+  func setIOAPIC(id: UInt8) throws(HypervisorError) {
+    var chip = kvm_irqchip()
+    chip.chip_id = UInt32(KVM_IRQCHIP_IOAPIC)
+    try refusal(.system, "KVM does not set the I/O APIC") { () throws(SystemError) in
+      // SAFETY: the structure is the one that both requests take.
+      _ = try unsafe file.control(UInt(CKVM_GET_IRQCHIP.rawValue), &chip, "KVM_GET_IRQCHIP")
+      unsafe ckvm_ioapic_set_id(&chip, id)
+      _ = try unsafe file.control(UInt(CKVM_SET_IRQCHIP.rawValue), &chip, "KVM_SET_IRQCHIP")
+    }
+  }
+
   /// Makes the 8254 timer; port 0x61's speaker bits come with it.
   func makeTimer() throws(HypervisorError) {
     var configuration = kvm_pit_config()

@@ -112,6 +112,7 @@ struct Board {
           Self.pciInterrupts[PCIBus.wire(device: address.device)]
         }
         try Self.placeTables(description, machine.memory)
+        try machine.owner.machine.setIOAPIC(id: description.ioAPIC)
         var levels: UInt8 = 0
         for interrupt in Self.pciInterrupts + [UInt8(Self.systemControlInterrupt)] { levels |= 1 << (interrupt - 8) }
         try machine.owner.machine.setLevelTriggered(slave8259: levels)
