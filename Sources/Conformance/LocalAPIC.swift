@@ -11,6 +11,16 @@ enum LocalAPIC {
     machine_store32(UInt(base &+ 0xF0), read(0xF0) | 1 << 8 | 0xFF)
   }
 
+  /// Has the timer count down once from the most it can hold, by one each cycle and without an interrupt (11.5.4).
+  static func startTimer() {
+    machine_store32(UInt(base &+ 0x3E0), 0b1011)
+    machine_store32(UInt(base &+ 0x320), 1 << 16)
+    machine_store32(UInt(base &+ 0x380), .max)
+  }
+
+  /// What the timer still has to count.
+  static var timerCount: UInt32 { read(0x390) }
+
   static var id: UInt32 { read(0x20) >> 24 }
   static var version: UInt32 { read(0x30) }
 

@@ -2,13 +2,18 @@ import Machine
 
 /// The program, entered from boot.S with the physical address of the start info structure: probes the machine from
 /// inside, reports as TAP version 13 on COM1, and switches off. A machine that failed is reset instead, so that the
-/// monitor's exit status tells.
+/// monitor's exit status tells. With `rates` on the command line it measures instead.
 @c(machine_main)
 func main(_ startInfoAddress: UInt32) {
   let startInfo = StartInfo(address: UInt64(startInfoAddress))
   let acpi = ACPI(rootPointer: startInfo.rootPointer)
   machine_load_interrupt_table()
   var probe = Probe(startInfo: startInfo, acpi: acpi)
+  if startInfo.hasWord("rates") {
+    if var rates = Rates(probe) { rates.run() }
+    Power.off(acpi)
+    return
+  }
   probe.testProcessor()
   probe.testTables()
   probe.testTimers()

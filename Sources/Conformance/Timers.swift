@@ -47,6 +47,30 @@ extension Probe {
       try require(wanted &* 100 >= least &* 98, "it is not slow")
       try require(wanted &* 98 <= most &* 100, "it is not fast")
     }
+    test("local APIC timer: counts at the rate that CPUID tells, by the TSC") { (_) throws(Verdict) in
+      let kilohertz = try Self.tscKilohertz()
+      let rate = machine_cpuid(0x4000_0010).ebx
+      guard rate != 0 else { throw .skip("the hypervisor does not tell the timer's frequency") }
+      LocalAPIC.enable()
+      LocalAPIC.startTimer()
+      let before = Self.sampleLocalTimer()
+      var last = before
+      // 20 ms of it: as many cycles as the rate has in 20 times its thousandth.
+      for _ in 0..<2000 where before.count &- last.count < rate &* 20 { last = Self.sampleLocalTimer() }
+      let cycles = before.count &- last.count
+      try require(last.count <= before.count && cycles > 0, "it counts down")
+      var rest: UInt32 = 0
+      // SAFETY: the remainder is written to a local variable.
+      let wanted = unsafe machine_divide(UInt64(cycles) &* UInt64(kilohertz), rate, &rest)
+      try require(wanted &* 100 >= (last.earliest &- before.latest) &* 98, "it is not slow")
+      try require(wanted &* 98 <= (last.latest &- before.earliest) &* 100, "it is not fast")
+    }
+  }
+
+  private static func sampleLocalTimer() -> (earliest: UInt64, count: UInt32, latest: UInt64) {
+    let earliest = machine_timestamp()
+    let count = LocalAPIC.timerCount
+    return (earliest, count, machine_timestamp())
   }
 
   private static func latchedCount() -> UInt16 {

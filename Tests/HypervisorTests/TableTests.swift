@@ -105,6 +105,9 @@ struct TableTests {
     #expect(!entries.contains { $0.function == 0x8000_000A })
     #expect(try leaf(0x4000_0000).eax == 0x4000_0010)
     #expect(try leaf(0x4000_0010).eax == 2_500_000)
+    #expect(try leaf(0x4000_0010).ebx == 1_000_000)
+    let slow = CPUModel(host: host, cpus: 1, tscKHz: 1, localAPICCycle: 20, hasDeadlineTimer: true).entries(for: 0)
+    #expect(slow.first { $0.function == 0x4000_0010 }?.ebx == 50_000)
     #expect(try leaf(0x4000_0001).eax & 0x3_8000 == 0)
     #expect(entries.filter { $0.function == 0xB }.count == 3)
   }

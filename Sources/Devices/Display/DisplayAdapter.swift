@@ -147,23 +147,14 @@ public final class DisplayAdapter<Memory: DisplayMemory>: PCIFunction, @unchecke
     return (0x04..<0x06).contains(offset) || (0x10..<0x28).contains(offset)
   }
 
-  /// What is decoded now.
-  public override var windows: [PCIWindow] { state.withLock { $0.configuration.windows } }
-
-  /// The base address registers, the expansion ROM's among them.
-  public override var regions: [(bar: Int, region: PCIRegion, count: UInt64)] {
-    let bars = state.withLock { $0.configuration.bars }
-    return bars.enumerated().compactMap { index, bar in bar.map { (index, $0.region, $0.count) } }
-  }
-
-  /// Sets a base address register.
-  public override func assign(bar: Int, address: UInt64) {
-    state.withLock { $0.configuration.setBarAddress(address, at: bar) }
+  /// Lends configuration space.
+  public override func withConfiguration(_ body: (inout PCIConfiguration) -> Void) {
+    state.withLock { body(&$0.configuration) }
   }
 
   /// Lets the function decode; it has no interrupt.
   public override func enable(interruptLine: UInt8) {
-    state.withLock { $0.configuration.command |= PCIConfiguration.Command.io | PCIConfiguration.Command.memory }
+    withConfiguration { $0.command |= PCIConfiguration.Command.io | PCIConfiguration.Command.memory }
   }
 
   /// Reads in a window.

@@ -58,17 +58,9 @@ public final class PIIXIDE<Store: SectorStore, Line: InterruptLine, Memory: Gues
     return changed
   }
 
-  /// What is decoded now.
-  public override var windows: [PCIWindow] { configuration.withLock { $0.windows } }
-
-  /// The base address register of the bus master.
-  public override var regions: [(bar: Int, region: PCIRegion, count: UInt64)] {
-    [(PIIXIDELayout.busMasterBar, .io, 16)]
-  }
-
-  /// Sets the base address register.
-  public override func assign(bar: Int, address: UInt64) {
-    configuration.withLock { $0.setBarAddress(address, at: bar) }
+  /// Lends configuration space.
+  public override func withConfiguration(_ body: (inout PCIConfiguration) -> Void) {
+    configuration.withLock { body(&$0) }
   }
 
   /// Lets the function decode; its interrupts are those of the AT, and it has no INTx pin.

@@ -25,6 +25,7 @@ enum Capability: UInt, CaseIterable {
   case immediateExit = 136
   case userSpaceMSR = 188
   case msrFilter = 189
+  case localAPICBusCycle = 237  // KVM_CAP_X86_APIC_BUS_CYCLES_NS: Linux 6.11
 }
 
 /// /dev/kvm, open.

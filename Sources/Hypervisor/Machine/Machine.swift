@@ -75,7 +75,8 @@ public final class Machine {
 
     let board = try Board(self)
     let state = configuration.bootMethod.isFirmware ? nil : try loadKernel(board)
-    try makeCPUs(kvm, bus: board.bus, boot: state)
+    let cycle = configuration.bootMethod == .uefi ? try QEMUEmulation.slowLocalTimer(owner.machine, kvm) : 1
+    try makeCPUs(kvm, bus: board.bus, boot: state, localAPICCycle: cycle)
   }
 
   /// Runs the machine to its end. Once only.
@@ -174,7 +175,7 @@ public final class Machine {
   }
 
   private func makeCPUs(
-    _ kvm: borrowing KVM, bus: MachineBus, boot: BootState?
+    _ kvm: borrowing KVM, bus: MachineBus, boot: BootState?, localAPICCycle: UInt32
   ) throws(HypervisorError) {
     let host = try kvm.supportedCPUID()
     let hasDeadline = kvm.check(.tscDeadlineTimer) > 0
@@ -184,8 +185,8 @@ public final class Machine {
       let shared =
         model
         ?? CPUModel(
-          host: host, cpus: configuration.cpus, tscKHz: cpu.tscKHz ?? 0, hasDeadlineTimer: hasDeadline,
-          name: configuration.cpuModel)
+          host: host, cpus: configuration.cpus, tscKHz: cpu.tscKHz ?? 0, localAPICCycle: localAPICCycle,
+          hasDeadlineTimer: hasDeadline, name: configuration.cpuModel)
       model = shared
       try cpu.setCPUID(shared.entries(for: id))
       // What firmware would do is for firmware to do, where there is one: the CPU starts in it as after a reset.

@@ -17,20 +17,22 @@ struct CPUModel {
   private let cpus: Int
   /// Time stamp counter, kHz; 0 when it is unknown.
   private let tscKHz: UInt32
+  /// The local APIC timer's count, kHz.
+  private let localAPICKHz: UInt32
   private let hasDeadlineTimer: Bool
 
-  /// `name` hides what not every processor of its kind has.
+  /// `localAPICCycle`: how long the local APIC's timer takes to count by one, in nanoseconds; KVM's own is 1. `name`
+  /// hides what not every processor of its kind has.
   init(
-    host: [CPUIDEntry], cpus: Int, tscKHz: UInt32, hasDeadlineTimer: Bool, name: CPUModelName = .host
+    host: [CPUIDEntry], cpus: Int, tscKHz: UInt32, localAPICCycle: UInt32 = 1, hasDeadlineTimer: Bool,
+    name: CPUModelName = .host
   ) {
     self.host = name == .baseline ? host.compactMap(Baseline.reduced) : host
     self.cpus = cpus
     self.tscKHz = tscKHz
+    localAPICKHz = 1_000_000 / localAPICCycle
     self.hasDeadlineTimer = hasDeadlineTimer
   }
-
-  /// KVM's local APIC timer counts at this rate, in kHz.
-  private static let busKHz: UInt32 = 1_000_000
 
   /// How many low bits of the APIC id tell the CPUs apart.
   private var idBits: UInt32 {
@@ -60,7 +62,7 @@ struct CPUModel {
     entries.append(
       CPUIDEntry(function: 0x4000_0000, eax: 0x4000_0010, ebx: 0x4B4D_564B, ecx: 0x564B_4D56, edx: 0x4D))
     if !host.contains(where: { $0.function == 0x4000_0001 }) { entries.append(CPUIDEntry(function: 0x4000_0001)) }
-    entries.append(CPUIDEntry(function: 0x4000_0010, eax: tscKHz, ebx: Self.busKHz))
+    entries.append(CPUIDEntry(function: 0x4000_0010, eax: tscKHz, ebx: localAPICKHz))
     entries += topology(id)
     return entries
   }

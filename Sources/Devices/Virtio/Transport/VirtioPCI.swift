@@ -142,27 +142,9 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
     withState { $0.writeConfiguration(value, at: offset, width: width) }
   }
 
-  /// What is decoded now.
-  public override var windows: [PCIWindow] { state.withLock { $0.configuration.windows } }
-
-  /// The base address registers.
-  public override var regions: [(bar: Int, region: PCIRegion, count: UInt64)] {
-    let bars = state.withLock { $0.configuration.bars }
-    return bars.enumerated().compactMap { index, bar in bar.map { (index, $0.region, $0.count) } }
-  }
-
-  /// Sets a base address register.
-  public override func assign(bar: Int, address: UInt64) {
-    state.withLock { $0.configuration.setBarAddress(address, at: bar) }
-  }
-
-  /// Sets the interrupt line, and lets the function decode.
-  public override func enable(interruptLine: UInt8) {
-    state.withLock {
-      $0.configuration.setByte(interruptLine, at: PCIConfiguration.interruptLineOffset)
-      $0.configuration.command |=
-        PCIConfiguration.Command.io | PCIConfiguration.Command.memory | PCIConfiguration.Command.busMaster
-    }
+  /// Lends configuration space.
+  public override func withConfiguration(_ body: (inout PCIConfiguration) -> Void) {
+    state.withLock { body(&$0.configuration) }
   }
 
   /// Reads in a window.
