@@ -1,5 +1,6 @@
 #pragma once
 #include <linux/falloc.h>
+#include <poll.h>
 #include <stdint.h>
 #include <liburing.h>
 
@@ -46,29 +47,35 @@ static inline int curing_zero(
   return 1;
 }
 
-// Hands the prepared entries to the kernel; how many it took, or a negative error number.
-static inline int curing_submit(struct io_uring *ring) {
-  return io_uring_sq_ready(ring) ? io_uring_submit(ring) : 0;
+// Completes with `tag` each time that `fd` becomes readable, until a completion without IORING_CQE_F_MORE.
+static inline int curing_watch(struct io_uring *ring, int fd, uint64_t tag) {
+  struct io_uring_sqe *entry = io_uring_get_sqe(ring);
+  if (!entry) return 0;
+  io_uring_prep_poll_multishot(entry, fd, POLLIN);
+  io_uring_sqe_set_data64(entry, tag);
+  return 1;
 }
 
-// How many prepared entries the kernel has not taken.
-static inline unsigned curing_prepared(const struct io_uring *ring) { return io_uring_sq_ready(ring); }
+// Hands the prepared entries to the kernel and waits for a completion; a negative error number if it did not.
+static inline int curing_submit_and_wait(struct io_uring *ring) { return io_uring_submit_and_wait(ring, 1); }
 
 // Takes the next completion, if there is one, without waiting.
-static inline int curing_next(struct io_uring *ring, uint64_t *tag, int32_t *result) {
+static inline int curing_next(struct io_uring *ring, uint64_t *tag, int32_t *result, int *has_more) {
   struct io_uring_cqe *entry = NULL;
   if (io_uring_peek_cqe(ring, &entry) != 0 || !entry) return 0;
   *tag = io_uring_cqe_get_data64(entry);
   *result = entry->res;
+  *has_more = (entry->flags & IORING_CQE_F_MORE) != 0;
   io_uring_cqe_seen(ring, entry);
   return 1;
 }
 
-// Whether the kernel knows the youngest operation used here.
+// Whether the kernel knows all that is used here: repeated polls came with Linux 5.13, which nothing tells, and the
+// operation that is asked for with 5.15.
 static inline int curing_is_complete(struct io_uring *ring) {
   struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
   if (!probe) return 0;
-  int known = io_uring_opcode_supported(probe, IORING_OP_FALLOCATE);
+  int known = io_uring_opcode_supported(probe, IORING_OP_LINKAT);
   io_uring_free_probe(probe);
   return known;
 }

@@ -42,6 +42,9 @@ public struct Thread: ~Copyable, @unchecked Sendable {
     pthread_kill(handle, number)
   }
 
+  /// Tells the calling thread from all others that there are now; never 0 (pthread_self(3)).
+  public static var currentIdentity: UInt { pthread_self() }
+
   /// Takes one of the system's processors from those that the calling thread may run on, unless it is the last.
   ///
   /// - Returns: whether the thread keeps off that processor from now on (sched_setaffinity(2)).

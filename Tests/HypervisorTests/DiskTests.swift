@@ -214,8 +214,41 @@ struct DiskTests {
       expected.replaceSubrange(offset..<(offset + 4096), with: [UInt8](repeating: value, count: 4096))
     }
     #expect(bytes == expected)
+    // Less than what goes past the page cache, at odd places in memory, sees what went past it, and is seen by it.
+    #expect(bench.perform(7, .read, 8192 + 512, [(0x1001, 512)]) == .success)
+    #expect(try bench.memory.bytes(at: GuestAddress(0x1001), count: 512) == [UInt8](repeating: 1, count: 512))
+    try bench.memory.write([UInt8](repeating: 2, count: 512), at: GuestAddress(0x1003))
+    #expect(bench.perform(8, .write, 8192 + 512, [(0x1003, 512)]) == .success)
+    #expect(bench.perform(9, .read, 8192, [(0x2000, 512), (0x2800, 3584)]) == .success)
+    #expect(try bench.memory.bytes(at: GuestAddress(0x2800), count: 513) == [UInt8](repeating: 2, count: 512) + [1])
     #expect(try bench.stop())
-    #expect(bench.all.count == 6 && bench.all.allSatisfy { $0.value == [.success] })
+    #expect(bench.all.count == 9 && bench.all.allSatisfy { $0.value == [.success] })
+  }
+
+  @Test(
+    "the thread of a ring answers the doorbell, each time",
+    .enabled(if: Host.ringRefusal == nil, Host.ringReason))
+  func bell() throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
+    let doorbell = try DoorbellEvent(offset: 0)
+    let rounds = Atomic<Int>(0)
+    try bench.disk.start(
+      .ring,
+      bell: DiskBell(doorbell) { [unowned bench] in
+        let round = UInt64(rounds.add(1, ordering: .relaxed).newValue)
+        // More than the ring takes at once.
+        for index in 0..<300 as Range<UInt64> {
+          bench.submit(round * 1000 + index, .read, index * 512, [(0x1000 + index * 512, 512)])
+        }
+      }
+    ) { [unowned bench] in bench.note($0) }
+    for round in 1...5 {
+      try doorbell.event.signal()
+      #expect(bench.wait(for: 300 * round))
+    }
+    #expect(try bench.stop())
+    #expect(rounds.load(ordering: .relaxed) >= 5)
+    #expect(bench.all.count.isMultiple(of: 300) && bench.all.allSatisfy { $0.value == [.success] })
   }
 
   @Test("parts of a request are counted, and errors told apart")
@@ -312,10 +345,16 @@ private final class DiskBench: Sendable {
     _ choice: DiskEngine.Choice, entries: UInt32 = RingEngine.entries,
     then next: @escaping @Sendable (DiskBench, UInt64) -> Void = { _, _ in }
   ) throws -> DiskEngine {
-    try disk.start(choice, entries: entries) { [results, weak self] id, result in
-      if let self { next(self, id) }
-      results.note(id, result)
+    try disk.start(choice, entries: entries) { [results, weak self] ended in
+      for end in ended {
+        if let self { next(self, end.id) }
+        results.note(end.id, end.result)
+      }
     }
+  }
+
+  func note(_ ended: [BlockCompletion]) {
+    for end in ended { results.note(end.id, end.result) }
   }
 
   func submit(

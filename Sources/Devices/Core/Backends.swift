@@ -37,6 +37,20 @@ public enum BlockResult: Sendable {
   case unsupported
 }
 
+/// An operation that ended.
+public struct BlockCompletion: Sendable {
+  /// Names the operation.
+  public var id: UInt64
+  /// How it ended.
+  public var result: BlockResult
+
+  /// The end of operation `id`.
+  public init(id: UInt64, result: BlockResult) {
+    self.id = id
+    self.result = result
+  }
+}
+
 /// A disk, as the monitor provides it. `submit` is called with the device's lock held, on the thread that serves
 /// the queue: it must hand the work over and return. Operations run in any order and at the same time; `flush`
 /// makes durable what had completed when it was submitted.
@@ -52,7 +66,7 @@ public protocol BlockBackend: Sendable {
   /// Whether `discard` and `writeZeroes` are worth offering.
   var canDiscard: Bool { get }
 
-  /// Begins `operation`. The result if it is known at once; nil when `VirtioPCI.complete(_:with:)` will be called
+  /// Begins `operation`. The result if it is known at once; nil when `VirtioPCI.complete(_:)` will be called
   /// with it, on another thread or later.
   func submit(_ operation: BlockOperation) -> BlockResult?
 }

@@ -7,12 +7,58 @@ final class DiskFile: Sendable {
   let isBlockDevice: Bool
   let isReadOnly: Bool
   let memory: GuestRAM
+  /// The same, opened past the page cache.
+  private let direct: DirectFile?
 
-  init(_ file: consuming FileDescriptor, isBlockDevice: Bool, isReadOnly: Bool, memory: GuestRAM) {
+  /// Offsets and lengths on the disk that every block device takes past the page cache, in bytes; no logical block is
+  /// larger (open(2), O_DIRECT).
+  private static let directBlock = 4096
+  /// Where in memory, in bytes.
+  private static let directAlignment = 512
+
+  /// `direct` is the same file opened with O_DIRECT.
+  init(
+    _ file: consuming FileDescriptor, direct: consuming FileDescriptor?, isBlockDevice: Bool, isReadOnly: Bool,
+    memory: GuestRAM
+  ) {
     self.file = file
+    self.direct = DirectFile(direct)
     self.isBlockDevice = isBlockDevice
     self.isReadOnly = isReadOnly
     self.memory = memory
+  }
+
+  /// Whether a read or write is aligned as it must be to go past the page cache, if this file can do that.
+  func canBeDirect(_ request: DiskRequest) -> Bool {
+    switch request.kind {
+    case .flush, .discard, .writeZeroes: return false
+    case .read, .write: break
+    }
+    guard direct != nil, request.offset.isMultiple(of: Self.directBlock) else { return false }
+    var total = 0
+    for run in request.runs {
+      guard run.offset.isMultiple(of: Self.directAlignment), run.count.isMultiple(of: Self.directAlignment) else {
+        return false
+      }
+      total += run.count
+    }
+    return total.isMultiple(of: Self.directBlock)
+  }
+
+  /// The file's descriptor, past the page cache or not.
+  func number(direct isDirect: Bool) -> Int32 {
+    guard isDirect, let direct else { return file.rawValue }
+    return direct.file.rawValue
+  }
+
+  /// A descriptor that may be missing.
+  private final class DirectFile: Sendable {
+    let file: FileDescriptor
+
+    init?(_ file: consuming FileDescriptor?) {
+      guard let file else { return nil }
+      self.file = file
+    }
   }
 
   /// Does all of what is left of `request`, on this thread.

@@ -32,7 +32,10 @@ final class FileDisk: BlockBackend, Sendable {
     }
     let length = try refusal(.device, message) { () throws(SystemError) in try opened.length() }
     guard length >= 512 else { throw HypervisorError(.device, "the disk \(path) is empty; make it at least 512 bytes") }
-    file = DiskFile(opened, isBlockDevice: status.kind == .blockDevice, isReadOnly: isReadOnly, memory: memory)
+    // What a guest wrote to a volume is in its own cache already. What several guests read only is kept here.
+    let isBlockDevice = status.kind == .blockDevice
+    let direct = isBlockDevice && !isReadOnly ? try? FileDescriptor(opening: path, [.readWrite, .direct]) : nil
+    file = DiskFile(opened, direct: direct, isBlockDevice: isBlockDevice, isReadOnly: isReadOnly, memory: memory)
     capacity = UInt64(length)
     self.isReadOnly = isReadOnly
     self.identifier = identifier
@@ -45,13 +48,14 @@ final class FileDisk: BlockBackend, Sendable {
   /// - Parameters:
   ///   - entries: operations that a ring has in flight at most.
   ///   - workers: how many threads serve where there is no ring.
+  ///   - bell: the guest's, for an engine that answers it on the thread that serves.
   @discardableResult
   func start(
     _ choice: DiskEngine.Choice = .automatic, entries: UInt32 = RingEngine.entries, workers: Int = 2,
-    complete: @escaping DiskEngine.Completion
+    bell: DiskBell? = nil, complete: @escaping DiskEngine.Completion
   ) throws(HypervisorError) -> DiskEngine {
     let made = try refusal(.system, "the disk \(path) cannot be served") { () throws(SystemError) in
-      try DiskEngine(choice, file, entries: entries, workers: workers, complete: complete)
+      try DiskEngine(choice, file, entries: entries, workers: workers, bell: bell, complete: complete)
     }
     engine.withLock { $0 = made }
     return made
@@ -71,10 +75,22 @@ final class FileDisk: BlockBackend, Sendable {
   }
 }
 
+/// The doorbell of a disk's queue.
+final class DiskBell: Sendable {
+  let doorbell: DoorbellEvent
+  /// Serves the queue.
+  let serve: @Sendable () -> Void
+
+  init(_ doorbell: DoorbellEvent, serve: @escaping @Sendable () -> Void) {
+    self.doorbell = doorbell
+    self.serve = serve
+  }
+}
+
 /// What carries out a disk's operations.
 enum DiskEngine: Sendable {
-  /// Takes an operation's name and result, on a thread of the engine; it may submit more.
-  typealias Completion = @Sendable (UInt64, BlockResult) -> Void
+  /// Takes the operations that ended, on a thread of the engine; it may submit more.
+  typealias Completion = @Sendable ([BlockCompletion]) -> Void
 
   /// Which engine is wanted.
   enum Choice: Sendable, Hashable {
@@ -84,18 +100,19 @@ enum DiskEngine: Sendable {
     case workers
   }
 
-  /// io_uring(7).
+  /// io_uring(7). It answers the bell.
   case ring(RingEngine)
-  /// Threads; `refusal` is why there is no ring, where one was asked for.
+  /// Threads, which leave the bell to others; `refusal` is why there is no ring, where one was asked for.
   case workers(WorkerEngine, refusal: SystemError?)
 
   init(
-    _ choice: Choice, _ file: DiskFile, entries: UInt32, workers: Int, complete: @escaping Completion
+    _ choice: Choice, _ file: DiskFile, entries: UInt32, workers: Int, bell: DiskBell?,
+    complete: @escaping Completion
   ) throws(SystemError) {
     var refusal: SystemError?
     if choice != .workers {
       do throws(SystemError) {
-        self = .ring(try RingEngine(file, entries: entries, complete: complete))
+        self = .ring(try RingEngine(file, entries: entries, bell: bell, complete: complete))
         return
       } catch {
         if choice == .ring { throw error }

@@ -3,8 +3,7 @@ internal import Platform
 
 /// A submission queue and a completion queue shared with the kernel (io_uring(7)), owned: they go with the owner.
 ///
-/// Concurrency model: the submission side (`read` to `submit`) is for one thread at a time, the completion side
-/// (`next`) is for one thread at a time; the sides share no state of this process and may be used at once.
+/// Concurrency model: for one thread at a time.
 @safe
 struct IORing: ~Copyable, @unchecked Sendable {
   /// What the kernel answered.
@@ -13,16 +12,18 @@ struct IORing: ~Copyable, @unchecked Sendable {
     var tag: Int
     /// Bytes transferred, 0, or a negative error number.
     var result: Int32
+    /// The same operation completes again.
+    var hasMore: Bool
   }
 
   private let ring: UnsafeMutablePointer<io_uring>
   /// Entries of the submission queue, a power of two; the completion queue has twice as many (io_uring_setup(2)).
   let entries: Int
 
-  /// Queues with at least `entries` entries. `completion` is signalled whenever there is a completion.
+  /// Queues with at least `entries` entries.
   ///
   /// Throws what the kernel said: not implemented, not permitted (`io_uring_disabled`, seccomp), out of memory.
-  init(entries: UInt32, completion: borrowing EventDescriptor) throws(SystemError) {
+  init(entries: UInt32) throws(SystemError) {
     let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
     // SAFETY: the structure is on the heap until `deinit`; liburing fills all of it.
     let code = unsafe io_uring_queue_init(entries, ring, 0)
@@ -31,13 +32,10 @@ struct IORing: ~Copyable, @unchecked Sendable {
       throw SystemError("io_uring_setup", errno: Errno(rawValue: 0 &- code))
     }
     // SAFETY: the ring was initialised.
-    let registered = unsafe io_uring_register_eventfd(ring, completion.file.rawValue)
-    let isComplete = unsafe curing_is_complete(ring) != 0
-    guard registered == 0, isComplete else {
+    guard unsafe curing_is_complete(ring) != 0 else {
       unsafe io_uring_queue_exit(ring)
       unsafe ring.deallocate()
-      throw SystemError(
-        "io_uring_register", errno: registered == 0 ? .notImplemented : Errno(rawValue: 0 &- registered))
+      throw SystemError("io_uring_register", errno: .notImplemented)
     }
     unsafe self.ring = ring
     self.entries = unsafe Int(ring.pointee.sq.ring_entries)
@@ -52,45 +50,49 @@ struct IORing: ~Copyable, @unchecked Sendable {
   // MARK: Submission
 
   /// Prepares a vectored read (IORING_OP_READV) at byte `offset`. `vectors` stay as they are until its completion.
-  func read(_ file: borrowing FileDescriptor, _ vectors: VectorList, at offset: Int, tag: Int) {
+  func read(_ file: Int32, _ vectors: VectorList, at offset: Int, tag: Int) {
     // SAFETY: the caller keeps the list, and what its vectors point at, until the completion.
-    expect(unsafe curing_readv(ring, file.rawValue, vectors.base, vectors.count, UInt64(offset), UInt64(tag)))
+    expect(unsafe curing_readv(ring, file, vectors.base, vectors.count, UInt64(offset), UInt64(tag)))
   }
 
   /// Prepares a vectored write (IORING_OP_WRITEV) at byte `offset`. `vectors` stay as they are until its completion.
-  func write(_ file: borrowing FileDescriptor, _ vectors: VectorList, at offset: Int, tag: Int) {
+  func write(_ file: Int32, _ vectors: VectorList, at offset: Int, tag: Int) {
     // SAFETY: the caller keeps the list, and what its vectors point at, until the completion.
-    expect(unsafe curing_writev(ring, file.rawValue, vectors.base, vectors.count, UInt64(offset), UInt64(tag)))
+    expect(unsafe curing_writev(ring, file, vectors.base, vectors.count, UInt64(offset), UInt64(tag)))
   }
 
   /// Prepares an fdatasync(2) (IORING_OP_FSYNC).
-  func synchronizeData(_ file: borrowing FileDescriptor, tag: Int) {
+  func synchronizeData(_ file: Int32, tag: Int) {
     // SAFETY: the ring lives, and no memory is handed over.
-    expect(unsafe curing_fdatasync(ring, file.rawValue, UInt64(tag)))
+    expect(unsafe curing_fdatasync(ring, file, UInt64(tag)))
   }
 
   /// Prepares making `count` bytes of a file at `offset` read as zeros (IORING_OP_FALLOCATE); as a hole, unless
   /// `keepAllocated`.
-  func zero(_ file: borrowing FileDescriptor, at offset: Int, count: Int, keepAllocated: Bool, tag: Int) {
+  func zero(_ file: Int32, at offset: Int, count: Int, keepAllocated: Bool, tag: Int) {
     // SAFETY: the ring lives, and no memory is handed over.
     expect(
       unsafe curing_zero(
-        ring, file.rawValue, keepAllocated ? 1 : 0, Int64(offset), Int64(count), UInt64(tag)))
+        ring, file, keepAllocated ? 1 : 0, Int64(offset), Int64(count), UInt64(tag)))
   }
 
   private func expect(_ hadEntry: Int32) {
     precondition(hadEntry != 0, "more operations than the ring has entries")
   }
 
-  /// Hands to the kernel what was prepared (io_uring_enter(2)); whether it took all of it. What it did not take
-  /// goes with the next call.
-  func submit() -> Bool {
+  /// Prepares a completion each time that `event` is signalled (IORING_OP_POLL_ADD), as long as completions have more.
+  /// Nobody needs to take the event's count.
+  func watch(_ event: borrowing EventDescriptor, tag: Int) {
+    // SAFETY: the ring lives, and no memory is handed over.
+    expect(unsafe curing_watch(ring, event.file.rawValue, UInt64(tag)))
+  }
+
+  /// Hands to the kernel what was prepared, and waits for a completion (io_uring_enter(2)); false when the kernel is
+  /// short of memory for now. What it did not take goes with the next call.
+  func submitAndWait() -> Bool {
     // SAFETY: the ring lives.
-    while unsafe curing_prepared(ring) > 0 {
-      let taken = unsafe curing_submit(ring)
-      if taken <= 0, Errno(rawValue: 0 &- taken) != .interrupted { return false }
-    }
-    return true
+    let code = unsafe curing_submit_and_wait(ring)
+    return code >= 0 || Errno(rawValue: 0 &- code) == .interrupted
   }
 
   // MARK: Completion
@@ -99,9 +101,10 @@ struct IORing: ~Copyable, @unchecked Sendable {
   func next() -> Completion? {
     var tag: UInt64 = 0
     var result: Int32 = 0
-    // SAFETY: the ring and both locals live for the call.
-    guard unsafe curing_next(ring, &tag, &result) != 0 else { return nil }
-    return Completion(tag: Int(truncatingIfNeeded: tag), result: result)
+    var hasMore: Int32 = 0
+    // SAFETY: the ring and the locals live for the call.
+    guard unsafe curing_next(ring, &tag, &result, &hasMore) != 0 else { return nil }
+    return Completion(tag: Int(truncatingIfNeeded: tag), result: result, hasMore: hasMore != 0)
   }
 }
 

@@ -54,7 +54,7 @@ extension Machine {
     let function = try attach(device, named: "the SCSI controller")
     let address = functions[functions.count - 1].0
     for (target, backend) in backends.enumerated() {
-      disks.append((backend, { [unowned function] in function.complete($0, with: $1) }))
+      disks.append(DiskService(disk: backend, complete: { [unowned function] in function.complete($0) }))
       bootable.disks.append(.virtioSCSI(address, target: UInt8(target), unit: 0))
     }
   }

@@ -34,9 +34,34 @@ extension Machine {
     let backend = try FileDisk(
       path: disk.path, isReadOnly: disk.isReadOnly, identifier: disk.identifier, memory: memory)
     let device = VirtioBlock<GuestRAM, FileDisk>(backend)
-    let function = try attach(device, named: "the disk \(disk.path)")
-    disks.append((backend, { [unowned function] in function.complete($0, with: $1) }))
+    var bell: DoorbellEvent?
+    let function = try attach(device, named: "the disk \(disk.path)", onDoorbells: { bell = $0.first })
+    disks.append(
+      DiskService(
+        disk: backend, bell: bell.map { DiskBell($0) { [unowned function] in function.serve(queue: 0) } },
+        complete: { [unowned function] in function.complete($0) }))
     bootable.disks.append(.virtioBlock(functions[functions.count - 1].0))
+  }
+
+  /// Has a disk served. Where there are workers instead of a ring, the event loop answers its doorbell.
+  func start(_ service: DiskService) throws(HypervisorError) {
+    guard case .workers(_, let refused) = try service.disk.start(bell: service.bell, complete: service.complete) else {
+      return
+    }
+    if let refused {
+      configuration.log("the disk \(service.disk.path) is served by threads: there is no io_uring (\(refused))")
+    }
+    if let bell = service.bell { try answer(bell.doorbell, by: bell.serve) }
+  }
+
+  /// Has the event loop answer a doorbell.
+  private func answer(_ bell: DoorbellEvent, by serve: @escaping () -> Void) throws(HypervisorError) {
+    try refusal(.system, "a queue cannot be awaited") { () throws(SystemError) in
+      _ = try loop.add(bell.event.file.rawValue, .readable) { _ in
+        _ = try? bell.event.take()
+        serve()
+      }
+    }
   }
 
   private func makeNetwork(_ network: MachineConfiguration.Network) throws(HypervisorError) {
@@ -83,10 +108,13 @@ extension Machine {
 
   /// Puts a device on the PCI bus, with its interrupts and doorbells, which the event loop serves.
   ///
-  /// - Parameter serve: what a queue's doorbell does where that is not to serve the queue.
+  /// - Parameters:
+  ///   - serve: what a queue's doorbell does where that is not to serve the queue.
+  ///   - onDoorbells: gets the doorbells of the queues, where it is not for the event loop to answer them.
   func attach<Device: VirtioDevice>(
     _ device: Device, named name: String,
-    serve: ((VirtioPCI<Device, FunctionInterrupts>, Int) -> Void)? = nil
+    serve: ((VirtioPCI<Device, FunctionInterrupts>, Int) -> Void)? = nil,
+    onDoorbells: (([DoorbellEvent]) -> Void)? = nil
   ) throws(HypervisorError) -> VirtioPCI<Device, FunctionInterrupts> where Device.Memory == GuestRAM {
     typealias Function = VirtioPCI<Device, FunctionInterrupts>
     let address = try nextAddress()
@@ -107,13 +135,12 @@ extension Machine {
       offsets: (0..<function.queueCount).map { Function.doorbellOffset(queue: $0) },
       legacy: function.isTransitional ? (Function.legacyDoorbell.bar, Function.legacyDoorbell.offset) : nil)
     bells.events.withLock { $0 = events }
+    if let onDoorbells {
+      onDoorbells(events)
+      return function
+    }
     for (queue, bell) in events.enumerated() {
-      try refusal(.system, "a queue cannot be awaited") { () throws(SystemError) in
-        _ = try loop.add(bell.event.file.rawValue, .readable) { _ in
-          _ = try? bell.event.take()
-          if let serve { serve(function, queue) } else { function.serve(queue: queue) }
-        }
-      }
+      try answer(bell) { if let serve { serve(function, queue) } else { function.serve(queue: queue) } }
     }
     return function
   }
@@ -172,4 +199,12 @@ private final class NetworkPump {
     isWaiting = hasRoom
     loop.change(token, descriptor, hasRoom ? .readable : [])
   }
+}
+
+/// A disk on a virtio controller: who serves it, and where what it did goes.
+struct DiskService {
+  let disk: FileDisk
+  /// The doorbell of the disk's own queue; a controller of several disks has one for all, which the event loop answers.
+  var bell: DiskBell?
+  let complete: DiskEngine.Completion
 }

@@ -4,7 +4,7 @@ internal import Platform
 /// A virtual machine, put together and ready to run once.
 ///
 /// Concurrency model: `run` keeps the calling thread as the event loop (consoles, doorbells, taps, signals). Each CPU
-/// has a thread, each disk has one for completions, or workers. Devices lock themselves; the order is PCI bus, function,
+/// has a thread, each disk has one, or workers. Devices lock themselves; the order is PCI bus, function,
 /// what a function calls. A machine ends through `MachineEnd`, from whatever thread notices.
 public final class Machine {
   let configuration: MachineConfiguration
@@ -19,7 +19,7 @@ public final class Machine {
   var functions: [(PCIAddress, PCIFunction)] = []
   /// What firmware may boot from.
   var bootable = Bootable()
-  var disks: [(disk: FileDisk, complete: @Sendable (UInt64, BlockResult) -> Void)] = []
+  var disks: [DiskService] = []
   var consoles: [ConsoleServer] = []
   var screens: [ScreenServer] = []
   var regions: [MemoryRegion] = []
@@ -83,11 +83,7 @@ public final class Machine {
   public func run() throws(HypervisorError) -> MachineOutcome {
     // Blocked in the threads that follow, too.
     let signals = configuration.handlesSignals ? try makeSignals() : nil
-    for entry in disks {
-      if case .workers(_, let refusal?) = try entry.disk.start(complete: entry.complete) {
-        configuration.log("the disk \(entry.disk.path) is served by threads: there is no io_uring (\(refusal))")
-      }
-    }
+    for entry in disks { try start(entry) }
     try refusal(.system, "the event loop cannot be set up") { () throws(SystemError) in
       try Signals.makeInterrupting(Signals.user1)
       _ = try loop.add(end.event.file.rawValue, .readable) { [unowned self] _ in self.loop.stop() }

@@ -2,30 +2,33 @@ internal import Devices
 internal import Platform
 internal import Synchronization
 
-/// Serves a disk by io_uring(7): operations go to the kernel from the thread that submits them, and a thread of the
-/// disk waits for what becomes of them.
+/// Serves a disk by io_uring(7), on one thread of the disk that waits for the guest and for the kernel at once.
 ///
-/// Concurrency model: `state` guards the table of what is in flight and the ring's submission side; any thread submits.
-/// The completion thread alone uses the ring's completion side, and calls `complete` without a lock held, since that
-/// takes the device's lock, under which others submit (lock order: device, `state`). An operation has one entry in the
-/// submission queue or one completion, and there are as many slots as entries: neither queue can overflow.
+/// What the guest has made available by the time that its doorbell rings goes to the kernel with one call, which also
+/// waits for what comes next; what is done by then goes back to the guest together.
 ///
-/// An operation belongs to the thread that submitted it, and is cut short if that thread ends; the completion thread,
-/// which outlives all operations, then submits it again.
+/// Concurrency model: the ring is the disk's thread's alone. `state` guards what waits for it; other threads put their
+/// operations there and wake it. It calls `serve` and `complete` without a lock held, since those take the device's
+/// lock, under which operations are submitted (lock order: device, `state`). An operation has one entry in the
+/// submission queue or one completion, and there are fewer slots than entries: neither queue can overflow.
 final class RingEngine: Sendable {
-  /// Operations that the kernel is given at a time; more wait. As many as a disk's queue has descriptors.
+  /// Entries of the ring. A disk's queue has as many descriptors, and an operation takes two at least.
   static let entries: UInt32 = 256
   /// How often one operation is given to the ring without coming further, before it is done by ordinary calls.
   private static let attemptLimit = 8
+  /// Entries that are not for operations: the two events that are watched.
+  private static let watches = 2
 
   /// An operation the kernel has been given. Its vectors stay until the kernel has answered.
   private final class Flight {
     var request: DiskRequest
     let vectors: VectorList?
     var attempts = 1
+    var isDirect: Bool
 
-    init(_ request: DiskRequest) {
+    init(_ request: DiskRequest, isDirect: Bool) {
       self.request = request
+      self.isDirect = isDirect
       vectors = request.runs.isEmpty ? nil : VectorList(capacity: request.runs.count)
     }
   }
@@ -35,8 +38,12 @@ final class RingEngine: Sendable {
     var slots: [Flight?]
     var free: [Int]
     var backlog = DiskBacklog()
+    /// The disk's thread, once it runs (`Thread.currentIdentity`).
+    var thread: UInt = 0
+    /// The thread was woken for the backlog and has not looked at it yet.
+    var isWoken = false
     var isStopping = false
-    /// The completion thread has gone: nobody would serve what came now.
+    /// The thread has gone: nobody would serve what came now.
     var isOver = false
 
     var isIdle: Bool { free.count == slots.count && backlog.isEmpty }
@@ -51,10 +58,12 @@ final class RingEngine: Sendable {
   }
 
   private let file: DiskFile
+  private let bell: DiskBell?
   private let complete: DiskEngine.Completion
-  /// Rung by the kernel for completions, and by this process for anything else the completion thread shall look at.
-  private let doorbell: EventDescriptor
+  /// Signalled for anything that the thread shall look at and the ring does not tell.
+  private let wake: EventDescriptor
   private let ring: IORing
+  private let slotCount: Int
   private let state: Mutex<State>
   private let thread = Mutex<ThreadBox?>(nil)
   /// Discards and write zeroes of a block device: fallocate(2) there writes zeros where BLKDISCARD gives space back.
@@ -62,14 +71,21 @@ final class RingEngine: Sendable {
 
   /// Makes the ring and starts its thread; results go to `complete`.
   ///
-  /// - Parameter entries: operations in flight at most; the kernel rounds up to a power of two.
-  init(_ file: DiskFile, entries: UInt32, complete: @escaping DiskEngine.Completion) throws(SystemError) {
+  /// - Parameters:
+  ///   - entries: entries of the ring; the kernel rounds up to a power of two.
+  ///   - bell: the guest's, which the thread then answers.
+  init(
+    _ file: DiskFile, entries: UInt32, bell: DiskBell?, complete: @escaping DiskEngine.Completion
+  ) throws(SystemError) {
     self.file = file
+    self.bell = bell
     self.complete = complete
-    doorbell = try EventDescriptor(nonBlocking: false)
-    ring = try IORing(entries: entries, completion: doorbell)
-    let count = ring.entries
-    state = Mutex(State(slots: Array(repeating: nil, count: count), free: Array((0..<count).reversed())))
+    wake = try EventDescriptor()
+    ring = try IORing(entries: entries)
+    slotCount = ring.entries - Self.watches
+    guard slotCount > 0 else { throw SystemError("io_uring_setup", errno: .invalidArgument) }
+    state = Mutex(
+      State(slots: Array(repeating: nil, count: slotCount), free: Array((0..<slotCount).reversed())))
     helper =
       file.isBlockDevice && !file.isReadOnly ? try WorkerEngine(file, workers: 1, complete: complete) : nil
     do throws(SystemError) {
@@ -81,7 +97,8 @@ final class RingEngine: Sendable {
     }
   }
 
-  /// Gives a request to the kernel, or queues it while the kernel has enough; fails when the engine has ended.
+  /// Takes a request, which the thread gives to the kernel with all others when it next waits; fails when the engine
+  /// has ended.
   func submit(_ request: DiskRequest) -> BlockResult? {
     if let helper {
       switch request.kind {
@@ -89,16 +106,20 @@ final class RingEngine: Sendable {
       case .read, .write, .flush: break
       }
     }
-    let (result, isTaken) = state.withLock { state in
-      guard !state.isOver else { return (BlockResult.failure as BlockResult?, true) }
-      guard state.backlog.isEmpty, !state.free.isEmpty else {
+    let (result, wakes) = state.withLock { state in
+      guard !state.isOver else { return (BlockResult.failure as BlockResult?, false) }
+      let isOwn = state.thread == Thread.currentIdentity
+      guard isOwn, state.backlog.isEmpty, !state.free.isEmpty else {
         state.backlog.append(request)
-        return (nil, true)
+        // The thread itself looks at the backlog before it waits.
+        let wakes = !isOwn && !state.isWoken
+        if wakes { state.isWoken = true }
+        return (nil, wakes)
       }
       begin(request, &state)
-      return (nil, ring.submit())
+      return (nil, false)
     }
-    if !isTaken { try? doorbell.signal() }
+    if wakes { try? wake.signal() }
     return result
   }
 
@@ -107,16 +128,52 @@ final class RingEngine: Sendable {
     // What it completes may make the device submit a flush to the ring.
     helper?.stop()
     state.withLock { $0.isStopping = true }
-    try? doorbell.signal()
+    try? wake.signal()
     let box = thread.withLock { $0 }
     box?.join()
   }
 
-  // MARK: The submission side, with `state` locked
+  // MARK: The disk's thread
+
+  private func run() {
+    state.withLock { $0.thread = Thread.currentIdentity }
+    ring.watch(wake, tag: slotCount)
+    if let bell { ring.watch(bell.doorbell.event, tag: slotCount + 1) }
+    var ended: [BlockCompletion] = []
+    while true {
+      let isOver = state.withLock { state in
+        state.isWoken = false
+        while !state.free.isEmpty, let request = state.backlog.popFirst() { begin(request, &state) }
+        state.isOver = state.isStopping && state.isIdle
+        return state.isOver
+      }
+      if isOver { return }
+      // The kernel is short of memory: it says so at once, and nothing tells when that has passed.
+      if !ring.submitAndWait() { MonotonicClock.sleep(milliseconds: 1) }
+      var isRung = false
+      while let completion = ring.next() {
+        guard completion.tag >= slotCount else {
+          settle(completion, &ended)
+          continue
+        }
+        let isBell = completion.tag > slotCount
+        isRung = isRung || isBell
+        guard !completion.hasMore else { continue }
+        if completion.result < 0 { MonotonicClock.sleep(milliseconds: 1) }
+        if isBell, let bell { ring.watch(bell.doorbell.event, tag: completion.tag) }
+        if !isBell { ring.watch(wake, tag: completion.tag) }
+      }
+      if !ended.isEmpty {
+        complete(ended)
+        ended.removeAll(keepingCapacity: true)
+      }
+      if isRung { bell?.serve() }
+    }
+  }
 
   private func begin(_ request: DiskRequest, _ state: inout State) {
     guard let slot = state.free.popLast() else { return state.backlog.append(request) }
-    let flight = Flight(request)
+    let flight = Flight(request, isDirect: file.canBeDirect(request))
     state.slots[slot] = flight
     prepare(flight, slot)
   }
@@ -125,45 +182,33 @@ final class RingEngine: Sendable {
   private func prepare(_ flight: Flight, _ slot: Int) {
     let request = flight.request
     flight.vectors?.fill(request.runs, in: file.memory.mapping)
+    let number = file.number(direct: flight.isDirect)
     switch (request.kind, flight.vectors) {
-    case (.read, let vectors?): ring.read(file.file, vectors, at: request.offset, tag: slot)
-    case (.write, let vectors?): ring.write(file.file, vectors, at: request.offset, tag: slot)
+    case (.read, let vectors?): ring.read(number, vectors, at: request.offset, tag: slot)
+    case (.write, let vectors?): ring.write(number, vectors, at: request.offset, tag: slot)
     // A read or write of nothing does not come here.
-    case (.flush, _), (.read, nil), (.write, nil): ring.synchronizeData(file.file, tag: slot)
+    case (.flush, _), (.read, nil), (.write, nil): ring.synchronizeData(number, tag: slot)
     case (.discard, _):
-      ring.zero(file.file, at: request.offset, count: request.count, keepAllocated: false, tag: slot)
+      ring.zero(number, at: request.offset, count: request.count, keepAllocated: false, tag: slot)
     case (.writeZeroes(let unmap), _):
-      ring.zero(file.file, at: request.offset, count: request.count, keepAllocated: !unmap, tag: slot)
+      ring.zero(number, at: request.offset, count: request.count, keepAllocated: !unmap, tag: slot)
     }
   }
 
-  // MARK: The completion thread
-
-  private func run() {
-    while true {
-      _ = try? doorbell.take()
-      while let completion = ring.next() { settle(completion) }
-      let (isTaken, isOver) = state.withLock { state in
-        while !state.free.isEmpty, let request = state.backlog.popFirst() { begin(request, &state) }
-        let isTaken = ring.submit()
-        state.isOver = state.isStopping && state.isIdle
-        return (isTaken, state.isOver)
-      }
-      if isOver { return }
-      if !isTaken {
-        // The kernel is short of memory. It says so at once, and nothing tells when that has passed.
-        MonotonicClock.sleep(milliseconds: 1)
-        try? doorbell.signal()
-      }
-    }
-  }
-
-  private func settle(_ completion: IORing.Completion) {
+  /// Goes on with what a completion is about, or adds it to what has ended.
+  private func settle(_ completion: IORing.Completion, _ ended: inout [BlockCompletion]) {
     let (request, result) = state.withLock { state in
       guard let flight = state.slots[completion.tag] else { return (nil as DiskRequest?, nil as BlockResult?) }
+      if flight.isDirect, Errno(rawValue: 0 &- completion.result) == .invalidArgument {
+        // The device wants more alignment than was thought enough.
+        flight.isDirect = false
+        prepare(flight, completion.tag)
+        return (nil, nil)
+      }
       switch flight.request.advance(after: completion.result) {
       case .partial:
         flight.attempts = 1
+        flight.isDirect = flight.isDirect && file.canBeDirect(flight.request)
         prepare(flight, completion.tag)
         return (nil, nil)
       case .again where flight.attempts < Self.attemptLimit:
@@ -177,6 +222,6 @@ final class RingEngine: Sendable {
       }
     }
     guard let request else { return }
-    complete(request.id, result ?? file.perform(request))
+    ended.append(BlockCompletion(id: request.id, result: result ?? file.perform(request)))
   }
 }

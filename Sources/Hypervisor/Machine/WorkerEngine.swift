@@ -78,7 +78,7 @@ final class WorkerEngine: Sendable {
         if passesOn { try? doorbell.signal() }
         if ends { return }
         guard let request else { break }
-        complete(request.id, file.perform(request))
+        complete([BlockCompletion(id: request.id, result: file.perform(request))])
       }
     }
   }

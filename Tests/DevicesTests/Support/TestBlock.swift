@@ -1,6 +1,22 @@
 import Devices
 import Synchronization
 
+extension VirtioPCI {
+  /// The end of one operation of a disk.
+  func complete<Memory, Backend>(
+    _ id: UInt64, with result: BlockResult
+  ) where Device == VirtioBlock<Memory, Backend> {
+    complete([BlockCompletion(id: id, result: result)])
+  }
+
+  /// The end of one operation of a target.
+  func complete<Memory, Backend>(
+    _ id: UInt64, with result: BlockResult
+  ) where Device == VirtioSCSI<Memory, Backend> {
+    complete([BlockCompletion(id: id, result: result)])
+  }
+}
+
 /// A disk in an array. Operations complete at once, or when the test says.
 final class TestDisk: BlockBackend {
   let memory: TestMemory

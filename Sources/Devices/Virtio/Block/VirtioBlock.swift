@@ -3,7 +3,7 @@ internal import Binary
 /// A disk (virtio 1.2, 5.2): read, write, flush, discard, write zeroes and the identifier; one queue, any number of
 /// requests in flight.
 ///
-/// The backend does the work, elsewhere; `VirtioPCI.complete(_:with:)` brings results back. Where the driver did not
+/// The backend does the work, elsewhere; `VirtioPCI.complete(_:)` brings results back. Where the driver did not
 /// accept VIRTIO_BLK_F_FLUSH the disk is write-through: each write is flushed before it completes (5.2.5).
 public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevice {
   /// The type of device.
@@ -221,12 +221,12 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
 }
 
 extension VirtioPCI {
-  /// The disk's backend is done with operation `id`. Any thread; not from within `submit`.
+  /// The disk's backend is done with these operations. Any thread; not from within `submit`.
   public func complete<Memory, Backend>(
-    _ id: UInt64, with result: BlockResult
+    _ completions: [BlockCompletion]
   ) where Device == VirtioBlock<Memory, Backend> {
     withDevice { device, queues throws(VirtioError) in
-      try device.complete(id, with: result, &queues)
+      for completion in completions { try device.complete(completion.id, with: completion.result, &queues) }
     }
   }
 }

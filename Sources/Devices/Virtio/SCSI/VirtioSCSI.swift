@@ -3,7 +3,7 @@ internal import Binary
 /// A SCSI host (virtio 1.2, 5.6): control queue 0, event queue 1, request queue 2. Targets 0 to 254 of one logical unit
 /// each; what they understand is `SCSITarget`'s.
 ///
-/// The backends do the work, elsewhere; `VirtioPCI.complete(_:with:)` brings results back, in any order.
+/// The backends do the work, elsewhere; `VirtioPCI.complete(_:)` brings results back, in any order.
 public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevice {
   /// The type of device.
   public static var type: VirtioDeviceType { .scsi }
@@ -302,12 +302,12 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
 }
 
 extension VirtioPCI {
-  /// A target's backend is done with operation `id`. Any thread; not from within `submit`.
+  /// The targets' backends are done with these operations. Any thread; not from within `submit`.
   public func complete<Memory, Backend>(
-    _ id: UInt64, with result: BlockResult
+    _ completions: [BlockCompletion]
   ) where Device == VirtioSCSI<Memory, Backend> {
     withDevice { device, queues throws(VirtioError) in
-      try device.complete(id, with: result, &queues)
+      for completion in completions { try device.complete(completion.id, with: completion.result, &queues) }
     }
   }
 
