@@ -116,9 +116,10 @@ fuzz: ## run the seeded fuzz tests and libFuzzer's targets for a while (FUZZ_SEC
 	echo "==> fuzz: libFuzzer (what it finds interesting stays in build/fuzz/corpus)"
 	Tests/Fuzz/run.sh $$(($${FUZZ_SECONDS:-300} * 4 / 5))
 
-bench: build ## measure against peers; a table, and build/bench.json
-	@swift build --build-tests --quiet
-	ROOST_BENCH=1 ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
+bench: build conformance ## measure against peers (PART=builds, starts, rates, network, memory, families: only that)
+	@$(call install,$(TEST_PACKAGES))
+	swift build --build-tests --quiet
+	ROOST_BENCH=$(or $(PART),1) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
 
 docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli

@@ -9,6 +9,8 @@ enum Appliance {
     /// The processor offers AMD-V to the control domain.
     var virtualisation = true
     var memory = 4096  // MiB
+    /// An image that the machine has as a disk, read-only.
+    var disk: String?
     /// Boots these instead of the medium's boot loader.
     var kernel: (kernel: String, initrd: String, commandLine: String)?
   }
@@ -23,6 +25,11 @@ enum Appliance {
     if let iso = options.iso {
       words += ["-drive", "if=none,id=medium,format=raw,media=cdrom,readonly=on,file=\(iso)"]
       words += ["-device", "ide-cd,drive=medium"]
+    }
+    if let disk = options.disk {
+      words += [
+        "-drive", "if=none,id=disk,format=raw,readonly=on,file=\(disk)", "-device", "virtio-blk-pci,drive=disk",
+      ]
     }
     if let direct = options.kernel {
       words += ["-kernel", direct.kernel, "-initrd", direct.initrd, "-append", direct.commandLine]

@@ -108,26 +108,11 @@ struct GuestTests {
 
   // MARK: Foreign systems
 
-  /// The folder that `ROOST_GUESTS` names, if it has these files.
-  private static func folder(_ files: String...) -> String? {
-    guard let folder = Environment.value("ROOST_GUESTS") else { return nil }
-    return files.allSatisfy { Files.exists("\(folder)/\($0)") } ? folder : nil
-  }
-
-  private static let demo = folder(
-    "freebsd/kernel", "freebsd/disk.img", "freebsd/ready", "plan9/9pcgz", "plan9/root-gzfs.img")
-
   @Test(
-    "FreeBSD, Debian and Plan 9 are ready at the same time, in a machine of 2 GiB",
-    .enabled(
-      if: demo != nil,
-      """
-      skipped: no image (ROOST_GUESTS names no folder with freebsd/{kernel,disk.img,ready}, where ready holds the text \
-      of its prompt, and plan9/{9pcgz,root-gzfs.img})
-      """))
+    "FreeBSD, Debian and Plan 9 are ready at the same time, in a machine of 2 GiB, and each answers on its console",
+    .enabled(if: Families.present != nil, "\(Families.reason)"))
   func threeFamilies() throws {
-    let folder = try #require(Self.demo)
-    let ready = try Files.readText("\(folder)/freebsd/ready").split(separator: "\n").first ?? "login:"
+    let families = try #require(Families.present)
     let work = try BuildTests.Workplace("families")
     try Files.write(
       """
@@ -135,28 +120,45 @@ struct GuestTests {
       control-domain: {suite: trixie}
       storage: {ram: 256 MiB}
       domains:
-        - name: freebsd
-          memory: 256 MiB
-          disk: 256 MiB
-          network: true
-          boot: freebsd
-          command-line: "vfs.root.mountfrom=ufs:/dev/gpt/rootfs"
-          source: {kernel: "\(folder)/freebsd/kernel", root: "\(folder)/freebsd/disk.img"}
-          ready: {console: "\(ready)", timeout: 300 s}
-        - name: debian
-          memory: 256 MiB
-          disk: 1 GiB
-          network: true
-          source: {debian: {suite: trixie, packages: [], hostname: debian}}
-        - name: plan9
-          memory: 128 MiB
-          network: true
-          boot: plan9
-          source: {kernel: "\(folder)/plan9/9pcgz", root: "\(folder)/plan9/root-gzfs.img"}
-          disk: 16 MiB
-          ready: {console: "term% ", timeout: 300 s}
-
+      \(families.domains())
       """, to: "\(work.path)/recipe.yaml")
-    try boot(work.path, ["freebsd", "debian", "plan9"], memory: "2GiB", log: "families")
+    try DamagedImage.run([
+      try Environment.program("roost"), "build", "\(work.path)/recipe.yaml", "-o", "\(work.path)/out.iso", "--quiet",
+    ])
+    try EmulatorPanic.startingOver { attempt in
+      let machine = try Appliance.start(
+        Appliance.Options(iso: "\(work.path)/out.iso", memory: 2048), log: "families-\(attempt)")
+      do {
+        try converse(machine, families)
+      } catch {
+        try EmulatorPanic.check(text: machine.text)
+        throw error
+      }
+      #expect(!machine.text.contains("Kernel panic"))
+    }
+  }
+
+  private func converse(_ machine: Machine, _ families: Families) throws {
+    let ready = "All 3 domains are ready."
+    try machine.wait(for: ready, seconds: 600)
+    // A word that is written in two parts is in the answer only.
+    try machine.type("1\r")
+    try machine.type("echo it-i''s-$(uname -s)-$(uname -m)\r")
+    try machine.wait(for: "it-is-FreeBSD-amd64", seconds: 60)
+    try machine.type("\u{1D}")
+    try machine.wait(for: ready, seconds: 30)
+    try machine.type("2\r")
+    try machine.wait(for: "debian login:", seconds: 60)
+    try machine.type("root\r")
+    try machine.wait(for: "root@debian:~#", seconds: 120)
+    try machine.type("echo it-i''s-$(uname -s)-$(uname -m)\r")
+    try machine.wait(for: "it-is-Linux-x86_64", seconds: 60)
+    try machine.type("\u{1D}")
+    try machine.wait(for: ready, seconds: 30)
+    try machine.type("3\n")
+    try machine.type("echo it-i''s-plan9-`{cat '#c/osversion'}\n")
+    try machine.wait(for: "it-is-plan9-2000", seconds: 60)
+    try machine.type("\u{1D}")
+    try machine.wait(for: ready, seconds: 30)
   }
 }
