@@ -65,7 +65,7 @@ final class TestBalloon: BalloonBackend {
     driver.ports = driver.bar(0)
     for (index, byte) in [UInt64(1), 2, 0, 0].enumerated() { driver.writePort(byte, 24 + UInt64(index), .byte) }
     #expect(backend.actual == 0x201 << 12)
-    function.setBalloonTarget(.max)
+    function.setBalloonTarget(1 << 60)
     #expect(driver.readDevice(0, .doubleWord) == 0xFFFF_FFFF)
   }
 
@@ -84,7 +84,7 @@ final class TestBalloon: BalloonBackend {
     #expect(backend.takeDiscarded() == [run(7), run(0x10), run(0xFF), run(0)])
     #expect(function.failure == nil)
     // Half a page number, and a buffer that is no RAM.
-    try driver.send([.init(address: driver.allocate([1, 0, 0, 0, 9].map { UInt8($0) }), count: 5)])
+    try driver.send([.init(address: driver.allocate([1, 0, 0, 0, 0x20].map { UInt8($0) }), count: 5)])
     #expect(backend.takeDiscarded() == [run(1)])
     try driver.send([.init(address: 0x8000, count: 4)])
     #expect(function.failure == .memory(GuestMemoryError(.read, address: GuestAddress(0x8000), count: 4)))
@@ -140,7 +140,7 @@ final class TestBalloon: BalloonBackend {
 
   @Test func statistics() throws {
     #expect(!function.requestStatistics())
-    let buffer = try driver.allocate(entry(4, 5) + entry(5, 6) + entry(99, 7) + [1, 2])
+    let buffer = try driver.allocate(entry(4, 5) + entry(5, 6) + entry(99, 7) + [1, 0])
     try driver.send([.init(address: buffer, count: 32)], ring: 2)
     // The buffer stays with the device until it wants another look.
     #expect(try driver.takeUsed(ring: 2) == nil)
