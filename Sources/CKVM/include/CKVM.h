@@ -28,6 +28,7 @@ enum ckvm_request {
   CKVM_IRQFD = KVM_IRQFD,
   CKVM_IOEVENTFD = KVM_IOEVENTFD,
   CKVM_SIGNAL_MSI = KVM_SIGNAL_MSI,
+  CKVM_REGISTER_COALESCED_MMIO = KVM_REGISTER_COALESCED_MMIO,
   CKVM_SET_BOOT_CPU_ID = KVM_SET_BOOT_CPU_ID,
   CKVM_RUN = KVM_RUN,
   CKVM_GET_REGS = KVM_GET_REGS,
@@ -69,6 +70,12 @@ enum ckvm_run_offset {
   CKVM_RUN_SYSTEM_EVENT = offsetof(struct kvm_run, system_event.type),
   CKVM_RUN_FAIL_REASON = offsetof(struct kvm_run, fail_entry.hardware_entry_failure_reason),
   CKVM_RUN_INTERNAL_SUBERROR = offsetof(struct kvm_run, internal.suberror),
+};
+
+/* The same of the ring of coalesced writes. */
+enum ckvm_ring_offset {
+  CKVM_RING_FIRST = offsetof(struct kvm_coalesced_mmio_ring, first),
+  CKVM_RING_LAST = offsetof(struct kvm_coalesced_mmio_ring, last),
 };
 
 enum { CKVM_CPUID_ROOM = 256, CKVM_MSR_ROOM = 64, CKVM_ROUTE_ROOM = 1024 };

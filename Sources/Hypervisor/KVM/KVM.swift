@@ -9,6 +9,7 @@ enum Capability: UInt, CaseIterable {
   case extendedCPUID = 7
   case recommendedCPUs = 9
   case memorySlots = 10
+  case coalescedMMIO = 15
   case irqRouting = 25
   case irqfd = 32
   case pit2 = 33
@@ -85,7 +86,11 @@ struct KVM: ~Copyable {
     let runSize = try refusal(.system, "KVM does not tell the size of a CPU's page") { () throws(SystemError) in
       try file.control(UInt(CKVM_GET_VCPU_MMAP_SIZE.rawValue), "KVM_GET_VCPU_MMAP_SIZE")
     }
-    return VirtualMachine(file: FileDescriptor(adopting: number), runPageSize: Int(runSize))
+    // The capability's value is the number of the page.
+    let ring = Int(check(.coalescedMMIO)) * 4096
+    return VirtualMachine(
+      file: FileDescriptor(adopting: number), runPageSize: Int(runSize),
+      ringOffset: ring > 0 && ring + 4096 <= Int(runSize) ? ring : nil)
   }
 
   /// Every CPUID leaf that KVM can give to a guest on this host.

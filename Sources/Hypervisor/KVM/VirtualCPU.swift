@@ -35,9 +35,14 @@ struct VirtualCPU: ~Copyable, @unchecked Sendable {
   private let file: FileDescriptor
   private let page: Mapping
   private var runPage: UnsafeMutableRawPointer
+  private let ringOffset: Int?
 
-  init(id: UInt32, file: consuming FileDescriptor, runPageSize: Int) throws(HypervisorError) {
+  /// `ringOffset` is that of the ring of coalesced writes, a page inside the run page.
+  init(
+    id: UInt32, file: consuming FileDescriptor, runPageSize: Int, ringOffset: Int?
+  ) throws(HypervisorError) {
     self.id = id
+    self.ringOffset = ringOffset
     let map: Mapping
     do throws(SystemError) {
       map = try Mapping(sharing: file, count: runPageSize)
@@ -129,6 +134,15 @@ struct VirtualCPU: ~Copyable, @unchecked Sendable {
     nonmutating set {
       unsafe runPage.storeBytes(of: newValue, toByteOffset: Int(CKVM_RUN_MMIO_DATA.rawValue), as: UInt64.self)
     }
+  }
+
+  /// Empties the machine's ring of coalesced writes. Any CPU's thread, at any time: what KVM adds meanwhile is lost or
+  /// stays, and nobody wants it.
+  func discardCoalescedWrites() {
+    guard let ringOffset else { return }
+    // SAFETY: two aligned words of the ring's header, of which only we write the first; KVM takes any value of it.
+    let last = unsafe runPage.load(fromByteOffset: ringOffset + Int(CKVM_RING_LAST.rawValue), as: UInt32.self)
+    unsafe runPage.storeBytes(of: last, toByteOffset: ringOffset + Int(CKVM_RING_FIRST.rawValue), as: UInt32.self)
   }
 
   /// Answers an MSR exit: with a value, or with a fault in the guest.

@@ -14,10 +14,13 @@ enum InterruptRoute: Hashable {
 struct VirtualMachine: ~Copyable, Sendable {
   private let file: FileDescriptor
   private let runPageSize: Int  // bytes
+  /// Where in a CPU's run page the ring of coalesced writes begins; nil where KVM has none.
+  private let ringOffset: Int?
 
-  init(file: consuming FileDescriptor, runPageSize: Int) {
+  init(file: consuming FileDescriptor, runPageSize: Int, ringOffset: Int?) {
     self.file = file
     self.runPageSize = runPageSize
+    self.ringOffset = ringOffset
   }
 
   /// Puts the three pages that Intel's real-mode emulation needs, and its identity map, where no RAM is.
@@ -45,6 +48,21 @@ struct VirtualMachine: ~Copyable, Sendable {
       // SAFETY: the structure is the one that the request takes; the caller vouches for the memory.
       _ = try unsafe file.control(
         UInt(CKVM_SET_USER_MEMORY_REGION.rawValue), &region, "KVM_SET_USER_MEMORY_REGION")
+    }
+  }
+
+  /// Lets KVM keep the guest's writes to `addresses`, which nobody wants, in its ring instead of leaving the guest with
+  /// each. A write that finds the ring full does leave it: `VirtualCPU.discardCoalescedWrites` is due then. Without the
+  /// capability nothing changes.
+  func coalesceWrites(to addresses: Range<UInt64>) throws(HypervisorError) {
+    guard ringOffset != nil else { return }
+    var zone = kvm_coalesced_mmio_zone()
+    zone.addr = addresses.lowerBound
+    zone.size = UInt32(addresses.count)
+    try refusal(.device, "KVM does not gather writes at \(hex(addresses.lowerBound))") { () throws(SystemError) in
+      // SAFETY: the structure is the one that the request takes.
+      _ = try unsafe file.control(
+        UInt(CKVM_REGISTER_COALESCED_MMIO.rawValue), &zone, "KVM_REGISTER_COALESCED_MMIO")
     }
   }
 
@@ -196,7 +214,8 @@ struct VirtualMachine: ~Copyable, Sendable {
     let number = try refusal(.system, "KVM makes no CPU \(id)") { () throws(SystemError) in
       try file.control(UInt(CKVM_CREATE_VCPU.rawValue), value: UInt(id), "KVM_CREATE_VCPU")
     }
-    return try VirtualCPU(id: id, file: FileDescriptor(adopting: number), runPageSize: runPageSize)
+    return try VirtualCPU(
+      id: id, file: FileDescriptor(adopting: number), runPageSize: runPageSize, ringOffset: ringOffset)
   }
 }
 

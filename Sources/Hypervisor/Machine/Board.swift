@@ -56,7 +56,7 @@ struct Board {
     ]
     let (display, framebuffer) = try Self.makeDisplay(machine, keyboard)
     self.display = display
-    if let display { functions.append((Self.display, display)) }
+    if let display { functions.append((Self.display, display)) } else { try Self.makeAbsentText(machine) }
     let controller = try machine.makeIDE()
     if let controller { functions.append((Self.ide, controller)) }
     try machine.makeFunctions()
@@ -193,6 +193,18 @@ struct Board {
           log: machine.configuration.log))
     }
     return (display, region)
+  }
+
+  /// Where no adapter is, ones are read and writes are lost. Kernels that draw text there without looking first (Plan 9)
+  /// copy the whole screen for every line: KVM does that without us, with ones to read and a ring for the writes.
+  private static func makeAbsentText(_ machine: Machine) throws(HypervisorError) {
+    let window = AddressMap.textWindow
+    let ones = try SharedMemory(zeros: window.count, "the screen that is not there")
+    ones.mapping.fill(at: 0, count: window.count, with: 0xFF)
+    let region = MemoryRegion(machine.owner, slot: MemorySlot.absentText, ones, isReadOnly: true)
+    try region.show(at: window.lowerBound)
+    machine.regions.append(region)
+    try machine.owner.machine.coalesceWrites(to: window)
   }
 
   private static func attach(

@@ -138,7 +138,8 @@ final class CPURunner: Sendable {
       return
     }
     if isWrite {
-      bus.writeMemory(cpu.memoryData & width.mask, address, width)
+      // One that nobody takes may have come because KVM's ring has no room for more of its kind.
+      if !bus.writeMemory(cpu.memoryData & width.mask, address, width) { cpu.discardCoalescedWrites() }
     } else {
       cpu.memoryData = bus.readMemory(address, width)
     }

@@ -162,10 +162,9 @@ final class MachineBus: Sendable {
     pci.readMemory(at: address, width: width) ?? memory.answer(at: address, width: width) ?? width.mask
   }
 
+  /// Whether something took the write.
   @inline(__always)
-  func writeMemory(_ value: UInt64, _ address: UInt64, _ width: AccessWidth) {
-    if !pci.writeMemory(value, at: address, width: width) {
-      _ = memory.take(value, at: address, width: width)
-    }
+  func writeMemory(_ value: UInt64, _ address: UInt64, _ width: AccessWidth) -> Bool {
+    pci.writeMemory(value, at: address, width: width) || memory.take(value, at: address, width: width)
   }
 }

@@ -8,6 +8,8 @@ enum AddressMap {
   static let legacyHole: UInt64 = 0xA_0000
   /// The VGA's window: no RAM is seen there.
   static let videoWindow: Range<UInt64> = 0xA_0000..<0xC_0000
+  /// What of it shows text in colour.
+  static let textWindow: Range<UInt64> = 0xB_8000..<0xC_0000
   /// Firmware's last 128 KiB are copied here, as the board's shadow RAM has them after a reset.
   static let firmwareShadow: UInt64 = 0xE_0000
   /// Tables that the monitor puts down for the guest: here and up to 1 MiB. Not lower: Plan 9 scribbles on 0xE0000.

@@ -10,6 +10,7 @@ enum MemorySlot {
   static let firmware: UInt32 = 3
   static let firmwareVariables: UInt32 = 4
   static let framebuffer: UInt32 = 5
+  static let absentText: UInt32 = 6
 }
 
 /// Memory of this process that several objects share.
