@@ -41,7 +41,7 @@ extension RecipeDecoder {
     case .hatchling?: .pvh
     case .freebsd?: .freebsd
     case .plan9?: .plan9
-    case .files(let files)?: files.kernel == nil ? .bios : nil
+    case .files(let files)?: files.kernel != nil ? nil : files.program == nil ? .bios : .uefi
     case nil: nil
     }
   }
@@ -158,7 +158,10 @@ extension RecipeDecoder {
           mark("kernel"),
           "'boot: \(boot.rawValue)' enters firmware, which takes no kernel; leave out 'kernel', or 'boot' to enter it")
       }
-      if files.image == nil, hardware.cdrom == nil, hardware.floppy == nil {
+      if files.program != nil, boot != .uefi {
+        reader.report(mark("efi"), "a BIOS starts no EFI program; use 'boot: uefi', or 'image: FILE' for a disk")
+      }
+      if files.image == nil, files.program == nil, hardware.cdrom == nil, hardware.floppy == nil {
         reader.report(
           source?.mark ?? domain.mark,
           "firmware finds nothing to start; add 'image: FILE' to the domain's source, or 'cdrom: FILE' to the domain")

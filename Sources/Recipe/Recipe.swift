@@ -133,6 +133,8 @@ public struct Recipe: Sendable, Hashable {
     public var modules: [Module] = []
     /// The image that its disk begins with; nil for a disk of zeros.
     public var image: FileReference?
+    /// A program for UEFI firmware, which a disk is made of in the image's place.
+    public var program: FileReference?
   }
 
   /// A file that a kernel is handed.
@@ -151,6 +153,8 @@ public struct Recipe: Sendable, Hashable {
     case repository(url: String, commit: String)
     /// A file of the user's; a relative path starts at `Recipe.directory`.
     case file(path: String, sha256: SHA256.Digest?)
+    /// A file out of a package of Debian's archive, whose signatures vouch for it.
+    case debianFile(suite: String, package: String, path: String)
   }
 
   /// A file that a domain needs.
@@ -281,6 +285,7 @@ extension Recipe.Domain {
         text.add("module.command-line", module.commandLine)
       }
       text.add("image", files.image.words)
+      if let program = files.program { text.add("efi", program.words) }
     }
   }
 }
@@ -313,6 +318,7 @@ extension Recipe.Source {
     case .download(_, let sha256): ["download", sha256.description]
     case .repository(_, let commit): ["repository", commit]
     case .file(let path, let sha256): ["file", sha256?.description ?? path]
+    case .debianFile(let suite, let package, let path): ["debian-file", suite, package, path]
     }
   }
 }

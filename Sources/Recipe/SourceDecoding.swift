@@ -14,16 +14,16 @@ struct DecodedSource {
     switch kind {
     case .debian, .freebsd, .plan9: true
     case .hatchling: false
-    case .files: fields?.has("image") == true || fields?.has("root") == true
+    case .files: ["image", "root", "efi"].contains { fields?.has($0) == true }
     }
   }
 }
 
 /// Where domains' systems come from.
 extension RecipeDecoder {
-  private static let fileKeys = ["kernel", "initrd", "modules", "command-line", "root", "image"]
+  private static let fileKeys = ["kernel", "initrd", "modules", "command-line", "root", "image", "efi"]
   /// Keys that say what kind of source it is.
-  private static let kinds = ["debian", "freebsd", "plan9", "hatchling", "kernel"]
+  private static let kinds = ["debian", "freebsd", "plan9", "hatchling", "kernel", "efi"]
 
   /// The domain's source. Where firmware runs, one may be left out or have no kernel.
   mutating func source(_ domain: NodeReader.Fields, name: String?, isFirmware: Bool) -> DecodedSource? {
@@ -34,7 +34,7 @@ extension RecipeDecoder {
       reader.missing("source", in: domain)
       return nil
     }
-    let makers = Self.kinds.filter { $0 != "kernel" }
+    let makers = Self.kinds.filter { !Self.fileKeys.contains($0) }
     guard let fields = reader.fields(node, "a domain's source", keys: makers + Self.fileKeys) else {
       return nil
     }
@@ -46,7 +46,7 @@ extension RecipeDecoder {
           + ", or 'image' for a disk that firmware starts")
       return nil
     }
-    guard let kind = kinds.first, kind != "kernel" else { return files(fields, domain) }
+    guard let kind = kinds.first, !Self.fileKeys.contains(kind) else { return files(fields, domain) }
     for key in Self.fileKeys where fields.has(key) {
       let remedy = key == "command-line" ? "write it beside 'source'" : "leave it out"
       reader.report(
@@ -72,11 +72,17 @@ extension RecipeDecoder {
       reader.report(
         fields.values["root"]?.keyMark, "'image' and 'root' both name what the disk begins with; leave one out")
     }
+    files.program = file(fields, "efi")
+    if fields.has("efi"), fields.has("image") || fields.has("root") {
+      reader.report(fields.values["efi"]?.keyMark, "'efi' makes the whole disk, and so does 'image'; leave one out")
+    }
     if fields.has("command-line"), domain.has("command-line") {
       reader.report(
         fields.values["command-line"]?.keyMark, "the domain has a 'command-line' of its own; leave one out")
     }
-    if fields.has("kernel"), files.kernel == nil { return nil }
+    for (key, file) in [("kernel", files.kernel), ("efi", files.program)] where fields.has(key) && file == nil {
+      return nil
+    }
     return DecodedSource(kind: .files(files), fields: fields, commandLine: commandLine(fields))
   }
 

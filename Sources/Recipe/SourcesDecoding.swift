@@ -32,13 +32,14 @@ extension RecipeDecoder {
   }
 
   private mutating func source(_ node: Node) -> Recipe.Source? {
-    let keys = ["url", "sha256", "git", "commit", "file"]
+    let keys = ["url", "sha256", "git", "commit", "file", "debian-file"]
     guard let fields = reader.fields(node, "a source", keys: keys) else { return nil }
-    let kinds = ["url", "git", "file"].filter(fields.has)
+    let kinds = ["url", "git", "file", "debian-file"].filter(fields.has)
     guard kinds.count == 1, let kind = kinds.first else {
-      reader.report(node.mark, "a source must have exactly one of the keys 'url', 'git' and 'file'")
+      reader.report(node.mark, "a source must have exactly one of the keys 'url', 'git', 'file' and 'debian-file'")
       return nil
     }
+    if kind == "debian-file" { return debianFile(fields) }
     let (pin, other) = kind == "git" ? ("commit", "sha256") : ("sha256", "commit")
     if fields.has(other) {
       reader.report(fields.values[other]?.keyMark, "'\(other)' does not pin a source with '\(kind)'; '\(pin)' does")
@@ -63,6 +64,21 @@ extension RecipeDecoder {
       guard let path, digest != nil || !fields.has("sha256") else { return nil }
       return .file(path: path, sha256: digest)
     }
+  }
+
+  private mutating func debianFile(_ source: NodeReader.Fields) -> Recipe.Source? {
+    for key in ["sha256", "commit"] where source.has(key) {
+      reader.report(
+        source.values[key]?.keyMark, "'\(key)' does not pin a source with 'debian-file'; its archive's signatures do")
+    }
+    guard let node = source.values["debian-file"]?.value,
+      let fields = reader.fields(node, "a file of Debian's", keys: ["package", "path", "suite"])
+    else { return nil }
+    let package = reader.checked(fields, "package", required: true, Names.packageProblem)
+    let path = reader.checked(fields, "path", required: true, Self.memberProblem)
+    let suite = reader.checked(fields, "suite", required: true, Names.problem)
+    guard let package, let path, let suite else { return nil }
+    return .debianFile(suite: suite, package: package, path: path)
   }
 
   private mutating func url(_ fields: NodeReader.Fields, _ key: String) -> String? {

@@ -211,6 +211,22 @@ struct BuildPlanTests {
     }
   }
 
+  @Test("A program for UEFI firmware becomes a disk, and nothing else of it is on the medium")
+  func program() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("p.efi", "MZ")
+    let plan = try plan(
+      "  - {name: lab, memory: 64 MiB, source: {efi: p.efi}, ready: {console: x}}\n", in: directory)
+    let lab = try #require(plan.domains.first)
+    guard case .step(let disk)? = lab.disk else {
+      Issue.record("\(lab)")
+      return
+    }
+    #expect(disk == .init(step: "lab: disk", file: EFIDisk.file))
+    #expect(lab.placed.isEmpty)
+    #expect(Tool.needed(by: plan.recipe, copies: [:]) == ["sfdisk"])
+  }
+
   @Test("An image that is larger than its disk is refused with both sizes")
   func largeImage() throws {
     let directory = try TemporaryDirectory()

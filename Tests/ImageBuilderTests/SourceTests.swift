@@ -127,6 +127,31 @@ struct SourceTests {
     #expect(unknown?.hint == "its sources are it")
   }
 
+  @Test("A file of Debian's has what decides it in its key, is fetched anew when that is asked for, and may be a copy")
+  func debianFile() throws {
+    let directory = try TemporaryDirectory()
+    func step(_ suite: String = "bookworm", _ package: String = "memtest86+", _ path: String = "boot/x") throws -> Step
+    {
+      try set(.debianFile(suite: suite, package: package, path: path)).content("it").step
+    }
+    let keys = try [step(), step("trixie"), step("bookworm", "ipxe"), step("bookworm", "memtest86+", "boot/y")].map {
+      $0.key(digests: [])
+    }
+    #expect(Set(keys).count == keys.count)
+    let source = Recipe.Source.debianFile(suite: "bookworm", package: "memtest86+", path: "boot/x")
+    let plain = try set(source)
+    let other = try SourceSet(plain.recipe, copies: [:], versions: [:], mirror: "http://127.0.0.1:9/", update: true)
+    #expect(try other.content("it").step.key(digests: []) != keys[0])
+    #expect(try other.content("it").step.isForced)
+    #expect(try !plain.content("it").step.isForced)
+    let unreachable = #expect(throws: BuildError.self) { try make([try other.content("it")], in: directory) }
+    #expect(unreachable?.code == .mirrorUnreachable)
+    #expect(unreachable?.message == "the source 'it': the mirror http://127.0.0.1:9/ cannot be reached")
+    _ = try write(content, "copy", in: directory)
+    let copied = try set(source, copies: ["it": "\(directory.path)/copy"])
+    #expect(try Files.read(try make([try copied.content("it")], in: directory)) == content)
+  }
+
   @Test("A file is taken out of an archive; one that is not there is named")
   func member() throws {
     let directory = try TemporaryDirectory()

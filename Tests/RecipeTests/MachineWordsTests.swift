@@ -44,6 +44,15 @@ import Testing
     }
   }
 
+  @Test func aProgramForFirmwareIsADisk() throws {
+    let program = try domain("    source: {efi: memtest.efi}\n    disk-bus: ide\n")
+    #expect(program.boot == .uefi)
+    #expect(program.source == .files(.init(program: .path("memtest.efi"))))
+    #expect(program.hardware.display == .vga && program.diskBytes == nil)
+    let other = try domain("    source: {efi: other.efi}\n    disk-bus: ide\n")
+    #expect(other.sourceDigest != program.sourceDigest)
+  }
+
   @Test func everyWordIsRead() throws {
     let all = try domain(
       """
@@ -142,6 +151,15 @@ import Testing
       "    boot: bios\n    command-line: quiet\n    source: {image: i}\n",
       "8:19: error: firmware has no command line to hand on"
     ),
+    (
+      "    boot: bios\n    source: {efi: p}\n",
+      "8:19: error: a BIOS starts no EFI program; use 'boot: uefi', or 'image: FILE' for a disk"
+    ),
+    (
+      "    source: {efi: p, image: i}\n",
+      "7:14: error: 'efi' makes the whole disk, and so does 'image'; leave one out"
+    ),
+    ("    source: {efi: p, kernel: k}\n", "7:13: error: a domain's source must have exactly one of the keys 'debian'"),
     (
       "    boot: bios\n    command-line: a=\"b\"\n    disk: 1 GiB\n    source: {debian: {suite: trixie}}\n",
       "8:19: error: GRUB hands no quotes and no backslashes on; leave them out, or use 'boot: linux'"

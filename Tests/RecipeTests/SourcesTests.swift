@@ -37,6 +37,40 @@ import Testing
     #expect(files.kernel == .source("tree", path: "386/9pcf"))
   }
 
+  /// The kernel as a file of Debian's, from line 6 on.
+  private static let debian = (
+    "{file: disc.iso}", "{debian-file: {package: memtest86+, path: boot/memtest86+x64.bin, suite: bookworm}}"
+  )
+
+  @Test func aFileOfDebiansIsNamedByItsPackage() throws {
+    let recipe = try Recipe.parse(text(Self.debian, domain: "{from: disc}"), file: "r")
+    #expect(
+      recipe.sources["disc"]
+        == .debianFile(suite: "bookworm", package: "memtest86+", path: "boot/memtest86+x64.bin"))
+    for (word, other) in [("bookworm", "trixie"), ("package: memtest86+", "package: memtest"), ("x64.bin", "ia32.bin")]
+    {
+      let change = (Self.debian.0, Self.debian.1.replacing(word, with: other))
+      #expect(try Recipe.parse(text(change, domain: "{from: disc}"), file: "r").digest != recipe.digest)
+    }
+    for (word, other, expected) in [
+      ("suite: bookworm", "suit: bookworm", "6:75: error: unknown key 'suit' in a file of Debian's; did you mean"),
+      (", suite: bookworm", "", "6:23: error: a file of Debian's needs the key 'suite'"),
+      (
+        "memtest86+,", "Memtest,", "6:33: error: 'package' in a file of Debian's: 'Memtest' is not the name of a Debian"
+      ),
+      (
+        "boot/mem", "/boot/mem",
+        "6:51: error: 'path' in a file of Debian's: '/boot/memtest86+x64.bin' is no path inside"
+      ),
+      (
+        "{debian-file", "{sha256: a, debian-file", "6:10: error: 'sha256' does not pin a source with 'debian-file'; its"
+      ),
+    ] {
+      let found = problems(text((Self.debian.0, Self.debian.1.replacing(word, with: other)), domain: "{from: disc}"))
+      #expect(found.contains { $0.contains(expected) }, "\(found)")
+    }
+  }
+
   @Test func thePinIsInTheDigestAndTheAddressIsNot() throws {
     let digest = try Recipe.parse(text(), file: "r").digest
     #expect(try Recipe.parse(text(("example.org/a", "mirror.example/b")), file: "r").digest == digest)

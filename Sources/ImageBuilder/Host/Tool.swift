@@ -41,6 +41,7 @@ enum Tool {
       switch domain.source {
       case .freebsd: tools.formUnion(["makefs", "sfdisk", "unshare"])
       case .debian where domain.boot?.isFirmware == true: tools.insert("sfdisk")
+      case .files(let files) where files.program != nil: tools.insert("sfdisk")
       default: break
       }
     }

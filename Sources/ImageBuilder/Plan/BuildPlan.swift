@@ -71,7 +71,8 @@ struct BuildPlan: Sendable {
       ControlRoot(hostname: recipe.controlDomain.hostname, root: control.name).step(epoch: epoch, versions: versions))
     steps.append(
       Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
-    let sources = try SourceSet(recipe, copies: options.sources, versions: versions)
+    let sources = try SourceSet(
+      recipe, copies: options.sources, versions: versions, mirror: options.mirror, update: options.update)
     // 3. The domains: what they boot, and their disks.
     var domains: [DomainFiles] = []
     for domain in recipe.domains {

@@ -117,7 +117,12 @@ struct DomainPlanner {
       guard let file = try file(module.file, "module", &steps) else { continue }
       files.modules.append(.init(file: file, commandLine: module.commandLine))
     }
-    if let image = own.image {
+    if let program = try file(own.program, "EFI program", &steps) {
+      let disk = EFIDisk(
+        domain: domain.name, diskBytes: domain.diskBytes, seed: domain.sourceDigest, program: program)
+      steps.append(disk.step(epoch: epoch, versions: versions))
+      files.disk = .step(.init(step: disk.name, file: EFIDisk.file))
+    } else if let image = own.image {
       files.disk = try disk(image, &steps)
     } else if domain.diskBytes != nil {
       files.disk = .step(.init(step: BlankDisk.stepName, file: BlankDisk.file))

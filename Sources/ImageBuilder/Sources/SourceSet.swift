@@ -8,12 +8,20 @@ struct SourceSet: Sendable {
   /// Local copies by the names of sources, which are taken instead of fetching.
   let copies: [String: String]
   let versions: [String: String]
+  /// URL of Debian's packages; nil leaves the choice to mmdebstrap.
+  let mirror: String?
+  /// Packages' newest versions are fetched though a result is there.
+  let update: Bool
 
   /// Refuses a local copy of something that is no source of the recipe's.
-  init(_ recipe: Recipe, copies: [String: String], versions: [String: String]) throws(BuildError) {
+  init(
+    _ recipe: Recipe, copies: [String: String], versions: [String: String], mirror: String? = nil, update: Bool = false
+  ) throws(BuildError) {
     self.recipe = recipe
     self.copies = copies
     self.versions = versions
+    self.mirror = mirror
+    self.update = update
     for name in copies.keys.sorted() where recipe.sources[name] == nil {
       let known = recipe.sources.keys.sorted().joined(separator: ", ")
       throw BuildError(
@@ -46,6 +54,14 @@ struct SourceSet: Sendable {
       return product(name, [sha256.map { "\($0)" } ?? found]) { context throws(BuildError) in
         try Self.take(path, of: name, sha256, context)
       }
+    case .debianFile(let suite, let package, let path)?:
+      if let copy = copies[name] {
+        return product(name, [try localDigest(copy, of: name)]) { context throws(BuildError) in
+          try Self.take(copy, of: name, nil, context)
+        }
+      }
+      let file = DebianFile(source: name, suite: suite, package: package, path: path, mirror: mirror)
+      return Product(step: file.step(versions: versions, isForced: update), file: Self.contentFile)
     case .repository?:
       throw BuildError(
         .badFile, "the source '\(name)' is a repository, not a file", hint: "add 'path: FILE' where it is named")
