@@ -154,6 +154,8 @@ final class ConsoleServer: SocketServer {
   }
 
   private func deliver(_ bytes: [UInt8]) {
+    let tookInput = takesInput
+    defer { if takesInput != tookInput { socket?.inputChanged() } }
     waitingInput.append(contentsOf: bytes)
     guard !waitingInput.isEmpty else { return }
     waitingInput.removeFirst(min(waitingInput.count, input(waitingInput)))

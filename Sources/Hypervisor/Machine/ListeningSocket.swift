@@ -10,7 +10,7 @@ protocol SocketServer: AnyObject {
   func welcome() -> (state: ClientState, first: [UInt8])
   /// A client has come or gone.
   func clientsChanged()
-  /// Whether clients are read. What they send waits in their sockets otherwise.
+  /// Whether clients are read. What they send waits in their sockets otherwise, until `inputChanged` is called.
   var takesInput: Bool { get }
   /// Takes what a client has sent.
   func receive(_ bytes: [UInt8], from client: Client)
@@ -31,7 +31,8 @@ final class ListeningSocket<Server: SocketServer> {
     var pending: ArraySlice<UInt8> = []
     fileprivate let file: FileDescriptor
     fileprivate var token: UInt64 = 0
-    fileprivate var isWaiting = false
+    /// What the event loop waits for.
+    fileprivate var interest: Readiness = .readable
 
     fileprivate init(_ file: consuming FileDescriptor, _ state: Server.ClientState) {
       self.file = file
@@ -81,12 +82,23 @@ final class ListeningSocket<Server: SocketServer> {
         break
       }
     }
-    let isWaiting = !client.pending.isEmpty
-    if isWaiting != client.isWaiting {
-      client.isWaiting = isWaiting
-      loop.change(client.token, client.file.rawValue, isWaiting ? [.readable, .writable] : .readable)
-    }
-    return !isWaiting
+    follow(client)
+    return client.pending.isEmpty
+  }
+
+  /// The server's `takesInput` has changed: its clients are read again, or not any more.
+  func inputChanged() {
+    for client in registered.values { follow(client) }
+  }
+
+  /// Has the loop wait for what can be done for a client: what is ready and not dealt with would keep it running.
+  private func follow(_ client: Client) {
+    var interest: Readiness = []
+    if server.takesInput { interest.insert(.readable) }
+    if !client.pending.isEmpty { interest.insert(.writable) }
+    guard interest != client.interest else { return }
+    client.interest = interest
+    loop.change(client.token, client.file.rawValue, interest)
   }
 
   /// Sends a client away.
@@ -111,6 +123,7 @@ final class ListeningSocket<Server: SocketServer> {
     registered[token] = client
     server.clientsChanged()
     server.send(client)
+    if registered[token] != nil { follow(client) }
   }
 
   private func serve(_ client: Client, _ readiness: Readiness) {
