@@ -1,6 +1,7 @@
 # FreeBSD, Debian and Plan 9 at the same time, from the start of the monitors' processes to each one's prompt: with
-# QEMU, which writes to nothing, then with roost-vmm. QEMU starts what its -kernel can, and Plan 9 through its BIOS chain.
+# QEMU, which writes to nothing, then with roost-vmm. QEMU starts FreeBSD and Plan 9 as their disks do by BIOS.
 . /mnt/lib.sh
+until [ -e /dev/roost/plan9 ]; do sleep 1; done
 domains=/run/roost/medium/roost/domains
 prompt=$(cat $cd/prompt)
 freebsd="vfs.root.mountfrom=ufs:/dev/gpt/rootfs"
@@ -24,14 +25,18 @@ finish() {
 drive() { echo "-drive if=none,id=d,file=$1,format=raw,snapshot=on -device virtio-blk-pci,drive=d"; }
 qemus() {
   start=$(now)
-  begin freebsd-qemu "$prompt" taskset -c 1-31 $(qemu freebsd-qemu -M pc -m 256 $(drive /dev/roost/freebsd) -kernel $cd/kernel | sed 's/-cpu host/-cpu host,migratable=off,+invtsc/') -append "$freebsd,console=comconsole,boot_serial=YES"
+  if emulated; then
+    left_out freebsd-qemu "FreeBSD's BIOS loader and its PVH start in QEMU take the emulator's processor with them"
+  else
+    begin freebsd-qemu "$prompt" taskset -c 1-31 $(qemu freebsd-qemu -M pc -m 256 $(drive /dev/roost/freebsd))
+  fi
   begin debian-qemu "debian login:" taskset -c 1-31 $(qemu debian-qemu -M pc -m 256 $(drive /dev/roost/debian) -kernel $domains/debian/kernel -initrd $domains/debian/initrd) -append "$debian"
   begin plan9-qemu "term% " taskset -c 1-31 $(qemu plan9-qemu -M pc -m 128 -drive file=$cd/bios-disk.img,format=raw,if=ide,snapshot=on)
   finish
 }
 roosts() {
   start=$(now)
-  begin freebsd-roost "$prompt" $(roost freebsd-roost --memory 256MiB --boot freebsd --kernel $cd/kernel --disk /dev/roost/freebsd) --cmdline "$freebsd"
+  begin freebsd-roost "$prompt" $(roost freebsd-roost --memory 256MiB --boot freebsd --kernel $domains/freebsd/kernel --disk /dev/roost/freebsd) --cmdline "$freebsd"
   begin debian-roost "debian login:" $(roost debian-roost --memory 256MiB --boot linux --kernel $domains/debian/kernel --initrd $domains/debian/initrd --disk /dev/roost/debian) --cmdline "$debian"
   begin plan9-roost "term% " $(roost plan9-roost --memory 128MiB --boot plan9 --kernel $domains/plan9/kernel --disk /dev/roost/plan9)
   finish

@@ -7,6 +7,11 @@ mkdir -p $scratch
 # Milliseconds since the start of the machine.
 now() { awk '{ printf "%d", $1 * 1000 }' /proc/uptime; }
 
+# Whether the processors here are emulated: then peers that the emulator does not outlive are left out.
+emulated() { grep -qw hypervisor /proc/cpuinfo && ! dmesg | grep -q 'Hypervisor detected'; }
+# left_out NAME WHY
+left_out() { echo "BENCH-LEFT-OUT $*"; }
+
 # watch NAME TEXT SECONDS LOG PROCESS START: waits until LOG has TEXT; the figure is the milliseconds since START.
 watch() {
   deadline=$(($(now) + $3 * 1000))

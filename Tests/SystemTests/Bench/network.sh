@@ -16,6 +16,20 @@ expect() {
   echo "BENCH-FAILED network-$who guest $1 did not say $2: $(tail -c 200 $scratch/guest$1 | tr -d '\r\n')"
   return 1
 }
+# Brings both guests up, and has one talk to the other.
+converse() {
+  for n in 1 2; do
+    expect $n 'root@' 200 || return
+    tell $n 'mount -t proc p /proc; mount -t sysfs s /sys; mount -t tmpfs t /tmp; modprobe virtio_net; ip link set lo up'
+    tell $n "n=\$(ls /sys/class/net | grep -v lo); ip link set \$n up"
+    tell $n "ip addr add 10.9.9.$n/24 dev \$n; echo is-u''p"
+    expect $n is-up 60 || return
+  done
+  tell 1 "iperf3 -s -1 >/dev/null & sleep 3; echo liste''ns"
+  expect 1 listens 60 || return
+  tell 2 "ping -q -c 100 -i 0.05 10.9.9.1; iperf3 -f m -t 10 -c 10.9.9.1; echo ove''r"
+  expect 2 over 120
+}
 measure() {
   who=$1
   rm -f $scratch/guest*
@@ -26,16 +40,7 @@ measure() {
       taskset -c 1-31 $(qemu guest$n -M pc -m 256 -kernel $kernel/kernel -initrd $kernel/initrd -drive if=none,id=d,file=$disk,format=raw,readonly=on -device virtio-blk-pci,drive=d -netdev tap,id=n,ifname=bench$n,script=no,downscript=no,vhost=on -device virtio-net-pci,netdev=n,mac=52:54:00:00:01:0$n -chardev socket,id=s,path=$scratch/guest$n.sock,server=on,wait=off,logfile=$scratch/guest$n -serial chardev:s | sed "s| -serial file:[^ ]*||") -append "$line" &
     fi >/dev/null 2>$scratch/network.err </dev/null
   done
-  for n in 1 2; do
-    expect $n 'root@' 200 || break
-    tell $n 'mount -t proc p /proc; mount -t sysfs s /sys; mount -t tmpfs t /tmp; modprobe virtio_net; ip link set lo up'
-    tell $n "ip link set \$(ls /sys/class/net | grep -v lo) up; ip addr add 10.9.9.$n/24 dev \$(ls /sys/class/net | grep -v lo); echo is-u''p"
-    expect $n is-up 60 || break
-  done
-  tell 1 'iperf3 -s -1 >/dev/null & sleep 2; echo liste''ns'
-  expect 1 listens 60
-  tell 2 'ping -q -c 200 -i 0.02 10.9.9.1; iperf3 -f m -t 10 -c 10.9.9.1; echo ove''r'
-  expect 2 over 120
+  converse
   tr -d '\r' <$scratch/guest2 | awk -v who=$who '
     /^rtt/ { split($4, t, "/"); print "BENCH ping-" who, t[2] * 1000 }
     / receiver/ { for (i = 1; i < NF; i++) if ($(i + 1) ~ /bits/) print "BENCH tcp-" who, $i }'
