@@ -13,7 +13,7 @@ begin() {
   rm -f $scratch/$name
   "$@" >/dev/null 2>$scratch/$name.err </dev/null &
   processes="$processes $!"
-  watch $name "$text" 500 $scratch/$name $! $start &
+  watch $name "$text" 200 $scratch/$name $! $start &
   watches="$watches $!"
 }
 finish() {
@@ -31,7 +31,7 @@ qemus() {
     begin freebsd-qemu "$prompt" taskset -c 1-31 $(qemu freebsd-qemu -M pc -m 256 $(drive /dev/roost/freebsd))
   fi
   begin debian-qemu "debian login:" taskset -c 1-31 $(qemu debian-qemu -M pc -m 256 $(drive /dev/roost/debian) -kernel $domains/debian/kernel -initrd $domains/debian/initrd) -append "$debian"
-  begin plan9-qemu "term% " taskset -c 1-31 $(qemu plan9-qemu -M pc -m 128 -drive file=$cd/bios-disk.img,format=raw,if=ide,snapshot=on)
+  begin plan9-qemu "term% " taskset -c 1-31 $(qemu plan9-qemu -M pc -m 128 $(drive $cd/bios-disk.img))
   finish
 }
 roosts() {

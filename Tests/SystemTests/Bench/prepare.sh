@@ -9,7 +9,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 mkdir -p "$work/cd" "$work/root/bin" "$work/disk/boot/grub"
 cp "$here"/*.sh "$work/cd"
 if [ -n "$families" ]; then
-  cp "$families/plan9/bios-disk.img" "$work/cd"
+  cp "$families/plan9/bios-disk-virtio.img" "$work/cd/bios-disk.img"
   head -n 1 "$families/freebsd/ready" | tr -d '\n' >"$work/cd/prompt"
 else
   xorriso -osirrox on -indev "$iso" -extract /roost/domains/debian/kernel "$work/disk/boot/vmlinuz" 2>/dev/null
