@@ -60,7 +60,7 @@ let package = Package(
     .executableTarget(
       name: "roost",
       dependencies: [
-        "ImageBuilder", "Recipe", "Control", "Platform", "Binary",
+        "ImageBuilder", "Recipe", "Control", "Manifest", "Platform", "Binary",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .executableTarget(name: "roostd", dependencies: ["Control", "Platform"], swiftSettings: strict),
@@ -71,7 +71,7 @@ let package = Package(
       // It runs before there is a root file system with libraries in it.
       linkerSettings: [.unsafeFlags(["-static-executable"])]),
     .executableTarget(
-      name: "roost-storage", dependencies: ["Storage", "Platform"], swiftSettings: strict),
+      name: "roost-storage", dependencies: ["Storage", "Manifest", "Platform"], swiftSettings: strict),
 
     .target(name: "TestMachine", dependencies: ["Platform"], path: "Tests/TestMachine", swiftSettings: strict),
     .testTarget(name: "HatchlingTests", dependencies: ["TestMachine", "Platform"], swiftSettings: strict),
@@ -87,7 +87,7 @@ let package = Package(
     ),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "roost-storage"],
+      dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "TestMachine", "roost-storage"],
       swiftSettings: strict),
     .testTarget(name: "InitTests", dependencies: ["Init", "Platform", "Binary"], swiftSettings: strict),
     .testTarget(

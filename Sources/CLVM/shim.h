@@ -1,2 +1,3 @@
 #pragma once
+#include <libdevmapper.h>
 #include <lvm2cmd.h>

@@ -59,6 +59,22 @@ public struct LoopDevice: Hashable, Sendable {
     }
   }
 
+  /// Has the device show another file of the same size, whoever uses it (LOOP_CHANGE_FD). For read-only devices only.
+  public func change(to file: String) throws(SystemError) {
+    let backing = try FileDescriptor(opening: file)
+    let device = try FileDescriptor(opening: path)
+    do throws(SystemError) {
+      try device.control(0x4C06, value: UInt(backing.rawValue), "exchange the file of \(path)")
+    } catch {
+      throw SystemError(error.operation, path: file, errno: error.errno)
+    }
+  }
+
+  /// Has the device take the size that its file has now (LOOP_SET_CAPACITY).
+  public func updateSize() throws(SystemError) {
+    try FileDescriptor(opening: path, .readWrite).control(0x4C07, "take the new size of \(path)")
+  }
+
   /// struct loop_config, 304 bytes: descriptor, block size, struct loop_info64, 64 reserved bytes.
   private func configure(_ backing: Int32, name: String, readOnly: Bool) throws(SystemError) {
     var config = InlineArray<304, UInt8>(repeating: 0)

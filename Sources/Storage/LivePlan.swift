@@ -41,10 +41,10 @@ public struct LivePlan: Hashable, Sendable {
   /// most, so that the guests find some too.
   func affordableRAM(memory: Int) throws(StorageError) -> (extents: Int, warning: String?) {
     let (ramBytes, extentBytes) = (storage.ramBytes, storage.extentBytes)
-    let wanted = (ramBytes - LiveStorage.dataOffset) / extentBytes
-    let possible = (min(ramBytes, memory / 2) - LiveStorage.dataOffset) / extentBytes
+    let wanted = (ramBytes - GuestStorage.dataOffset) / extentBytes
+    let possible = (min(ramBytes, memory / 2) - GuestStorage.dataOffset) / extentBytes
     // The pool needs its bookkeeping and at least one extent of data.
-    let least = LiveStorage.poolMetadataExtents(extents: max(possible, 0), extentBytes: extentBytes) + 1
+    let least = GuestStorage.poolMetadataExtents(extents: max(possible, 0), extentBytes: extentBytes) + 1
     guard possible >= least else {
       throw StorageError(
         .memory,

@@ -14,6 +14,8 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
     case system
     /// LVM refused.
     case lvm
+    /// The guests' home on a disk is not as it should be.
+    case home
     /// A volume is still in use.
     case busy
   }

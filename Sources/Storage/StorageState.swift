@@ -40,6 +40,12 @@ public struct StorageState: Codable, Hashable, Sendable {
   public var ramBytes: Int
   /// The volumes by the domains' names.
   public var domains: [String: Volume]
+  /// Where what guests write lives.
+  public var home = PoolReport.Place.memory
+  /// The disks in the group beside the medium and memory.
+  public var devices: [String] = []
+  /// All disks of guests, the domains' own among them.
+  public var disks: [Disk] = []
 
   /// A state.
   public init(
@@ -125,7 +131,8 @@ public struct StorageReport: Codable, Hashable, Sendable {
     if let error = storage.error { lines.append(error) }
     lines += storage.warnings.map { "warning: \($0)" }
     if let usage {
-      lines.append("pool: \(usage.poolBytes >> 20) MiB in memory, \(percent(usage.dataPercent)) used")
+      let place = storage.home == .memory ? "in memory" : "on \(storage.devices.joined(separator: ", "))"
+      lines.append("pool: \(usage.poolBytes >> 20) MiB \(place), \(percent(usage.dataPercent)) used")
       for volume in usage.volumes {
         lines.append(
           "  \(volume.name): \(volume.bytes >> 20) MiB, \(percent(volume.usedPercent)) written"
@@ -138,7 +145,7 @@ public struct StorageReport: Codable, Hashable, Sendable {
   private func percent(_ value: Double) -> String { "\((value * 10).rounded() / 10) %" }
 }
 
-private func encodeJSON(_ value: some Encodable) throws(StorageError) -> [UInt8] {
+func encodeJSON(_ value: some Encodable) throws(StorageError) -> [UInt8] {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
   do {

@@ -1,66 +1,61 @@
+import Manifest
 import Platform
 import Storage
 
-let help = """
-  roost-storage: the guests' volumes of a live session.
-
-  Usage:
-    roost-storage activate [--manifest PATH]   bring the volumes up; what is there already stays
-    roost-storage deactivate                   take them down: what the guests wrote is gone
-    roost-storage status [--json]              what there is, and how full
-
-  Options:
-    --manifest PATH   the medium's manifest (default /run/roost/medium/roost/manifest.json)
-    --medium PATH     where the medium is mounted (default /run/roost/medium)
-    -h, --help        this text
-
-  activate writes its result to /run/roost/storage.json, which `status` shows.
-  Exit: 0 done; 1 failed, with the reason; 2 bad usage.
-
-  Examples:
-    roost-storage activate
-    roost-storage status --json
-
-  """
-
-func run(_ arguments: ArraySlice<String>) -> Int32 {
-  var rest = arguments
+func run(_ words: ArraySlice<String>) -> Int32 {
+  var rest = words
   guard let verb = rest.popFirst() else { return usage("what to do is missing") }
-  var manifest: String?
-  var medium = "/run/roost/medium"
-  var json = false
-  if ["-h", "--help", "help"].contains(verb) {
+  if ["-h", "--help", "help"].contains(verb) || rest.contains("--help") || rest.contains("-h") {
     print(help, terminator: "")
     return 0
   }
-  while let option = rest.popFirst() {
-    switch option {
-    case "-h", "--help":
-      print(help, terminator: "")
-      return 0
-    case "--manifest" where verb == "activate", "--medium" where verb == "activate":
-      guard let value = rest.popFirst() else { return usage("\(option) needs a path") }
-      if option == "--manifest" { manifest = value } else { medium = value }
-    case "--json" where verb == "status": json = true
-    default: return usage("\(verb) does not know \(option)")
+  do {
+    switch verb {
+    case "activate":
+      let arguments = try Arguments(
+        rest, of: verb, valued: ["--manifest", "--medium"], known: ["--live"], count: 0...0)
+      return activate(arguments)
+    case "deactivate":
+      _ = try Arguments(rest, of: verb, count: 0...0)
+      try deactivate()
+    case "status":
+      return try status(json: Arguments(rest, of: verb, known: ["--json"], count: 0...0).has("--json"))
+    case "watch":
+      _ = try Arguments(rest, of: verb, count: 0...0)
+      try watch()
+    case "persist": try persist(rest)
+    case "grow": try grow(rest)
+    case "disk": try disk(rest)
+    case "inspect":
+      let arguments = try Arguments(rest, of: verb, count: 1...1)
+      let directory = try Files.makeTemporaryDirectory(prefix: "/run/roost/inspect-")
+      defer { try? Files.removeTree(directory) }
+      let bytes = try GuestStorage().inspect(arguments.plain[0], configuration: directory)
+      print(String(decoding: bytes, as: UTF8.self), terminator: "")
+    default: return usage("there is no \(verb)")
     }
-  }
-  switch verb {
-  case "activate": return activate(manifest: manifest ?? "\(medium)/roost/manifest.json", medium: medium)
-  case "deactivate": return deactivate()
-  case "status": return status(json: json)
-  default: return usage("there is no \(verb)")
+    return 0
+  } catch let problem as Arguments.Problem {
+    return usage(problem.text)
+  } catch {
+    complain("\(error)")
+    return 1
   }
 }
 
 /// Brings the volumes up and tells the appliance how it went, also if it did not.
-func activate(manifest path: String, medium: String) -> Int32 {
+func activate(_ arguments: Arguments) -> Int32 {
+  let medium = arguments.value("--medium") ?? "/run/roost/medium"
+  let path = arguments.value("--manifest") ?? "\(medium)/roost/manifest.json"
+  let line = ((try? Files.readText("/proc/cmdline")) ?? "").split { $0.isWhitespace }
   var state = StorageState(.failed, volumeGroup: "roost")
   var code: Int32 = 1
   do {
     let plan = try LivePlan(manifest: path, medium: medium)
     state.volumeGroup = plan.volumeGroup
-    state = try LiveStorage().activate(plan)
+    state = try GuestStorage(medium: medium).activate(
+      plan, earlier: try? StorageState.load(), isLive: arguments.has("--live") || line.contains("roost.live"),
+      inspect: inspectApart)
     code = 0
   } catch {
     state.error = "\(error)"
@@ -79,31 +74,135 @@ func activate(manifest path: String, medium: String) -> Int32 {
   return code
 }
 
-func deactivate() -> Int32 {
-  do {
-    try LiveStorage().deactivate(volumeGroup: StorageState.load()?.volumeGroup ?? "roost")
-    try Files.remove(StorageState.path)
-    return 0
+/// Asks LVM about a device in a process of its own: what it has seen once, it does not see differently.
+func inspectApart(_ device: String) throws(StorageError) -> [UInt8] {
+  do throws(SystemError) {
+    let output = try Pipe()
+    var request = ChildRequest(["/proc/self/exe", "inspect", device])
+    request.descriptors = [-1, output.writer.rawValue, 2]
+    let child = try ChildProcess.start(request)
+    let bytes = try readToEnd(output)
+    let status = try child.wait()
+    guard status.isSuccess else {
+      throw SystemError("look into \(device) by LVM", errno: .inputOutput)
+    }
+    return bytes
   } catch {
-    complain("\(error)")
-    return 1
+    throw StorageError(.system, "\(device) cannot be looked into", cause: error)
   }
 }
 
-func status(json: Bool) -> Int32 {
-  do {
-    guard let state = try StorageState.load() else {
-      complain("storage was not activated (there is no \(StorageState.path)); run: roost-storage activate")
-      return 1
+/// Reads what a child writes, to the child's end.
+func readToEnd(_ pipe: consuming Pipe) throws(SystemError) -> [UInt8] {
+  let reader = try pipe.reader.duplicate()
+  _ = consume pipe
+  return try reader.readToEnd()
+}
+
+func deactivate() throws {
+  let state = try StorageState.load()
+  let storage = GuestStorage()
+  if let state, state.state == .ready { try storage.failWaitingWrites(state) }
+  try storage.deactivate(state)
+  try Files.remove(StorageState.path)
+  try Files.remove(PoolReport.path)
+}
+
+func status(json: Bool) throws -> Int32 {
+  let state = try loadState()
+  let usage = state.state == .ready ? try GuestStorage().usage(state) : nil
+  let report = StorageReport(storage: state, usage: usage)
+  print(json ? String(decoding: try report.json(), as: UTF8.self) : report.table, terminator: "")
+  return state.state == .ready ? 0 : 1
+}
+
+/// Keeps the pool's report current. It does not wait for the lock: it asks the kernel only.
+func watch() throws {
+  var last: PoolReport?
+  while true {
+    if let state = try? StorageState.load(), state.state == .ready {
+      let report = GuestStorage().poolReport(state)
+      if report != last || !Files.exists(PoolReport.path) {
+        try report.write()
+        last = report
+      }
     }
-    let usage = state.state == .ready ? try LiveStorage().usage(volumeGroup: state.volumeGroup) : nil
-    let report = StorageReport(storage: state, usage: usage)
-    print(json ? String(decoding: try report.json(), as: UTF8.self) : report.table, terminator: "")
-    return state.state == .ready ? 0 : 1
-  } catch {
-    complain("\(error)")
-    return 1
+    MonotonicClock.sleep(milliseconds: 5000)
   }
+}
+
+func persist(_ words: ArraySlice<String>) throws {
+  let arguments = try Arguments(
+    words, of: "persist", valued: ["--medium"], known: ["--wipe", "--json", "--abort"], count: 0...1)
+  if arguments.has("--abort") {
+    _ = try GuestStorage().abortPersist(try loadState())
+    print("The move was taken back: this session lives in memory, and the disk is free.")
+    return
+  }
+  guard let target = arguments.plain.first else { throw Arguments.Problem(text: "persist needs a DEVICE") }
+  let screen = MoveScreen(json: arguments.has("--json"))
+  _ = try GuestStorage().persist(try loadState(), to: target, wipe: arguments.has("--wipe")) { screen.show($0) }
+  var left: String?
+  if let copy = arguments.value("--medium") { left = try MediumSwitch().use(copy) }
+  screen.end(target: target, standalone: arguments.value("--medium") != nil, left: left)
+}
+
+func grow(_ words: ArraySlice<String>) throws {
+  let arguments = try Arguments(words, of: "grow", valued: ["--ram"], known: ["--wipe"], count: 0...1)
+  let state = try loadState()
+  let storage = GuestStorage()
+  if let target = arguments.plain.first {
+    _ = try storage.grow(state, by: target, wipe: arguments.has("--wipe"))
+  } else {
+    _ = try storage.grow(state, memory: arguments.size("--ram"))
+  }
+  let report = storage.poolReport(state)
+  print("The guests' storage has \(report.poolBytes >> 20) MiB now, \(report.dataPercent) % of it used.")
+}
+
+func disk(_ words: ArraySlice<String>) throws {
+  var rest = words
+  guard let verb = rest.popFirst() else { throw Arguments.Problem(text: "what to do with the disk is missing") }
+  let sized = ["create", "resize"].contains(verb)
+  let counts = [
+    "list": 0, "create": 1, "resize": 1, "snapshot": 2, "rollback": 2, "clone": 2, "attach": 2, "detach": 1,
+    "destroy": 1,
+  ]
+  guard let count = counts[verb] else { throw Arguments.Problem(text: "there is no disk \(verb)") }
+  let arguments = try Arguments(
+    rest, of: "disk \(verb)", valued: sized ? ["--size"] : [], known: ["--json"], count: count...count)
+  let names = arguments.plain
+  let storage = GuestStorage()
+  let json = arguments.has("--json")
+  let state = try loadState()
+  let changed: Disk
+  switch verb {
+  case "list":
+    let report = DiskReport(disks: try storage.disks(state))
+    print(json ? String(decoding: try report.json(), as: UTF8.self) : report.table, terminator: "")
+    return
+  case "create": changed = try storage.create(names[0], bytes: arguments.size("--size"), state)
+  case "resize": changed = try storage.resize(names[0], bytes: arguments.size("--size"), state)
+  case "snapshot": changed = try storage.snapshot(names[0], as: names[1], state)
+  case "rollback": changed = try storage.rollBack(names[0], to: names[1], state)
+  case "clone": changed = try storage.clone(names[0], as: names[1], state)
+  case "attach": changed = try storage.attach(names[0], to: names[1], state)
+  case "detach": changed = try storage.detach(names[0], state)
+  default:
+    try storage.destroy(names[0], state)
+    if json { print("{}") }
+    return
+  }
+  let report = DiskReport(disks: [changed])
+  print(json ? String(decoding: try report.firstJSON(), as: UTF8.self) : report.table, terminator: "")
+}
+
+func loadState() throws -> StorageState {
+  guard let state = try StorageState.load() else {
+    throw StorageError(
+      .plan, "storage was not activated (there is no \(StorageState.path)); run: roost-storage activate")
+  }
+  return state
 }
 
 func usage(_ problem: String) -> Int32 {

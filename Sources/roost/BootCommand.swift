@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Manifest
 internal import Platform
-internal import Recipe
 
 /// `roost boot`: an image in an emulated machine.
 struct BootCommand: ParsableCommand {

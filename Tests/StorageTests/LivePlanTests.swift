@@ -52,9 +52,9 @@ import Testing
   }
 
   @Test func bookkeepingGrowsWithThePool() {
-    #expect(LiveStorage.poolMetadataExtents(extents: 16, extentBytes: 4 << 20) == 1)
-    #expect(LiveStorage.poolMetadataExtents(extents: 2560, extentBytes: 4 << 20) == 5)
-    #expect(LiveStorage.poolMetadataExtents(extents: 16, extentBytes: 1 << 20) == 2)
+    #expect(GuestStorage.poolMetadataExtents(extents: 16, extentBytes: 4 << 20) == 1)
+    #expect(GuestStorage.poolMetadataExtents(extents: 2560, extentBytes: 4 << 20) == 5)
+    #expect(GuestStorage.poolMetadataExtents(extents: 16, extentBytes: 1 << 20) == 2)
   }
 }
 
@@ -146,12 +146,19 @@ import Testing
     #expect(
       String(decoding: try state.json(), as: UTF8.self) == """
         {
+          "devices" : [
+
+          ],
+          "disks" : [
+
+          ],
           "domains" : {
             "debian" : {
               "bytes" : 7,
               "device" : "/dev/roost/debian"
             }
           },
+          "home" : "memory",
           "ramBytes" : 5,
           "state" : "ready",
           "volumeGroup" : "roost",

@@ -12,7 +12,9 @@ public struct BlockDevice: Hashable, Sendable {
   /// The device file.
   public var path: String { "/dev/\(name)" }
 
-  /// All that may hold the medium, the likelier first: optical drives, whole disks, then partitions, each by name.
+  /// All that may hold the medium: optical drives, partitions, then whole disks, each by name. A stick's medium is both a
+  /// partition and, from its first sector on, the whole disk; mounting that would keep its other partitions from being
+  /// used.
   /// Memory-backed, mapped and floppy devices are left out. `sys` is where sysfs is mounted.
   public static func list(sys: String = "/sys") -> [BlockDevice] {
     let directory = "\(sys)/class/block"
@@ -30,7 +32,7 @@ public struct BlockDevice: Hashable, Sendable {
   }
 
   private var rank: Int {
-    isPartition ? 2 : name.hasPrefix("sr") ? 0 : 1
+    name.hasPrefix("sr") ? 0 : isPartition ? 1 : 2
   }
 }
 

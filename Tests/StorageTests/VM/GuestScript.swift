@@ -1,5 +1,45 @@
-/// What the machine under test runs as its init. Each `check` prints one line that the tests look for.
-let guestScript = #"""
+/// Scripts that machines under test run, by the name that `check=` on the kernel's command line has. Each `check` prints
+/// one line that the tests look for.
+enum GuestScript: String, CaseIterable {
+  /// The volumes of a live session.
+  case volumes
+  /// From memory to an empty disk (`vda`) while something writes; it ends with a cut of the power.
+  case persist
+  /// The same disk after that, with a copy of it (`vdb`) or without.
+  case persisted
+  /// Disks on the fly, on the disk that is the home.
+  case disks
+  /// A stick with the medium and an empty partition for the guests.
+  case stick
+  /// The home's bookkeeping is damaged.
+  case repair
+  /// What a cut of the power left is looked at; then work goes on until the next one.
+  case chaos
+
+  /// Its text.
+  var text: String {
+    switch self {
+    case .volumes: volumesScript
+    case .persist: persistScript
+    case .persisted: persistedScript
+    case .disks: disksScript
+    case .stick: stickScript
+    case .repair: repairScript
+    case .chaos: chaosScript
+    }
+  }
+
+  /// The names of its checks, in their order.
+  var checks: [String] {
+    text.split(separator: "\n").compactMap { line -> String? in
+      let words = line.split(separator: " ")
+      return words.first == "check" && words.count > 2 ? String(words[1]) : nil
+    }
+  }
+}
+
+/// What every machine runs as its init.
+let guestPrelude = #"""
   #!/usr/bin/busybox sh
   export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
   busybox mount -t proc proc /proc
@@ -8,11 +48,13 @@ let guestScript = #"""
   busybox mkdir -p /mnt/alpha /mnt/beta /tmp /run/roost
   exec </dev/console >/dev/console 2>&1
   echo 4 >/proc/sys/kernel/printk
-  for module in loop squashfs dm_mod dm_thin_pool ext4; do modprobe $module || echo "no module $module"; done
+  echo 1 >/proc/sys/kernel/sysrq
+  for module in loop squashfs dm_mod dm_thin_pool dm_mirror ext4 virtio_pci virtio_blk; do modprobe $module || echo "no module $module"; done
   medium=/run/roost/medium/roost
 
   check() { # name, command...
     name=$1; shift
+    [ ! -e /tmp/out ] || mv /tmp/out /tmp/said
     if "$@" >/tmp/out 2>&1; then echo "CHECK $name ok"; else echo "CHECK $name FAILED $*"; cat /tmp/out; fi
   }
   refused() { # text, command...: it fails and says the text
@@ -33,8 +75,39 @@ let guestScript = #"""
       [ ! -e /dev/mapper/roost-alpha ] && [ ! -e /dev/roost/alpha ] && [ -z "$(dmsetup ls | grep -v 'No devices')" ]
   }
   written() { mountpoint -q /mnt/alpha && [ "$(cat /mnt/alpha/mine)" = alpha ] && [ ! -e /mnt/beta/mine ]; }
+  waits() { # process: the pool is full, and the process waits
+    for second in $(seq 60); do
+      dmsetup status roost-roost--pool.thin-tpool | grep -q out_of_data_space && kill -0 $1 && return 0
+      sleep 1
+    done
+    return 1
+  }
   with_ram() { sed "s/\"ramBytes\" *: *[0-9]*/\"ramBytes\": $1/" $medium/manifest.json >/tmp/manifest.json; }
+  has() { grep -q -- "$1" $2; }
+  home() { has "\"home\" : \"$1\"" /run/roost/storage.json; }
+  # Writes numbered blocks of 4 KiB behind the first 16 MiB of beta, and tells each after its flush.
+  writer() { # first number
+    number=$1
+    while [ ! -e /tmp/stop ] && [ $number -lt 4096 ]; do
+      printf 'block %08d' $number |
+        dd of=/dev/roost/beta bs=4096 seek=$((4096 + number)) conv=notrunc,sync,fsync 2>/dev/null || break
+      echo ACK $number
+      number=$((number + 1))
+    done
+  }
+  blocks() { # how many of them there are
+    dd if=/dev/roost/beta bs=1M skip=16 2>/dev/null | tr -d '\0' | sed 's/block/\n&/g' | grep -c '^block [0-9]'
+  }
+  word() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" /proc/cmdline; }
+  for word in $(cat /proc/cmdline); do
+    case $word in check=*) . /scripts/${word#check=} ;; esac
+  done
+  echo CHECKS DONE
+  busybox poweroff -f
 
+  """#
+
+private let volumesScript = #"""
   check no-udev sh -c '! pidof systemd-udevd udevd'
   check activates roost-storage activate
   cat /tmp/out
@@ -69,9 +142,15 @@ let guestScript = #"""
   check beta-reads-on origin /mnt/beta
 
   umount /mnt/beta
-  check full-pool-fails-writes refused 'error' dd if=/dev/urandom of=/dev/roost/beta bs=1M oflag=direct conv=notrunc
+  dd if=/dev/urandom of=/dev/roost/beta bs=1M count=32 oflag=direct conv=notrunc >/tmp/writer 2>&1 &
+  writer=$!
+  check full-pool-lets-writes-wait waits $writer
   check full-pool-is-told sh -c 'roost-storage status | grep -q "100.0 % used"'
   check full-pool-keeps-alpha written
+  check more-than-there-is-is-refused refused 'to spare' roost-storage grow --ram 1TiB
+  check pool-takes-more-memory roost-storage grow --ram 96MiB
+  check waiting-writes-go-on wait $writer
+  check more-memory-is-told sh -c 'roost-storage status --json >/tmp/status && grep -q "\"ramBytes\" : 100663296" /tmp/status'
   umount /mnt/alpha
   check full-pool-mounts-alpha mount -o ro /dev/roost/alpha /mnt/alpha
   check full-pool-reads-alpha sh -c 'cd /mnt/alpha && grep origin-large /expected | sha256sum -c >/dev/null'
@@ -113,7 +192,5 @@ let guestScript = #"""
   check recovers-from-failures roost-storage activate
   check deactivates-at-last roost-storage deactivate
   check nothing-is-left-at-last quiet
-  echo CHECKS DONE
-  busybox poweroff -f
 
   """#

@@ -3,9 +3,9 @@ import ImageBuilder
 import Manifest
 import Platform
 
-/// A virtual machine with a control domain's kernel and programs, a medium with two small guests, and `guestScript`
-/// as its init. It has no disk, no network and no udev.
-struct StorageMachine {
+/// A virtual machine with a control domain's kernel and programs, a medium with two small guests, and scripts of
+/// `GuestScript` as its init. It has no network and no udev, and the disks that each boot gives it.
+final class StorageMachine {
   struct Problem: Error, CustomStringConvertible {
     let description: String
   }
@@ -47,34 +47,123 @@ struct StorageMachine {
   private static var program: String { "\(repository)/.build/debug/roost-storage" }
 
   /// Kernel modules that the script loads, without what they need.
-  private static let modules = ["loop", "squashfs", "dm-mod", "dm-thin-pool", "dm-snapshot", "ext4", "crc32c_generic"]
+  private static let modules = [
+    "loop", "squashfs", "dm-mod", "dm-thin-pool", "dm-snapshot", "dm-mirror", "ext4", "crc32c_generic", "virtio_pci",
+    "virtio_blk",
+  ]
 
-  /// Boots the machine, waits for its end and returns what its console showed.
-  static func run(deadline seconds: UInt64 = 900) throws -> String {
-    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-storage-vm-")
-    defer { try? Files.removeTree(directory) }
-    let expected = try makeMedium(in: directory)
-    let (root, kernel) = try controlDomain(in: directory)
-    try makeInitramfs(root, medium: "\(directory)/medium", expected: expected, to: "\(directory)/initrd")
-    let log = "\(directory)/console.log"
-    var request = ChildRequest([
-      "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", "2048", "-nodefaults",
-      "-no-reboot", "-display", "none", "-serial", "file:\(log)", "-kernel", kernel, "-initrd", "\(directory)/initrd",
-      "-append", "console=ttyS0 quiet panic=-1 rdinit=/check",
-    ])
-    request.newProcessGroup = true
-    request.descriptors = [-1, -1, 2]
-    let child = try ChildProcess.start(request)
-    let end = MonotonicClock.now() + seconds * 1_000_000_000
-    while try child.poll() == nil {
-      if MonotonicClock.now() > end {
-        try child.signalGroup(Signal.kill)
-        _ = try child.wait()
-        return try Files.readText(log) + "\nthe machine did not end within \(seconds) s\n"
-      }
-      MonotonicClock.sleep(milliseconds: 100)
+  /// Where its files are, disks that tests make among them.
+  let directory: String
+  private let kernel: String
+  private var boots = 0
+
+  /// Makes the medium and the first root that all boots have.
+  init() throws {
+    directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-storage-vm-")
+    let expected = try Self.makeMedium(in: directory)
+    let (root, kernel) = try Self.controlDomain(in: directory)
+    self.kernel = kernel
+    try Self.makeInitramfs(root, medium: "\(directory)/medium", expected: expected, to: "\(directory)/initrd")
+  }
+
+  deinit {
+    try? Files.removeTree(directory)
+  }
+
+  /// An empty disk for it.
+  func makeDisk(_ name: String, mebibytes: Int) throws -> String {
+    let path = "\(directory)/\(name)"
+    try FileDescriptor(opening: path, [.readWrite, .create, .truncate]).truncate(to: mebibytes << 20)
+    return path
+  }
+
+  /// A disk with the medium in its first partition and an empty second one for the guests.
+  func makeStick(_ name: String, mebibytes: Int) throws -> String {
+    let path = try makeDisk(name, mebibytes: mebibytes)
+    let content = "\(directory)/medium.squashfs"
+    if !Files.exists(content) {
+      try Self.command("mksquashfs", "\(directory)/medium", content, "-quiet", "-no-progress")
     }
-    return try Files.readText(log)
+    let table = """
+      label: gpt
+      start=2048, size=65536, name="medium"
+      name="roost-storage", type=E6D6D379-F507-44C2-A23C-238F2A3DF928
+
+      """
+    try Files.write(table, to: "\(directory)/table")
+    try Self.command("sh", "-c", "sfdisk --quiet '\(path)' <'\(directory)/table'")
+    try FileDescriptor(opening: path, .readWrite).writeAll(Files.read(content), at: 1 << 20)
+    return path
+  }
+
+  /// Starts it with a script and disks, which it has as `vda` and so on.
+  func boot(_ script: GuestScript, disks: [String] = [], words more: String = "") throws -> Running {
+    boots += 1
+    var words = [
+      "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", "2048", "-nodefaults",
+      "-no-user-config", "-no-reboot", "-display", "none", "-serial", "file:\(directory)/console-\(boots).log",
+      "-kernel", kernel, "-initrd", "\(directory)/initrd", "-append",
+      "console=ttyS0 quiet panic=-1 rdinit=/check check=\(script.rawValue) \(more)",
+    ]
+    for (index, disk) in disks.enumerated() {
+      words += [
+        "-drive", "if=none,id=d\(index),format=raw,file=\(disk)", "-device", "virtio-blk-pci,drive=d\(index)",
+      ]
+    }
+    return try Running(words, log: "\(directory)/console-\(boots).log")
+  }
+
+  /// A machine that is on.
+  final class Running {
+    private let process: ChildProcess
+    private let path: String
+    private var isOver = false
+
+    init(_ words: [String], log path: String) throws {
+      self.path = path
+      var request = ChildRequest(words)
+      request.newProcessGroup = true
+      request.descriptors = [-1, -1, 2]
+      process = try ChildProcess.start(request)
+    }
+
+    deinit {
+      try? cutPower()
+    }
+
+    /// What its console showed so far.
+    var log: String { (try? Files.readText(path)) ?? "" }
+
+    /// Waits until it turns itself off; what its console showed.
+    func waitForEnd(seconds: UInt64 = 900) throws -> String {
+      try wait(seconds: seconds) { _ in false }
+      if isOver { return log }
+      try cutPower()
+      return log + "\nthe machine did not end within \(seconds) s\n"
+    }
+
+    /// Waits until its console shows a text; false if it ends before.
+    @discardableResult
+    func wait(for text: String, seconds: UInt64 = 300) throws -> Bool {
+      try wait(seconds: seconds) { $0.contains(text) }
+      return log.contains(text)
+    }
+
+    /// Ends it as a power cut does.
+    func cutPower() throws {
+      guard !isOver else { return }
+      isOver = true
+      try process.signalGroup(Signal.kill)
+      _ = try process.wait()
+    }
+
+    private func wait(seconds: UInt64, until isDone: (String) -> Bool) throws {
+      let end = MonotonicClock.now() + seconds * 1_000_000_000
+      while !isOver, !isDone(log), MonotonicClock.now() < end {
+        if try process.poll() != nil { isOver = true }
+        MonotonicClock.sleep(milliseconds: 50)
+      }
+    }
   }
 
   /// Lays out what the medium has below `/roost`; returns the checksums of the files in each guest's image.
@@ -147,7 +236,9 @@ struct StorageMachine {
     try addRuntime(&writer)
     try writer.add(tree: medium, as: "run/roost/medium")
     try writer.add("expected", expected)
-    try writer.add("check", guestScript)
+    try writer.add("check", guestPrelude)
+    try writer.add(directory: "scripts")
+    for script in GuestScript.allCases { try writer.add("scripts/\(script.rawValue)", script.text) }
     try writer.finish()
   }
 

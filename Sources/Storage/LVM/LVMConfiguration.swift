@@ -7,12 +7,14 @@ struct LVMConfiguration {
   /// The only devices that LVM may see.
   let devices: [String]
 
-  /// The file's text (lvm.conf(5)). A full pool fails writes at once (`error_when_full`): nothing would enlarge it
-  /// while they wait.
+  /// The file's text (lvm.conf(5)). In a full pool writes wait (`error_when_full`) until it is larger: an error would be
+  /// a guest's lost data, and most guests take it badly.
   var text: String {
     let filter = (devices.map { "\"a|^\($0)$|\"" } + ["\"r|.*|\""]).joined(separator: ", ")
     // An empty path means: no check. Without the tool LVM would refuse to activate a pool.
-    let check = ["/usr/sbin/thin_check", "/sbin/thin_check"].first { Files.exists($0) } ?? ""
+    func tool(_ name: String) -> String {
+      ["/usr/sbin/\(name)", "/sbin/\(name)"].first { Files.exists($0) } ?? ""
+    }
     return """
       config {
         checks = 0
@@ -42,8 +44,10 @@ struct LVMConfiguration {
         use_lvmpolld = 0
         use_lvmlockd = 0
         locking_dir = "\(directory)/lock"
-        thin_check_executable = "\(check)"
-        thin_disabled_features = []
+        thin_check_executable = "\(tool("thin_check"))"
+        thin_repair_executable = "\(tool("thin_repair"))"
+        thin_dump_executable = "\(tool("thin_dump"))"
+        thin_restore_executable = "\(tool("thin_restore"))"
       }
       activation {
         udev_sync = 0
@@ -51,7 +55,7 @@ struct LVMConfiguration {
         verify_udev_operations = 0
         monitoring = 0
         thin_pool_autoextend_threshold = 100
-        error_when_full = 1
+        error_when_full = 0
         auto_activation_volume_list = []
       }
 

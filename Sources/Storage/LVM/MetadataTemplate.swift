@@ -26,6 +26,19 @@ struct MetadataTemplate {
     return MetadataTemplate(text: lines.joined(separator: "\n"))
   }
 
+  /// The same group with another identifier and another one for `pv_ram`: a group of its own, on another device.
+  func withIdentifiers(group: String, volume: String) throws(StorageError) -> MetadataTemplate {
+    var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    func isIdentifier(_ line: String) -> Bool { Self.words(line).prefix(2) == ["id", "="] }
+    guard let first = lines.firstIndex(where: isIdentifier),
+      let start = lines.firstIndex(where: { Self.words($0) == ["pv_ram", "{"] }), first < start,
+      let second = lines[start...].firstIndex(where: isIdentifier)
+    else { throw StorageError(.medium, "the medium's volume-group.conf has no physical volume pv_ram") }
+    lines[first] = "id = \"\(group)\""
+    lines[second] = "id = \"\(volume)\""
+    return MetadataTemplate(text: lines.joined(separator: "\n"))
+  }
+
   private static func words(_ line: String) -> [String] {
     line.split { $0 == " " || $0 == "\t" }.map(String.init)
   }

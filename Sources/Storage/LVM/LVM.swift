@@ -43,11 +43,17 @@ public final class LVM: Sendable {
 
   /// Runs one command, such as `["lvs", "--reportformat", "json"]`, and returns the lines it printed, warnings
   /// included. A failing command throws with what it said.
+  ///
+  /// `onLine` gets each line as it is printed, on this thread.
   @discardableResult
-  public func run(_ arguments: [String]) throws(StorageError) -> [String] {
+  public func run(
+    _ arguments: [String], onLine: (@Sendable (String) -> Void)? = nil
+  ) throws(StorageError) -> [String] {
     let line = try Self.commandLine(arguments)
     let (code, lines) = Self.gate.withLock { _ -> (Int32, [String]) in
       Journal.clear()
+      Journal.listen(onLine)
+      defer { Journal.listen(nil) }
       // SAFETY: the C string lives for the call, the handle as long as this object.
       let code = unsafe lvm2_run(handle, line)
       return (code, Journal.lines)
@@ -91,6 +97,11 @@ public final class LVM: Sendable {
   /// What the library says in the course of a command.
   private enum Journal {
     private static let state = Mutex<[String]>([])
+    private static let listener = Mutex<(@Sendable (String) -> Void)?>(nil)
+
+    static func listen(_ handler: (@Sendable (String) -> Void)?) {
+      listener.withLock { $0 = handler }
+    }
 
     static var lines: [String] { state.withLock { $0 } }
 
@@ -102,6 +113,8 @@ public final class LVM: Sendable {
     static func append(level: Int32, _ text: String) {
       guard level <= LVM2_LOG_PRINT else { return }
       state.withLock { $0.append(text) }
+      // Not under the lock: the handler may take its time.
+      listener.withLock { $0 }?(text)
     }
   }
 }

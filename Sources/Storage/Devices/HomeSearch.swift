@@ -1,0 +1,169 @@
+internal import FoundationEssentials
+
+/// What LVM reads on one device of the group that it belongs to.
+struct GroupReport: Codable, Hashable, Sendable {
+  /// The group's identifier.
+  var group: String
+  /// Its name.
+  var name: String
+  /// Its tags.
+  var tags: [String]
+  /// Identifiers of all physical volumes that it has, missing ones included.
+  var volumes: [String]
+
+  /// The report in `bytes`, or nil where they say `null`.
+  static func decode(_ bytes: [UInt8], device: String) throws(StorageError) -> GroupReport? {
+    do {
+      return try JSONDecoder().decode(GroupReport?.self, from: Data(bytes))
+    } catch {
+      throw StorageError(.lvm, "what LVM says of \(device) is not understood: \(error)")
+    }
+  }
+}
+
+/// Where the guests' changes live.
+enum Home: Hashable, Sendable {
+  /// In memory: they are gone with the power.
+  case memory
+  /// In a partition that waits for its first use: what it holds, if anything, is of an attempt that did not get far.
+  case fresh(StorageDevice)
+  /// On these devices, which are all that the group has beside the medium.
+  case disks([StorageDevice])
+}
+
+/// Decides where the guests' changes live, out of what the machine's disks hold.
+///
+/// A group is a home of this medium when it has the tag `roost.home` and the medium's physical volume among its own.
+struct HomeSearch: Sendable {
+  /// The tag of a group that is complete without the memory of the session that made it.
+  static let tag = "roost.home"
+  /// The name of the partition that `roost provision` leaves for the group.
+  static let partitionName = "roost-storage"
+
+  /// A device that holds something.
+  struct Candidate: Sendable {
+    var device: StorageDevice
+    /// Type of the content as libblkid names it; nil where there is none.
+    var type: String?
+    /// Its identifier: of a physical volume, LVM's.
+    var uuid: String?
+  }
+
+  /// The decision.
+  let home: Home
+  /// What the user should know of disks that are not used.
+  let warnings: [String]
+
+  /// Why no decision is right: something of the home is not there, or there is more than one.
+  struct Undecided: Error, Hashable, Sendable {
+    let reason: String
+  }
+
+  /// Decides.
+  ///
+  /// - Parameters:
+  ///   - candidates: disks and partitions.
+  ///   - mediumDisk: the kernel's name of the disk that the medium is on.
+  ///   - mediumUUID: LVM's identifier of the medium's physical volume.
+  ///   - ramUUID: LVM's identifier of the memory's physical volume, which a home may list and not need.
+  ///   - inspect: asks LVM about a device that holds a physical volume; nil where it belongs to no group.
+  init(
+    _ candidates: [Candidate], mediumDisk: String?, mediumUUID: String, ramUUID: String,
+    inspect: (StorageDevice) throws(StorageError) -> GroupReport?
+  ) throws {
+    var warnings: [String] = []
+    func isOurs(_ device: StorageDevice) -> Bool {
+      device.partitionName == Self.partitionName && device.disk == mediumDisk
+    }
+
+    var physical: [Candidate] = []
+    for same in Self.grouped(candidates.filter { $0.type == "LVM2_member" }) {
+      // Devices with one identifier were copied bit by bit: the one on the medium's own disk is right, if any is.
+      let own = same.count == 1 ? same : same.filter { $0.device.disk == mediumDisk }
+      let places = same.map(\.device.path).sorted().joined(separator: " and ")
+      if own.count == 1 {
+        physical += own
+        guard same.count > 1 else { continue }
+        warnings.append(
+          "\(places) are copies of one another; \(own[0].device.path), on the medium's own disk, is used")
+      } else if try same.first.flatMap({ try inspect($0.device) })?.volumes.contains(mediumUUID) == true {
+        throw Undecided(
+          reason:
+            "\(places) are copies of one another, and either may be the guests' home. Take one out of the machine "
+            + "and restart, or choose the live session in the boot menu")
+      }
+    }
+    var reports: [(device: StorageDevice, uuid: String, report: GroupReport)] = []
+    /// Devices with groups that have nothing to do with this medium.
+    var foreign: Set<String> = []
+    for candidate in physical {
+      guard let report = try inspect(candidate.device) else { continue }
+      if report.volumes.contains(mediumUUID) {
+        reports.append((candidate.device, candidate.uuid ?? "", report))
+        continue
+      }
+      foreign.insert(candidate.device.name)
+      if report.tags.contains(Self.tag) {
+        warnings.append(
+          "\(candidate.device.path) is the home of another image's guests and is left alone; start from that image "
+            + "to use it")
+      }
+    }
+
+    var homes: [String: [(device: StorageDevice, uuid: String, report: GroupReport)]] = [:]
+    for entry in reports {
+      if entry.report.tags.contains(Self.tag) {
+        homes[entry.report.group, default: []].append(entry)
+      } else if !isOurs(entry.device) {
+        warnings.append(
+          "\(entry.device.path) holds a session that was not moved there to its end: it ended with the power; "
+            + "'roost storage persist \(entry.device.path) --wipe' uses the disk again")
+      }
+    }
+    // A stick's own home goes before one on another disk: it is what its user carries around.
+    let own = homes.filter { $0.value.contains { $0.device.disk == mediumDisk } }
+    let chosen = own.isEmpty ? homes : own
+    guard chosen.count <= 1 else {
+      let places = chosen.values.map { $0.map(\.device.path).joined(separator: ", ") }.sorted()
+      throw Undecided(
+        reason: "there are \(places.count) homes of this image's guests: \(places.joined(separator: "; ")). Take all "
+          + "but one out of the machine, or choose the live session in the boot menu")
+    }
+    if let entries = chosen.values.first, let report = entries.first?.report {
+      let here = Set(entries.map(\.uuid)).union([mediumUUID, ramUUID])
+      let missing = report.volumes.filter { !here.contains($0) }
+      guard missing.isEmpty else {
+        throw Undecided(
+          reason: "of the disks that hold the guests, \(missing.count) is not here (LVM's identifier "
+            + "\(missing.joined(separator: ", "))); there is \(entries.map(\.device.path).joined(separator: ", ")). "
+            + "Put it back and restart, or choose the live session in the boot menu")
+      }
+      for (group, entries) in homes where group != report.group {
+        warnings.append(
+          "\(entries.map(\.device.path).joined(separator: ", ")) holds another home of this image's guests, which is "
+            + "left alone")
+      }
+      home = .disks(entries.map(\.device).sorted { $0.name < $1.name })
+    } else if let fresh = candidates.first(where: { isOurs($0.device) }) {
+      let isHalfMade = fresh.type == "LVM2_member" && !foreign.contains(fresh.device.name)
+      if let type = fresh.type, !isHalfMade {
+        warnings.append(
+          "\(fresh.device.path) is meant for the guests and holds \(type) (\(fresh.uuid ?? "without identifier")) of "
+            + "something else; it is not touched, and this session lives in memory")
+        home = .memory
+      } else {
+        home = .fresh(fresh.device)
+      }
+    } else {
+      home = .memory
+    }
+    self.warnings = warnings
+  }
+
+  /// Candidates by their identifiers, in the order of their names.
+  private static func grouped(_ candidates: [Candidate]) -> [[Candidate]] {
+    Dictionary(grouping: candidates) { $0.uuid ?? $0.device.name }.values
+      .map { $0.sorted { $0.device.name < $1.device.name } }
+      .sorted { ($0.first?.device.name ?? "") < ($1.first?.device.name ?? "") }
+  }
+}

@@ -1,0 +1,72 @@
+internal import Platform
+
+/// A device that is to be taken into the guests' storage: proved to be nobody's, or given up by its user by name.
+enum Target {
+  /// Refuses a device that is mounted, swapped to or part of another: the kernel lends it to nobody exclusively.
+  static func claim(_ path: String) throws(StorageError) {
+    do throws(SystemError) {
+      _ = try FileDescriptor(opening: path, [.readWrite, .exclusive])
+    } catch {
+      switch error.errno {
+      case .busy:
+        throw StorageError(
+          .busy, "\(path) is in use: it, or a part of it, is mounted or belongs to another device; it is not touched")
+      case .readOnlyFileSystem, .permissionDenied, .notPermitted:
+        throw StorageError(.system, "\(path) takes no writes", cause: error)
+      default: throw StorageError(.system, "\(path) cannot be used", cause: error)
+      }
+    }
+  }
+
+  /// Refuses what cannot become a physical volume of the group without a loss.
+  ///
+  /// - Parameters:
+  ///   - path: the device as the user named it.
+  ///   - least: bytes that it must have.
+  ///   - wipe: whether the user gives up what it holds.
+  /// - Returns: the device, with nothing on it any more that libblkid knows.
+  static func take(_ path: String, least: Int, wipe: Bool) throws(StorageError) -> StorageDevice {
+    guard let device = StorageDevice.at(path) else {
+      throw StorageError(.plan, "\(path) is no disk or partition; `lsblk` shows those that there are")
+    }
+    try claim(device.path)
+    guard device.bytes >= least else {
+      throw StorageError(
+        .plan,
+        "\(path) has \(device.bytes >> 20) MiB and at least \((least + 0xFFFFF) >> 20) MiB are needed; use a larger one"
+      )
+    }
+    let queue = "/sys/class/block/\(device.disk)/queue/logical_block_size"
+    if let text = try? Files.readText(queue), let size = Int(text.prefix { $0.isNumber }), size != 512 {
+      throw StorageError(
+        .plan, "\(path) has sectors of \(size) bytes; the guests' disks have 512, and LVM does not mix them")
+    }
+    let marks = try Probe.marks(device.path)
+    guard marks.isEmpty || wipe else {
+      throw StorageError(
+        .plan,
+        "\(path) is not empty: it holds \(marks.joined(separator: ", ")). If nobody needs that, say so with --wipe")
+    }
+    if !marks.isEmpty { try Probe.wipe(device.path) }
+    return device
+  }
+}
+
+/// LVM's identifiers: 32 letters and digits in groups of 6, 4, 4, 4, 4, 4 and 6 (lib/uuid/uuid.c).
+enum LVMIdentity {
+  /// A new one.
+  static func random() throws(StorageError) -> String {
+    let text = try storage("make an identifier") { () throws(SystemError) in
+      try Files.readText("/proc/sys/kernel/random/uuid")
+    }
+    let digits = text.filter(\.isHexDigit)
+    guard digits.count == 32 else {
+      throw StorageError(.system, "/proc/sys/kernel/random/uuid gives no UUID")
+    }
+    var rest = digits[...]
+    return [6, 4, 4, 4, 4, 4, 6].map { count in
+      defer { rest = rest.dropFirst(count) }
+      return String(rest.prefix(count))
+    }.joined(separator: "-")
+  }
+}

@@ -1,0 +1,541 @@
+internal import Manifest
+internal import Platform
+
+/// The guests' storage: a volume group out of the read-only medium and a place for what guests write, a thin pool in
+/// that place, and for every guest a thin volume whose external origin is its image on the medium. A guest costs only
+/// what it writes.
+///
+/// The place is memory, unless a disk is the home of this medium's guests (`HomeSearch`). `activate` may be run again at
+/// any time and only does what is missing.
+///
+/// Concurrency: one process at a time, by a lock file; within the process, LVM's commands are serialised.
+public struct GuestStorage: Sendable {
+  /// The thin pool's name, which no domain can have: LVM's names may have what is no DNS label.
+  static let pool = "roost-pool.thin"
+  /// Where a physical volume's first extent starts, in bytes.
+  static let dataOffset = 1 << 20
+  /// Size of what the pool hands out at a time, in bytes. A guest's first write to such a piece copies it from the
+  /// medium.
+  static let chunkBytes = 64 << 10
+
+  /// Directory of everything that the running session keeps.
+  public let directory: String
+  /// Where the medium is mounted.
+  public let medium: String
+  var imagesDirectory: String { "\(directory)/images" }
+  var ramDirectory: String { "\(directory)/ram" }
+  var ramFile: String { "\(directory)/ram/ram.pv" }
+  private var configurationDirectory: String { "\(directory)/lvm" }
+
+  /// Storage that keeps its mounts and files below `directory`.
+  public init(directory: String = "/run/roost", medium: String = "/run/roost/medium") {
+    self.directory = directory
+    self.medium = medium
+  }
+
+  /// Brings the volumes up and returns what is there. The caller tells it to others (`StorageState.write`).
+  ///
+  /// - Parameters:
+  ///   - plan: what the medium asks for.
+  ///   - earlier: what an activation before this one told, if there was one since the machine started.
+  ///   - isLive: whether memory is to be used even where a disk is the guests' home.
+  ///   - inspect: asks LVM, in a process of its own, about the group on a device.
+  public func activate(
+    _ plan: LivePlan, earlier: StorageState?, isLive: Bool,
+    inspect: (String) throws(StorageError) -> [UInt8]
+  ) throws(StorageError) -> StorageState {
+    try plan.check()
+    let lock = try lock()
+    defer { _ = lock.rawValue }  // held to the end
+    var warnings: [String] = []
+    try mountImages(plan)
+    let medium = try attach("\(imagesDirectory)/\(plan.storage.physicalVolumeFile)", readOnly: true)
+    let found = try Probe(medium.path)
+    guard found.type == "LVM2_member", found.uuid == plan.storage.mediumUUID else {
+      throw StorageError(
+        .medium,
+        "\(plan.storage.physicalVolumeFile) in \(plan.storage.images) is \(found.type ?? "nothing known") \(found.uuid ?? ""), "
+          + "not the physical volume \(plan.storage.mediumUUID); write the medium again")
+    }
+    keepWritesWaiting()
+    let home = try findHome(plan, earlier: earlier, isLive: isLive, &warnings, inspect: inspect)
+    let group: OpenGroup
+    switch home {
+    case .memory: group = try openInMemory(plan, medium: medium, beside: earlier?.devices ?? [], &warnings)
+    case .fresh(let device): group = try openFresh(plan, medium: medium, device, &warnings)
+    case .disks(let devices): group = try openOnDisks(plan, medium: medium, devices, &warnings)
+    }
+    try makePool(plan, group)
+    try Self.finishRollbacks(group.lvm, group: plan.volumeGroup)
+    let volumes = try activateVolumes(plan, group.lvm, &warnings)
+    if case .fresh = home { try group.lvm.run(["vgchange", "--addtag", HomeSearch.tag, plan.volumeGroup]) }
+    var state = StorageState(
+      .ready, warnings: warnings, volumeGroup: plan.volumeGroup, ramBytes: group.ramBytes, domains: volumes)
+    state.home = group.ramBytes > 0 ? .memory : .disk
+    state.devices = group.devices
+    state.disks = try Disks.report(group.lvm, group: plan.volumeGroup)
+    return state
+  }
+
+  /// Takes the volumes down, and frees the memory **and what the guests wrote to it**. A volume that is in use throws,
+  /// and nothing is taken down.
+  public func deactivate(_ state: StorageState?) throws(StorageError) {
+    let lock = try lock()
+    defer { _ = lock.rawValue }
+    let volumeGroup = state?.volumeGroup ?? "roost"
+    let loops = try ourLoops()
+    if !loops.isEmpty {
+      let lvm = try startLVM(loops.map(\.path) + (state?.devices ?? []))
+      let present = try lvm.report("vgs", columns: ["vg_name"]).contains { $0["vg_name"] == volumeGroup }
+      if present {
+        let open = try lvm.report("lvs", columns: ["lv_name", "lv_device_open"], [volumeGroup])
+          .filter { $0["lv_device_open"] == "open" }.compactMap { $0["lv_name"] }
+        guard open.isEmpty else {
+          throw StorageError(
+            .busy, "in use: \(open.joined(separator: ", ")); stop these domains or unmount these volumes first")
+        }
+        try lvm.run(["vgchange", "--activate", "n", volumeGroup])
+      }
+      for loop in loops { try storage("take storage down") { () throws(SystemError) in try loop.detach() } }
+    }
+    for target in [ramDirectory, imagesDirectory] { try unmount(target) }
+    try storage("take storage down") { () throws(SystemError) in
+      try Files.removeTree(configurationDirectory)
+    }
+  }
+
+  /// Has writes that wait for room fail, so that their programs can end: for the way out.
+  public func failWaitingWrites(_ state: StorageState) throws(StorageError) {
+    let name = PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool)
+    guard PoolStatus.of(name)?.mode == .outOfSpace else { return }
+    try withGroup(state) { lvm throws(StorageError) in
+      try lvm.run(["lvchange", "--errorwhenfull", "y", "\(state.volumeGroup)/\(Self.pool)"])
+    }
+  }
+
+  /// How full the pool is; nil when the group is not there.
+  public func usage(_ state: StorageState) throws(StorageError) -> StorageUsage? {
+    let lock = try lock()
+    defer { _ = lock.rawValue }
+    let volumeGroup = state.volumeGroup
+    let loops = try ourLoops()
+    guard !loops.isEmpty else { return nil }
+    let lvm = try startLVM(loops.map(\.path) + state.devices)
+    guard try lvm.report("vgs", columns: ["vg_name"]).contains(where: { $0["vg_name"] == volumeGroup }) else {
+      return nil
+    }
+    let rows = try lvm.report(
+      "lvs", columns: ["lv_name", "lv_size", "data_percent", "metadata_percent"], [volumeGroup])
+    guard let pool = rows.first(where: { $0["lv_name"] == Self.pool }) else { return nil }
+    let volumes = try Disks.report(lvm, group: volumeGroup).map { disk in
+      StorageUsage.Volume(name: disk.name, bytes: disk.bytes, usedPercent: disk.usedPercent, isOpen: disk.isOpen)
+    }
+    func number(_ text: String?) -> Double { Double(text ?? "") ?? 0 }
+    return StorageUsage(
+      poolBytes: Int(pool["lv_size"] ?? "") ?? 0, dataPercent: number(pool["data_percent"]),
+      metadataPercent: number(pool["metadata_percent"]), volumes: volumes)
+  }
+
+  /// What the kernel says of the pool.
+  public func poolReport(_ state: StorageState) -> PoolReport {
+    let status = PoolStatus.of(PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool))
+    return PoolReport(status, chunkBytes: Self.chunkBytes, home: state.home)
+  }
+
+  /// Runs `body` on the group of an activated storage, with nobody else changing it. `adding` names devices that LVM
+  /// is to see beside the group's own.
+  @discardableResult
+  func withGroup<T>(
+    _ state: StorageState, adding: [String] = [], _ body: (LVM) throws(StorageError) -> T
+  ) throws(StorageError) -> T {
+    let lock = try lock()
+    defer { _ = lock.rawValue }
+    guard state.state == .ready else {
+      throw StorageError(.plan, "the guests' storage is not up: \(state.error ?? "roost-storage status says more")")
+    }
+    var devices: [String] = []
+    for path in try ourLoops().map(\.path) + state.devices + adding where !devices.contains(path) {
+      devices.append(path)
+    }
+    return try body(try startLVM(devices))
+  }
+
+  // MARK: - The medium
+
+  /// Mounts the squashfs that holds the physical volume.
+  private func mountImages(_ plan: LivePlan) throws(StorageError) {
+    let target = imagesDirectory
+    if try storage("look at the mounts", { () throws(SystemError) in try Mount.find(at: target) }) != nil { return }
+    guard Files.exists(plan.storage.images) else {
+      throw StorageError(.medium, "the medium has no \(plan.storage.images); write it again")
+    }
+    let found = try Probe(plan.storage.images)
+    guard found.type == "squashfs" else {
+      throw StorageError(
+        .medium, "\(plan.storage.images) is \(found.type ?? "nothing known"), not a squashfs; write it again")
+    }
+    try storage("open the guests' images") { () throws(SystemError) in
+      try Files.makeDirectories(target)
+      let loop = try LoopDevice.attach(plan.storage.images, readOnly: true)
+      // Once mounted, the loop device goes with the mount; if not mounted, at once.
+      defer { try? loop.detach() }
+      try Mount.mount(loop.path, at: target, type: "squashfs", [.readOnly, .noDevices, .noSetUserID, .noExecution])
+    }
+  }
+
+  /// The loop device of `file`: the one it has, or a new one.
+  func attach(_ file: String, readOnly: Bool) throws(StorageError) -> LoopDevice {
+    try storage("attach \(file)") { () throws(SystemError) in
+      let resolved = try Files.resolve(file)
+      if let (device, _) = try LoopDevice.attached().first(where: { $0.file == resolved }) { return device }
+      return try LoopDevice.attach(resolved, readOnly: readOnly)
+    }
+  }
+
+  // MARK: - The memory
+
+  /// Makes the sparse file in memory that takes the guests' changes, or finds it.
+  private func makeRAM(
+    _ plan: LivePlan, _ warnings: inout [String]
+  ) throws(StorageError) -> (device: LoopDevice, extents: Int) {
+    let (target, file) = (ramDirectory, ramFile)
+    let memory = try Self.totalMemory()
+    var (extents, warning) = try plan.affordableRAM(memory: memory)
+    if let existing = try storage("look at \(file)", { () throws(SystemError) in try Files.status(file) }) {
+      extents = (existing.size - Self.dataOffset) / plan.storage.extentBytes
+    } else {
+      let bytes = Self.dataOffset + extents * plan.storage.extentBytes
+      try storage("make room for the guests' changes") { () throws(SystemError) in
+        try Files.makeDirectories(target, permissions: 0o700)
+        if try Mount.find(at: target) == nil {
+          try Mount.mount(
+            "tmpfs", at: target, type: "tmpfs", [.noDevices, .noSetUserID, .noExecution],
+            options: "mode=0700,size=\(bytes + (1 << 20))")
+        }
+        // Under another name until it has its size: a file that is there is whole.
+        try FileDescriptor(opening: "\(file).new", [.readWrite, .create], permissions: 0o600).truncate(to: bytes)
+        try Files.rename("\(file).new", to: file)
+      }
+    }
+    if let warning { warnings.append(warning) }
+    return (try attach(file, readOnly: false), extents)
+  }
+
+  /// The machine's memory in bytes.
+  static func totalMemory() throws(StorageError) -> Int {
+    let text = try storage("find the size of the memory") { () throws(SystemError) in
+      try Files.readText("/proc/meminfo")
+    }
+    // MemTotal:       16384256 kB
+    let words = text.prefix { $0 != "\n" }.split(separator: " ")
+    guard words.count == 3, words[0] == "MemTotal:", let kibibytes = Int(words[1]) else {
+      throw StorageError(.system, "/proc/meminfo does not tell the size of the memory")
+    }
+    return kibibytes << 10
+  }
+
+  // MARK: - The home
+
+  /// Decides where the guests' changes live.
+  private func findHome(
+    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, _ warnings: inout [String],
+    inspect: (String) throws(StorageError) -> [UInt8]
+  ) throws(StorageError) -> Home {
+    // What was decided when the machine started holds.
+    if let earlier, earlier.state == .ready {
+      return earlier.home == .memory ? .memory : .disks(earlier.devices.compactMap { StorageDevice.at($0) })
+    }
+    if isLive { return .memory }
+    let mount = try storage("look at the mounts") { () throws(SystemError) in try Mount.find(at: medium) }
+    let mediumDisk = mount.flatMap { StorageDevice.at($0.source) }?.disk
+    var candidates: [HomeSearch.Candidate] = []
+    for device in StorageDevice.list() {
+      do throws(StorageError) {
+        let found = try Probe(device.path)
+        candidates.append(.init(device: device, type: found.type, uuid: found.uuid))
+      } catch {
+        // A device that is damaged or of two minds is somebody else's trouble, but a home may be on it.
+        warnings.append("\(error.message): it is not looked at for the guests' home")
+      }
+    }
+    do {
+      let search = try HomeSearch(
+        candidates, mediumDisk: mediumDisk, mediumUUID: plan.storage.mediumUUID, ramUUID: plan.storage.ramUUID
+      ) { device throws(StorageError) in
+        try GroupReport.decode(try inspect(device.path), device: device.path)
+      }
+      warnings += search.warnings
+      return search.home
+    } catch let error as StorageError {
+      throw error
+    } catch {
+      throw StorageError(.home, (error as? HomeSearch.Undecided)?.reason ?? "\(error)")
+    }
+  }
+
+  /// What LVM says of the group on one device, which is all that it sees; nil where there is no group. For a process
+  /// of its own.
+  public func inspect(_ device: String, configuration: String) throws(StorageError) -> [UInt8] {
+    let settings = LVMConfiguration(directory: configuration, devices: [device])
+    try settings.write()
+    let lvm = try LVM(configuration: configuration)
+    let groups = try lvm.report("vgs", columns: ["vg_name", "vg_uuid", "vg_tags"])
+    guard let group = groups.first, let identifier = group["vg_uuid"], groups.count == 1 else {
+      return Array("null\n".utf8)
+    }
+    // Of devices that LVM does not see the identifier is all there is.
+    let volumes = try lvm.report("pvs", columns: ["pv_uuid", "vg_uuid"]).filter { $0["vg_uuid"] == identifier }
+    let tags = (group["vg_tags"] ?? "").split(separator: ",").map(String.init)
+    return try encodeJSON(
+      GroupReport(
+        group: identifier, name: group["vg_name"] ?? "", tags: tags, volumes: volumes.compactMap { $0["pv_uuid"] }))
+  }
+
+  /// A group that is there, with LVM that sees it.
+  private struct OpenGroup {
+    let lvm: LVM
+    /// Memory in it, in bytes.
+    let ramBytes: Int
+    /// Disks in it.
+    let devices: [String]
+  }
+
+  /// Makes the group out of the medium and memory, or finds it, with disks that came to it since.
+  private func openInMemory(
+    _ plan: LivePlan, medium: LoopDevice, beside devices: [String], _ warnings: inout [String]
+  ) throws(StorageError) -> OpenGroup {
+    let (ram, extents) = try makeRAM(plan, &warnings)
+    let lvm = try startLVM([medium.path, ram.path] + devices)
+    if try !isPresent(plan.volumeGroup, lvm) {
+      let template = try template(plan).withRAM(extents: extents, extentBytes: plan.storage.extentBytes)
+      try restore(template, plan, lvm, device: ram.path, uuid: plan.storage.ramUUID)
+    }
+    return OpenGroup(lvm: lvm, ramBytes: extents * plan.storage.extentBytes, devices: devices)
+  }
+
+  /// Makes a group of its own out of the medium and a partition that waits for that. What an earlier attempt left in
+  /// the partition goes: no guest has run from it, or the group would have its tag.
+  private func openFresh(
+    _ plan: LivePlan, medium: LoopDevice, _ device: StorageDevice, _ warnings: inout [String]
+  ) throws(StorageError) -> OpenGroup {
+    try Target.claim(device.path)
+    try Probe.wipe(device.path)
+    let extents = (device.bytes - Self.dataOffset) / plan.storage.extentBytes
+    let least = Self.poolMetadataExtents(extents: max(extents, 0), extentBytes: plan.storage.extentBytes) * 2 + 1
+    guard extents >= least else {
+      throw StorageError(
+        .home,
+        "\(device.path) has \(device.bytes >> 20) MiB, too little for the guests' changes; choose the live session in "
+          + "the boot menu, or use a larger stick")
+    }
+    let lvm = try startLVM([medium.path, device.path])
+    let uuid = try LVMIdentity.random()
+    let template = try template(plan).withRAM(extents: extents, extentBytes: plan.storage.extentBytes)
+      .withIdentifiers(group: LVMIdentity.random(), volume: uuid)
+    try restore(template, plan, lvm, device: device.path, uuid: uuid)
+    warnings.append("\(device.path) is the guests' home from now on: what they write stays")
+    return OpenGroup(lvm: lvm, ramBytes: 0, devices: [device.path])
+  }
+
+  /// Opens the group on disks that are its home.
+  private func openOnDisks(
+    _ plan: LivePlan, medium: LoopDevice, _ devices: [StorageDevice], _ warnings: inout [String]
+  ) throws(StorageError) -> OpenGroup {
+    let lvm = try startLVM([medium.path] + devices.map(\.path))
+    guard try isPresent(plan.volumeGroup, lvm) else {
+      throw StorageError(
+        .home,
+        "the guests' home on \(devices.map(\.path).joined(separator: ", ")) has another name than "
+          + "\(plan.volumeGroup), or LVM does not see it", log: try lvm.run(["vgs"]))
+    }
+    // The memory of the session that moved here is listed until somebody takes it off the list; nothing lies on it.
+    let missing = try lvm.report("vgs", columns: ["vg_missing_pv_count"], [plan.volumeGroup]).first
+    if let count = missing?["vg_missing_pv_count"], count != "0" {
+      try lvm.run(["vgreduce", "--removemissing", plan.volumeGroup])
+    }
+    try checkPool(plan, lvm, &warnings)
+    return OpenGroup(lvm: lvm, ramBytes: 0, devices: devices.map(\.path))
+  }
+
+  /// Activates the pool, which checks its bookkeeping (thin_check), and repairs it where that is needed and possible.
+  private func checkPool(_ plan: LivePlan, _ lvm: LVM, _ warnings: inout [String]) throws(StorageError) {
+    let name = "\(plan.volumeGroup)/\(Self.pool)"
+    guard try sizes(plan.volumeGroup, lvm)[Self.pool] != nil else { return }
+    do throws(StorageError) {
+      try lvm.run(["lvchange", "--activate", "y", name])
+    } catch {
+      let first = error
+      do throws(StorageError) {
+        try lvm.run(["lvconvert", "--yes", "--repair", name])
+        try lvm.run(["lvchange", "--activate", "y", name])
+        warnings.append(
+          "the bookkeeping of the guests' storage was damaged and has been repaired; what it was is kept in the group "
+            + "(a volume whose name ends in _meta0). Let the guests check their file systems")
+      } catch {
+        throw StorageError(
+          .home,
+          "the bookkeeping of the guests' storage is damaged and cannot be repaired. Choose the live session in the "
+            + "boot menu, which does not touch it; thin_dump(8) may save what is left", log: first.log + error.log)
+      }
+    }
+  }
+
+  // MARK: - The group
+
+  /// Writes the configuration that shows LVM only these devices, and starts LVM.
+  private func startLVM(_ devices: [String]) throws(StorageError) -> LVM {
+    let configuration = LVMConfiguration(directory: configurationDirectory, devices: devices)
+    try configuration.write()
+    return try LVM(configuration: configurationDirectory)
+  }
+
+  private func isPresent(_ group: String, _ lvm: LVM) throws(StorageError) -> Bool {
+    try lvm.report("vgs", columns: ["vg_name"]).contains { $0["vg_name"] == group }
+  }
+
+  private func sizes(_ group: String, _ lvm: LVM) throws(StorageError) -> [String: Int] {
+    let rows = try lvm.report("lvs", columns: ["lv_name", "lv_size"], [group])
+    return Dictionary(rows.map { ($0["lv_name"] ?? "", Int($0["lv_size"] ?? "") ?? 0) }) { first, _ in first }
+  }
+
+  private func template(_ plan: LivePlan) throws(StorageError) -> MetadataTemplate {
+    MetadataTemplate(
+      text: try storage("read the volume group's description") { () throws(SystemError) in
+        try Files.readText(plan.storage.metadataTemplate)
+      })
+  }
+
+  /// Makes `device` the physical volume `uuid`, and the group out of it and the medium.
+  private func restore(
+    _ template: MetadataTemplate, _ plan: LivePlan, _ lvm: LVM, device: String, uuid: String
+  ) throws(StorageError) {
+    let path = "\(configurationDirectory)/\(plan.volumeGroup).conf"
+    try storage("write the volume group's description") { () throws(SystemError) in
+      try Files.replace(path, with: Array(template.text.utf8))
+    }
+    let found = try Probe(device)
+    // A volume of ours without its group is left from an attempt that did not get further.
+    guard found.type == nil || found.uuid == uuid else {
+      throw StorageError(.system, "\(device) holds \(found.type ?? "something") already and is not overwritten")
+    }
+    if found.type == nil {
+      try lvm.run(["pvcreate", "--yes", "--uuid", uuid, "--restorefile", path, device])
+    }
+    try lvm.run(["vgcfgrestore", "--yes", "--file", path, plan.volumeGroup])
+  }
+
+  /// Extents for the pool's own bookkeeping: 128 bytes a chunk are twice what one mapping takes, 2 MiB the least that
+  /// device-mapper accepts, and 15.8 GiB the most that it uses.
+  static func poolMetadataExtents(extents: Int, extentBytes: Int) -> Int {
+    let bytes = min(max(2 << 20, extents * (extentBytes / chunkBytes) * 128), 15 << 30)
+    return (bytes + extentBytes - 1) / extentBytes
+  }
+
+  /// Makes the pool if it is missing: on a disk with as much room again for a repair of its bookkeeping.
+  private func makePool(_ plan: LivePlan, _ group: OpenGroup) throws(StorageError) {
+    guard !plan.disks.isEmpty, try sizes(plan.volumeGroup, group.lvm)[Self.pool] == nil else { return }
+    let row = try group.lvm.report("vgs", columns: ["vg_free_count"], [plan.volumeGroup]).first
+    let free = Int(row?["vg_free_count"] ?? "") ?? 0
+    let metadata = Self.poolMetadataExtents(extents: free, extentBytes: plan.storage.extentBytes)
+    let onDisk = group.ramBytes == 0
+    let data = free - metadata * (onDisk ? 2 : 1)
+    guard data > 0 else {
+      throw StorageError(.memory, "the group \(plan.volumeGroup) has no room for the guests' changes")
+    }
+    // New chunks are zeroed: no guest may see what another wrote.
+    try group.lvm.run([
+      "lvcreate", "--yes", "--type", "thin-pool", "--name", Self.pool, "--extents", "\(data)",
+      "--poolmetadatasize", "\(metadata * plan.storage.extentBytes)b", "--poolmetadataspare", onDisk ? "y" : "n",
+      "--chunksize", "\(Self.chunkBytes)b", "--zero", "y", "--discards", "passdown",
+      plan.volumeGroup,
+    ])
+  }
+
+  /// Writes to a full pool wait for as long as it takes, not a minute: then they would fail.
+  private func keepWritesWaiting() {
+    // A kernel that lacks the setting waits for ever by itself.
+    try? Files.write("0", to: "/sys/module/dm_thin_pool/parameters/no_space_timeout")
+  }
+
+  /// Makes the thin volumes that are missing, and activates all of them.
+  private func activateVolumes(
+    _ plan: LivePlan, _ lvm: LVM, _ warnings: inout [String]
+  ) throws(StorageError) -> [String: StorageState.Volume] {
+    let group = plan.volumeGroup
+    var present = try sizes(group, lvm)
+    for disk in plan.disks where present[disk.volume] == nil {
+      guard present[disk.imageVolume] != nil else {
+        throw StorageError(.medium, "the medium has no image \(disk.imageVolume) for the domain \(disk.volume)")
+      }
+      try lvm.run([
+        "lvcreate", "--yes", "--snapshot", "--name", disk.volume, "--thinpool", Self.pool, "--permission", "rw",
+        "--setactivationskip", "n", "--addtag", Disk.Kind.domain.tag, "\(group)/\(disk.imageVolume)",
+      ])
+    }
+    present = try sizes(group, lvm)
+    var volumes: [String: StorageState.Volume] = [:]
+    for disk in plan.disks {
+      let name = "\(group)/\(disk.volume)"
+      let size = (disk.bytes + plan.storage.extentBytes - 1) / plan.storage.extentBytes * plan.storage.extentBytes
+      let current = present[disk.volume] ?? 0
+      if size > current { try lvm.run(["lvextend", "--yes", "--size", "\(size)b", name]) }
+      // The user may have made it larger; what is smaller than the image cannot be.
+      if size < current, let image = present[disk.imageVolume], current == image {
+        warnings.append("the disk of \(disk.volume) has its image's \(current >> 20) MiB, not the \(size >> 20) wanted")
+      }
+      try lvm.run(["lvchange", "--activate", "y", "--ignoreactivationskip", name])
+      volumes[disk.volume] = StorageState.Volume(
+        device: "/dev/\(name)", bytes: try Self.length(of: disk.volume, at: "/dev/\(name)"))
+    }
+    for disk in try Disks.report(lvm, group: group) where volumes[disk.name] == nil {
+      try lvm.run(["lvchange", "--activate", "y", "--ignoreactivationskip", "\(group)/\(disk.name)"])
+    }
+    return volumes
+  }
+
+  /// Size of the volume `name` in bytes, as the kernel has it.
+  static func length(of name: String, at device: String) throws(StorageError) -> Int {
+    try storage("use the volume \(name)") { () throws(SystemError) in try FileDescriptor(opening: device).length() }
+  }
+
+  // MARK: - Taking down
+
+  /// Gives the memory back after nothing lies in it any more.
+  func freeMemory() throws(StorageError) {
+    try unmount(ramDirectory)
+  }
+
+  /// The loop devices of files below our directories.
+  func ourLoops() throws(StorageError) -> [LoopDevice] {
+    let prefixes = [imagesDirectory, ramDirectory].map { "\($0)/" }
+    return try storage("look at the loop devices") { () throws(SystemError) in
+      try LoopDevice.attached().filter { loop in prefixes.contains { loop.file.hasPrefix($0) } }.map(\.device)
+    }
+  }
+
+  /// Unmounts `target` if it is mounted. The kernel may need a moment to let go of a detached loop device.
+  private func unmount(_ target: String) throws(StorageError) {
+    try storage("take storage down") { () throws(SystemError) in
+      for attempt in 1... {
+        guard try Mount.find(at: target) != nil else { return }
+        do throws(SystemError) {
+          try Mount.unmount(target)
+        } catch {
+          if error.errno != .busy || attempt == 40 { throw error }
+          MonotonicClock.sleep(milliseconds: 50)
+        }
+      }
+    }
+  }
+
+  /// Held by whoever changes the storage.
+  private func lock() throws(StorageError) -> FileDescriptor {
+    let directory = directory
+    return try storage("lock the storage") { () throws(SystemError) in
+      try Files.makeDirectories(directory)
+      let file = try FileDescriptor(opening: "\(directory)/storage.lock", [.readWrite, .create], permissions: 0o600)
+      try file.lock(waiting: true)
+      return file
+    }
+  }
+}

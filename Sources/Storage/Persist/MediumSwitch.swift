@@ -1,0 +1,63 @@
+internal import Platform
+
+/// Puts a copy of the medium in the place of the medium that the machine runs from, so that that one can be taken out.
+public struct MediumSwitch: Sendable {
+  /// Where the medium is mounted.
+  public let medium: String
+
+  /// A switch of what is mounted at `medium`.
+  public init(medium: String = "/run/roost/medium") {
+    self.medium = medium
+  }
+
+  /// Mounts the copy on `device` and has everything that the machine reads from the medium come from it.
+  ///
+  /// The kernel exchanges what is behind loop devices while they are in use (LOOP_CHANGE_FD): the control domain's root
+  /// and the guests' images are not touched. Returns why the old medium cannot be taken out yet, if so.
+  public func use(_ device: String) throws(StorageError) -> String? {
+    let next = "\(medium).next"
+    guard let old = try Self.uuid(at: medium), Self.volume(device) == old else {
+      throw StorageError(.medium, "\(device) holds no copy of this medium; write one there first (roost provision)")
+    }
+    try storage("mount the copy on \(device)") { () throws(SystemError) in
+      try Files.makeDirectories(next)
+      if try Mount.find(at: next) == nil {
+        try Mount.mount(device, at: next, type: "iso9660", [.readOnly, .noDevices, .noSetUserID, .noExecution])
+      }
+    }
+    let (prefix, target) = ("\(medium)/", medium)
+    try storage("read the medium from \(device)") { () throws(SystemError) in
+      for (loop, file) in try LoopDevice.attached() where file.hasPrefix(prefix) {
+        try loop.change(to: "\(next)/\(file.dropFirst(prefix.count))")
+      }
+    }
+    var reason: String?
+    try storage("change over to \(device)") { () throws(SystemError) in
+      do throws(SystemError) {
+        try Mount.unmount(target)
+      } catch {
+        guard error.errno == .busy else { throw error }
+        reason = "a guest has a file of it open (a CD or floppy image), which it lets go of when it ends"
+        try Mount.unmount(target, lazily: true)
+      }
+      try Mount.mount(next, at: target, .move)
+    }
+    return reason
+  }
+
+  private static func uuid(at target: String) throws(StorageError) -> String? {
+    let mount = try storage("look at the mounts") { () throws(SystemError) in try Mount.find(at: target) }
+    guard let mount else { throw StorageError(.medium, "no medium is mounted at \(target)") }
+    return volume(mount.source)
+  }
+
+  /// The identifier of the ISO 9660 volume on a device, which may have a partition table as well.
+  private static func volume(_ device: String) -> String? {
+    guard let file = try? FileDescriptor(opening: device),
+      let descriptor = try? file.read(upTo: 2048, at: 16 * 2048), descriptor.count == 2048,
+      Array(descriptor[1..<6]) == Array("CD001".utf8)
+    else { return nil }
+    // ECMA-119, 8.4.26 and 8.4.27: creation and modification, 17 bytes each.
+    return String(decoding: descriptor[813..<847], as: UTF8.self)
+  }
+}

@@ -1,0 +1,45 @@
+/// What `roost-storage --help` says.
+let help = """
+  roost-storage: the guests' disks, in memory or on a disk of this machine.
+
+  Usage:
+    roost-storage activate [--live]            bring the volumes up; what is there already stays
+    roost-storage deactivate                   take them down; what lives in memory is gone
+    roost-storage status [--json]              what there is, and how full
+    roost-storage watch                        keep /run/roost/pool.json current, for ever
+    roost-storage persist DEVICE [--wipe] [--medium DEVICE] [--json]
+                                               move what guests wrote to a disk while they run; it is their home then
+    roost-storage persist --abort              take a move back that is not at its end
+    roost-storage grow DEVICE [--wipe]         add a disk's room to the guests' storage
+    roost-storage grow --ram SIZE              give it more of the machine's memory
+    roost-storage disk list [--json]
+    roost-storage disk create NAME --size SIZE
+    roost-storage disk resize NAME --size SIZE
+    roost-storage disk snapshot NAME SNAPSHOT  keep what the disk is now
+    roost-storage disk rollback NAME SNAPSHOT  make the disk again what the snapshot is
+    roost-storage disk clone NAME NEW          a disk that begins as what the other is
+    roost-storage disk attach NAME DOMAIN
+    roost-storage disk detach NAME
+    roost-storage disk destroy NAME
+    roost-storage inspect DEVICE               what LVM says of the group on a device, as JSON
+
+  Options:
+    --manifest PATH   the medium's manifest (default /run/roost/medium/roost/manifest.json)
+    --medium PATH     activate: where the medium is mounted (default /run/roost/medium);
+                      persist: a device with a copy of the medium, which takes the running one's place
+    --live            memory is used even where a disk is the guests' home
+                      (so does roost.live on the kernel's command line)
+    --wipe            what the device holds may be lost
+    --json            output for programs
+    -h, --help        this text
+
+  Sizes are written as 512MiB or "2 GiB". activate and every change write /run/roost/storage.json.
+  persist may be interrupted (Ctrl-C) and run again: it goes on where it was.
+  Exit: 0 done; 1 failed, with the reason; 2 bad usage.
+
+  Examples:
+    roost-storage status --json
+    roost-storage persist /dev/sda
+    roost-storage disk snapshot debian before-upgrade
+
+  """

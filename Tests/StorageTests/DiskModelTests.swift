@@ -1,0 +1,151 @@
+import Platform
+import Testing
+
+@testable import Storage
+
+/// What LVM and the kernel say, read.
+@Suite struct DiskModelTests {
+  @Test func thinVolumesAreDisks() {
+    let rows: [[String: String]] = [
+      ["lv_name": "image-debian", "lv_size": "4194304", "pool_lv": ""],
+      ["lv_name": GuestStorage.pool, "lv_size": "4194304", "pool_lv": ""],
+      [
+        "lv_name": "debian", "lv_size": "8388608", "data_percent": "12.50", "origin": "image-debian",
+        "lv_tags": "roost.domain", "lv_device_open": "open", "pool_lv": GuestStorage.pool,
+      ],
+      [
+        "lv_name": "before", "lv_size": "8388608", "data_percent": "", "origin": "debian",
+        "lv_tags": "roost.snapshot,roost.attached=web", "lv_device_open": "", "pool_lv": GuestStorage.pool,
+      ],
+    ]
+    let disks = Disks.disks(rows, group: "roost")
+    #expect(
+      disks == [
+        Disk(
+          name: "before", device: "/dev/roost/before", bytes: 8_388_608, usedPercent: 0, kind: .snapshot,
+          origin: "debian", attachedTo: "web", isOpen: false),
+        Disk(
+          name: "debian", device: "/dev/roost/debian", bytes: 8_388_608, usedPercent: 12.5, kind: .domain, origin: nil,
+          attachedTo: nil, isOpen: true),
+      ])
+    let table = DiskReport(disks: disks).table.split(separator: "\n")
+    #expect(table.count == 3)
+    #expect(table[0].hasPrefix("NAME") && table[1].contains("snapshot") && table[2].hasSuffix("yes"))
+  }
+
+  @Test func aRollbackGoesOnWhereThePowerWentOff() {
+    let ready = [Rollback.readyTag]
+    // Nothing is under way.
+    #expect(Rollback.steps([("a", ["roost.disk"]), ("b", [])]).isEmpty)
+    // The new volume was made, and not marked: the disk stays what it is.
+    #expect(Rollback.steps([("a", []), ("a.next", [])]) == [.remove("a.next")])
+    let end: [Rollback.Step] = [.rename("a.next", to: "a"), .untag("a"), .activate("a"), .remove("a.previous")]
+    // It was marked.
+    #expect(Rollback.steps([("a", []), ("a.next", ready)]) == [.rename("a", to: "a.previous")] + end)
+    // The first renaming was done.
+    #expect(Rollback.steps([("a.next", ready), ("a.previous", [])]) == end)
+    // Both were.
+    #expect(Rollback.steps([("a", ready), ("a.previous", [])]) == [.untag("a"), .remove("a.previous")])
+    #expect(Rollback.steps([("a", []), ("a.previous", [])]) == [.remove("a.previous")])
+    // Another one left the old volume behind.
+    #expect(
+      Rollback.steps([("a", []), ("a.next", ready), ("a.previous", [])])
+        == [.remove("a.previous"), .rename("a", to: "a.previous")] + end)
+  }
+
+  @Test func thePoolsStatusIsRead() throws {
+    let well = try #require(
+      PoolStatus(parameters: "1 17/1024 96/384 - rw discard_passdown queue_if_no_space - 1024"))
+    #expect(well.mode == .readWrite && well.data.percent == 25 && well.metadata.used == 17 && !well.needsCheck)
+    let report = PoolReport(well, chunkBytes: 65536, home: .disk)
+    #expect(report.poolBytes == 384 * 65536 && report.dataPercent == 25 && !report.isFull && report.degraded == nil)
+
+    let full = try #require(
+      PoolStatus(parameters: "1 17/1024 384/384 - out_of_data_space discard_passdown queue_if_no_space - 1024"))
+    #expect(PoolReport(full, chunkBytes: 65536, home: .memory).isFull)
+    #expect(PoolReport(full, chunkBytes: 65536, home: .memory).degraded == nil)
+
+    let damaged = try #require(
+      PoolStatus(parameters: "1 17/1024 96/384 - ro discard_passdown queue_if_no_space needs_check 1024"))
+    #expect(damaged.needsCheck && PoolReport(damaged, chunkBytes: 1, home: .disk).degraded != nil)
+    let failed = try #require(PoolStatus(parameters: "Fail"))
+    #expect(failed.mode == .failed && PoolReport(failed, chunkBytes: 1, home: .disk).degraded != nil)
+    #expect(PoolReport(nil, chunkBytes: 1, home: .disk).degraded != nil)
+
+    for text in ["", "1 17/1024", "1 17/0 96/384 - rw a b - 1", "1 a/b c/d - rw a b - 1", "1 1/2 3/4 - odd a b - 1"] {
+      #expect(PoolStatus(parameters: text) == nil, "\(text)")
+    }
+  }
+
+  @Test func deviceMapperDoublesHyphens() {
+    #expect(PoolStatus.deviceName(group: "roost", pool: "roost-pool.thin") == "roost-roost--pool.thin-tpool")
+    #expect(PoolStatus.deviceName(group: "a--b", pool: "p-") == "a----b-p---tpool")
+  }
+
+  @Test func movesTellHowFarTheyAre() {
+    #expect(PhysicalVolume.movedPercent("  /dev/loop2: Moved: 12.50%") == 12.5)
+    #expect(PhysicalVolume.movedPercent("  /dev/loop2: Moved: 100.00%") == 100)
+    #expect(PhysicalVolume.movedPercent("  No data to move for roost.") == nil)
+  }
+
+  @Test func aGroupGetsIdentifiersOfItsOwn() throws {
+    let template = MetadataTemplate(
+      text: """
+        roost {
+        \tid = "group"
+        \tphysical_volumes {
+        \t\tpv_medium {
+        \t\t\tid = "medium"
+        \t\t}
+        \t\tpv_ram {
+        \t\t\tid = "memory"
+        \t\t}
+        """)
+    let lines = try template.withIdentifiers(group: "G", volume: "V").text.split(separator: "\n")
+    #expect(
+      lines.filter { $0.contains("id =") }.map(String.init) == ["id = \"G\"", "\t\t\tid = \"medium\"", "id = \"V\""])
+    #expect(throws: StorageError.self) {
+      _ = try MetadataTemplate(text: "roost {\nid = \"x\"\n}").withIdentifiers(group: "G", volume: "V")
+    }
+    let first = try LVMIdentity.random()
+    #expect(first.split(separator: "-").map(\.count) == [6, 4, 4, 4, 4, 4, 6])
+    #expect(try LVMIdentity.random() != first)
+  }
+
+  @Test func devicesAreReadFromSysfs() throws {
+    let root = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-sysfs-")
+    defer { try? Files.removeTree(root) }
+    func add(_ place: String, _ name: String, _ files: [String: String]) throws {
+      try Files.makeDirectories("\(root)/\(place)/\(name)")
+      try Files.makeDirectories("\(root)/class/block")
+      for (file, text) in files { try Files.write(text, to: "\(root)/\(place)/\(name)/\(file)") }
+      try Files.link("\(root)/class/block/\(name)", to: "\(root)/\(place)/\(name)")
+    }
+    try add("devices/block", "sda", ["size": "2048\n", "uevent": "DEVNAME=sda\n"])
+    try add(
+      "devices/block/sda", "sda4",
+      ["size": "1024\n", "partition": "4\n", "uevent": "DEVNAME=sda4\nPARTNAME=roost-storage\n"])
+    try add("devices/block", "cciss!c0d0", ["size": "8\n"])
+    try add("devices/block", "loop0", ["size": "8\n"])
+    try add("devices/block", "sr0", ["size": "8\n"])
+    try add("devices/block", "sdb", ["size": "0\n"])
+    let devices = StorageDevice.list(sys: root)
+    #expect(devices.map(\.path) == ["/dev/cciss/c0d0", "/dev/sda", "/dev/sda4"])
+    let partition = try #require(devices.last)
+    #expect(partition.disk == "sda" && partition.isPartition && partition.partitionName == "roost-storage")
+    #expect(partition.bytes == 512 * 1024 && devices[1].partitionName == nil && !devices[1].isPartition)
+  }
+
+  @Test func marksAreFoundAndTakenOff() throws {
+    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-marks-")
+    defer { try? Files.removeTree(directory) }
+    let path = "\(directory)/disk"
+    try FileDescriptor(opening: path, [.readWrite, .create]).truncate(to: 16 << 20)
+    #expect(try Probe.marks(path) == [])
+    let status = try ChildProcess.start(ChildRequest(["mke2fs", "-q", "-F", "-L", "mine", path])).wait()
+    try #require(status.isSuccess)
+    #expect(try Probe.marks(path) == ["ext2 \"mine\""])
+    #expect(try Probe.wipe(path) == ["ext2 \"mine\""])
+    #expect(try Probe.marks(path) == [])
+  }
+}

@@ -1,0 +1,152 @@
+import Testing
+
+@testable import Storage
+
+/// Where the guests' changes live, out of what disks hold.
+@Suite struct HomeSearchTests {
+  private static let medium = "medium"
+  private static let memory = "memory"
+
+  private static func device(_ name: String, disk: String? = nil, partition: String? = nil) -> StorageDevice {
+    StorageDevice(name: name, disk: disk ?? name, partitionName: partition, bytes: 1 << 30)
+  }
+
+  private static func physical(_ device: StorageDevice, _ uuid: String) -> HomeSearch.Candidate {
+    .init(device: device, type: "LVM2_member", uuid: uuid)
+  }
+
+  private static func group(
+    named group: String = "g", tags: [String] = [HomeSearch.tag], _ volumes: [String]
+  ) -> GroupReport {
+    GroupReport(group: group, name: "roost", tags: tags, volumes: volumes)
+  }
+
+  private static func search(
+    _ candidates: [HomeSearch.Candidate], mediumDisk: String? = "sr0", _ reports: [String: GroupReport] = [:]
+  ) throws -> HomeSearch {
+    try HomeSearch(
+      candidates, mediumDisk: mediumDisk, mediumUUID: medium, ramUUID: memory
+    ) { device throws(StorageError) in reports[device.name] }
+  }
+
+  private static let sda = device("sda")
+  private static let sdb = device("sdb")
+  private static let own = device("sdc4", disk: "sdc", partition: "roost-storage")
+
+  @Test func withoutDisksItIsMemory() throws {
+    #expect(try Self.search([]).home == .memory)
+    let others = [HomeSearch.Candidate(device: Self.sda, type: "ext4", uuid: "x"), .init(device: Self.sdb)]
+    let search = try Self.search(others)
+    #expect(search.home == .memory)
+    #expect(search.warnings.isEmpty)
+  }
+
+  @Test func aGroupWithTheTagAndTheMediumIsTheHome() throws {
+    let search = try Self.search(
+      [Self.physical(Self.sda, "a")], ["sda": Self.group([Self.medium, "a"])])
+    #expect(search.home == .disks([Self.sda]))
+    #expect(search.warnings.isEmpty)
+  }
+
+  @Test func memoryThatIsStillListedIsNotMissed() throws {
+    let search = try Self.search(
+      [Self.physical(Self.sda, "a")], ["sda": Self.group([Self.medium, "a", Self.memory])])
+    #expect(search.home == .disks([Self.sda]))
+  }
+
+  @Test func aHomeOnTwoDisksIsBoth() throws {
+    let report = Self.group([Self.medium, "a", "b"])
+    let search = try Self.search(
+      [Self.physical(Self.sdb, "b"), Self.physical(Self.sda, "a")], ["sda": report, "sdb": report])
+    #expect(search.home == .disks([Self.sda, Self.sdb]))
+  }
+
+  @Test func aDiskThatIsNotHereIsSaid() {
+    let error = #expect(throws: HomeSearch.Undecided.self) {
+      _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": Self.group([Self.medium, "a", "gone"])])
+    }
+    #expect(error?.reason.contains("gone") == true && error?.reason.contains("/dev/sda") == true)
+  }
+
+  @Test func aMoveThatWasCutOffIsNoHome() throws {
+    let search = try Self.search(
+      [Self.physical(Self.sda, "a")], ["sda": Self.group(tags: [], [Self.medium, "a", Self.memory])])
+    #expect(search.home == .memory)
+    #expect(search.warnings.count == 1)
+    #expect(search.warnings.first?.contains("persist /dev/sda --wipe") == true)
+  }
+
+  @Test func somebodyElsesGroupIsLeftAlone() throws {
+    let foreign = try Self.search([Self.physical(Self.sda, "a")], ["sda": Self.group(tags: [], ["a"])])
+    #expect(foreign.home == .memory)
+    #expect(foreign.warnings.isEmpty)
+    let otherImage = try Self.search([Self.physical(Self.sda, "a")], ["sda": Self.group(["other medium", "a"])])
+    #expect(otherImage.home == .memory)
+    #expect(otherImage.warnings.first?.contains("another image") == true)
+  }
+
+  @Test func anEmptyPartitionOfTheMediumsDiskIsFresh() throws {
+    let empty = HomeSearch.Candidate(device: Self.own)
+    #expect(try Self.search([empty], mediumDisk: "sdc").home == .fresh(Self.own))
+    // The same partition of another disk is another stick's.
+    #expect(try Self.search([empty], mediumDisk: "sda").home == .memory)
+    #expect(try Self.search([empty], mediumDisk: nil).home == .memory)
+  }
+
+  @Test func aFirstStartThatWasCutOffBeginsAnew() throws {
+    let half = Self.group(tags: [], [Self.medium, "c"])
+    #expect(try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc", ["sdc4": half]).home == .fresh(Self.own))
+    #expect(try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc").home == .fresh(Self.own))
+  }
+
+  @Test func theOwnPartitionIsNotTakenFromOthers() throws {
+    let file = HomeSearch.Candidate(device: Self.own, type: "ext4", uuid: "x")
+    let used = try Self.search([file], mediumDisk: "sdc")
+    #expect(used.home == .memory)
+    #expect(used.warnings.first?.contains("ext4") == true)
+    for report in [Self.group(tags: [], ["c"]), Self.group(["other medium", "c"])] {
+      let search = try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc", ["sdc4": report])
+      #expect(search.home == .memory)
+      #expect(search.warnings.last?.contains("not touched") == true)
+    }
+  }
+
+  @Test func theOwnHomeGoesBeforeAnother() throws {
+    let search = try Self.search(
+      [Self.physical(Self.sda, "a"), Self.physical(Self.own, "c")], mediumDisk: "sdc",
+      ["sda": Self.group(named: "one", [Self.medium, "a"]), "sdc4": Self.group(named: "two", [Self.medium, "c"])])
+    #expect(search.home == .disks([Self.own]))
+    #expect(search.warnings.first?.contains("/dev/sda") == true)
+  }
+
+  @Test func twoHomesAreNotChosenFrom() {
+    let error = #expect(throws: HomeSearch.Undecided.self) {
+      _ = try Self.search(
+        [Self.physical(Self.sda, "a"), Self.physical(Self.sdb, "b")],
+        ["sda": Self.group(named: "one", [Self.medium, "a"]), "sdb": Self.group(named: "two", [Self.medium, "b"])])
+    }
+    #expect(error?.reason.contains("/dev/sda; /dev/sdb") == true)
+  }
+
+  @Test func ofCopiesTheOneOnTheMediumsDiskIsRight() throws {
+    let copy = Self.device("sdd4", disk: "sdd", partition: "roost-storage")
+    let report = Self.group([Self.medium, "c"])
+    let both = [Self.physical(copy, "c"), Self.physical(Self.own, "c")]
+    let search = try Self.search(both, mediumDisk: "sdc", ["sdc4": report, "sdd4": report])
+    #expect(search.home == .disks([Self.own]))
+    #expect(search.warnings.first?.contains("copies of one another") == true)
+    #expect(throws: HomeSearch.Undecided.self) {
+      _ = try Self.search(both, mediumDisk: "sr0", ["sdc4": report, "sdd4": report])
+    }
+    // Copies of what is nothing to us are nobody's business.
+    let foreign = Self.group(tags: [], ["c"])
+    #expect(try Self.search(both, mediumDisk: "sr0", ["sdc4": foreign, "sdd4": foreign]).warnings.isEmpty)
+  }
+
+  @Test func reportsAreReadBack() throws {
+    let report = Self.group(["a"])
+    #expect(try GroupReport.decode(encodeJSON(report), device: "/dev/sda") == report)
+    #expect(try GroupReport.decode(Array("null\n".utf8), device: "/dev/sda") == nil)
+    #expect(throws: StorageError.self) { _ = try GroupReport.decode(Array("{".utf8), device: "/dev/sda") }
+  }
+}
