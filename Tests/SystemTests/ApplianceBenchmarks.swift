@@ -92,8 +92,16 @@ enum ApplianceBenchmarks {
       try Environment.program("roost"), "build", "build/bench-families.yaml", "-o", "build/bench-families.iso",
       "--quiet",
     ])
+    let freebsd = try FreeBSDForQEMU(
+      try Files.read("\(families.folder)/freebsd/kernel"),
+      variables: [
+        "kernelname=/boot/kernel/kernel", "console=comconsole", "hint.uart.0.at=isa", "hint.uart.0.port=0x3F8",
+        "hint.uart.0.flags=0x10", "hint.uart.0.irq=4", "vfs.root.mountfrom=ufs:/dev/gpt/rootfs",
+      ], memory: 256 << 20)
+    try Files.write(freebsd.image, to: "build/bench-freebsd.elf")
     try DamagedImage.run([
       "Tests/SystemTests/Bench/prepare.sh", "build/bench-families.iso", "build/bench-cd.iso", families.folder,
+      "build/bench-freebsd.elf",
     ])
     return rows + (try run([.families], iso: "build/bench-families.iso", memory: 2048))
   }

@@ -13,7 +13,7 @@ begin() {
   rm -f $scratch/$name
   "$@" >/dev/null 2>$scratch/$name.err </dev/null &
   processes="$processes $!"
-  watch $name "$text" 200 $scratch/$name $! $start &
+  watch $name "$text" 300 $scratch/$name $! $start &
   watches="$watches $!"
 }
 finish() {
@@ -25,11 +25,7 @@ finish() {
 drive() { echo "-drive if=none,id=d,file=$1,format=raw,snapshot=on -device virtio-blk-pci,drive=d"; }
 qemus() {
   start=$(now)
-  if emulated; then
-    left_out freebsd-qemu "FreeBSD's BIOS loader and its PVH start in QEMU take the emulator's processor with them"
-  else
-    begin freebsd-qemu "$prompt" taskset -c 1-31 $(qemu freebsd-qemu -M pc -m 256 $(drive /dev/roost/freebsd))
-  fi
+  begin freebsd-qemu "$prompt" taskset -c 1-31 $(qemu freebsd-qemu -M pc -m 256 $(drive /dev/roost/freebsd) -kernel $cd/freebsd)
   begin debian-qemu "debian login:" taskset -c 1-31 $(qemu debian-qemu -M pc -m 256 $(drive /dev/roost/debian) -kernel $domains/debian/kernel -initrd $domains/debian/initrd) -append "$debian"
   begin plan9-qemu "term% " taskset -c 1-31 $(qemu plan9-qemu -M pc -m 128 $(drive $cd/bios-disk.img))
   finish

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Makes the CD that the benchmarks' scripts come on: prepare.sh ISO OUT [FAMILIES].
+# Makes the CD that the benchmarks' scripts come on: prepare.sh ISO OUT [FAMILIES FREEBSD].
 # Beside them: a start-up that says when it is init's turn, the kernel for PVH, and a disk that firmware boots with both.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-iso=$1 out=$2 families=${3:-}
+iso=$1 out=$2 families=${3:-} freebsd=${4:-}
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 mkdir -p "$work/cd" "$work/root/bin" "$work/disk/boot/grub"
 cp "$here"/*.sh "$work/cd"
 if [ -n "$families" ]; then
   cp "$families/plan9/bios-disk-virtio.img" "$work/cd/bios-disk.img"
+  cp "$freebsd" "$work/cd/freebsd"
   head -n 1 "$families/freebsd/ready" | tr -d '\n' >"$work/cd/prompt"
 else
   xorriso -osirrox on -indev "$iso" -extract /roost/domains/debian/kernel "$work/disk/boot/vmlinuz" 2>/dev/null
