@@ -134,8 +134,8 @@ struct DomainPiecesTests {
 
   @Test("Unknown names bring the nearest, or all")
   func unknownDomain() {
-    #expect(UnknownDomain.error("debain", among: ["debian", "plan9"]).message.contains("did you mean debian?"))
-    #expect(UnknownDomain.error("x", among: ["debian", "plan9"]).message.contains("debian, plan9"))
+    #expect(UnknownName.domain("debain", among: ["debian", "plan9"]).message.contains("did you mean debian?"))
+    #expect(UnknownName.domain("x", among: ["debian", "plan9"]).message.contains("debian, plan9"))
   }
 }
 
