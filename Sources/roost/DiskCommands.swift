@@ -107,7 +107,8 @@ struct DiskResizeCommand: ParsableCommand {
       not become smaller.
 
       Example:
-        roost disk resize debian --size "4 GiB"     then, in the guest: resize2fs /dev/vda
+        roost disk resize debian --size "4 GiB"
+        resize2fs /dev/vda            (in the guest)
       """)
 
   @Argument(help: "The disk's name; `roost disk list` shows them.")
@@ -155,7 +156,9 @@ struct DiskRollbackCommand: ParsableCommand {
       What was written to the disk since is gone; the snapshot stays. No running domain may have the disk.
 
       Example:
-        roost stop debian; roost disk rollback debian before-upgrade; roost start debian
+        roost stop debian
+        roost disk rollback debian before-upgrade
+        roost start debian
       """)
 
   @Argument(help: "The disk's name; `roost disk list` shows them.")
@@ -207,7 +210,8 @@ struct DiskAttachCommand: ParsableCommand {
       see it from their next start. The domain keeps it until it is detached. A snapshot can be read and not written.
 
       Example:
-        roost disk attach data debian     then, in the guest: lsblk
+        roost disk attach data debian
+        lsblk                         (in the guest)
       """)
 
   @Argument(help: "The disk's name; `roost disk list` shows them.")

@@ -9,11 +9,11 @@ struct StorageCommand: ParsableCommand {
     discussion: """
       What follows 'storage' goes to roost-storage as it is:
 
-        roost storage status                     what there is, and how full
-        roost storage persist /dev/sdX           move all disks from memory to a disk of their own; guests go on
-        roost storage grow /dev/sdX              add a disk
-        roost storage grow --ram "1 GiB"         add memory
-        roost storage VERB --help                all options of one
+        roost storage status               what there is, and how full
+        roost storage persist /dev/sdX     from memory to a disk; guests go on
+        roost storage grow /dev/sdX        add a disk
+        roost storage grow --ram "1 GiB"   add memory
+        roost storage --help               this; roost-storage --help has more
 
       Inside the appliance, as root. The domain manager notices by itself what changed.
 
@@ -31,12 +31,13 @@ struct StorageCommand: ParsableCommand {
   @Argument(parsing: .captureForPassthrough, help: "What roost-storage is to do.")
   var words: [String] = []
 
-  func run() throws {
-    guard let verb = words.first, !["--help", "-h", "help"].contains(verb) else {
-      if words.isEmpty { throw ValidationError("Say what to do: status, persist or grow.") }
-      throw CleanExit.helpRequest(self)
-    }
+  func validate() throws {
+    guard let verb = words.first else { throw ValidationError("Say what to do: status, persist or grow.") }
+    if ["--help", "-h", "help"].contains(verb) { throw CleanExit.helpRequest(self) }
     if let other = Self.others[verb] { throw ValidationError("'roost storage \(verb)' is not there: \(other).") }
+  }
+
+  func run() throws {
     do throws(SystemError) {
       try CurrentProcess.execute([Self.program] + words)
     } catch {

@@ -48,7 +48,7 @@ enum DiskOrder: Hashable, Sendable {
     guard Limits.disk.contains(bytes), bytes.isMultiple(of: Limits.diskGranule) else {
       throw ControlError(
         .malformedRequest,
-        "a disk has a whole number of \(Limits.diskGranule >> 20) MiB, from \(Text.size(Limits.disk.lowerBound)) "
+        "the size of a disk is a multiple of \(Limits.diskGranule >> 20) MiB, from \(Text.size(Limits.disk.lowerBound)) "
           + "to \(Limits.disk.upperBound >> 40) TiB, and not \(bytes) bytes")
     }
     return bytes
