@@ -141,7 +141,8 @@ struct DiskTests {
   func noStorage() throws {
     let fixture = try DaemonFixture()
     try fixture.start([idle])
-    #expect(failure { try fixture.client().createDisk("data", bytes: 16 << 20) }?.message.contains("not up yet") == true)
+    let early = failure { try fixture.client().createDisk("data", bytes: 16 << 20) }
+    #expect(early?.message.contains("not up yet") == true)
     #expect(try fixture.client().storage().state == .waiting)
     try fixture.write(#"{"state":"failed","error":"no device-mapper"}"#, to: "storage.json")
     #expect(
