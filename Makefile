@@ -123,8 +123,11 @@ bench: build conformance ## measure against peers (PART=builds, starts, rates, n
 
 docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli
-	for command in build boot doctor list console log screenshot start stop reboot destroy screen; do
+	for command in build boot doctor list console log screenshot start stop reboot destroy disk storage screen; do
 	  $(ROOST) help $$command > docs/cli/$$command.txt
+	done
+	for verb in list create resize snapshot rollback clone attach detach destroy; do
+	  $(ROOST) help disk $$verb > docs/cli/disk-$$verb.txt
 	done
 
 clean: ## remove what was built here (the package cache of the builder stays)

@@ -20,7 +20,9 @@ public struct ControlError: Error, Hashable, Sendable, Codable, CustomStringConv
     public static let unsupportedVersion = Code(rawValue: "unsupported-version")
     /// No domain has this name.
     public static let unknownDomain = Code(rawValue: "unknown-domain")
-    /// The domain's present state does not admit the operation.
+    /// No disk has this name.
+    public static let unknownDisk = Code(rawValue: "unknown-disk")
+    /// The present state of the domain or disk does not admit the operation.
     public static let wrongState = Code(rawValue: "wrong-state")
     /// The domain manager cannot be reached.
     public static let unreachable = Code(rawValue: "unreachable")
@@ -30,6 +32,8 @@ public struct ControlError: Error, Hashable, Sendable, Codable, CustomStringConv
     public static let timedOut = Code(rawValue: "timed-out")
     /// An answer could not be understood.
     public static let malformedReply = Code(rawValue: "malformed-reply")
+    /// `roost-storage` refused or failed; the message is what it said.
+    public static let storage = Code(rawValue: "storage")
     /// A file, a program or a device of the appliance failed.
     public static let system = Code(rawValue: "system")
   }

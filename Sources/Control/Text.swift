@@ -6,11 +6,20 @@ enum Text {
     return "\(tenths / 10).\(tenths % 10) s"
   }
 
+  /// `9.4 %`.
+  static func percent(_ value: Double) -> String {
+    let tenths = Int((max(0, min(value, 1e6)) * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10) %"
+  }
+
   /// `512 MiB`, `2 GiB`.
   static func size(_ bytes: Int) -> String {
     let mebibytes = bytes >> 20
     return mebibytes >= 1024 && mebibytes % 1024 == 0 ? "\(mebibytes / 1024) GiB" : "\(mebibytes) MiB"
   }
+
+  /// A name that somebody gave, for messages: in quotes, and no longer than a name is.
+  static func quoted(_ name: String) -> String { "\"\(printable(String(name.prefix(64))))\"" }
 
   /// What a guest printed, without what would steer a terminal: escape sequences and control characters other than
   /// newline and tab are left out, and a carriage return before a newline with them.

@@ -135,6 +135,8 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var vnc: VNC?
     /// What processor it sees; nothing stands for the machine's own.
     public var cpuModel: CPUModel?
+    /// Whether disks can be attached to it and detached while it runs; nothing stands for no.
+    public var hotplug: Bool?
     /// Whether it is started with the appliance.
     public var autostart: Bool
     /// How one knows that it is up.
@@ -148,7 +150,7 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public init(
       name: String, os: String, cpus: Int, memoryBytes: Int, boot: Boot, disk: Disk?, network: NetworkCard?,
       cdrom: String? = nil, floppy: String? = nil, display: Display? = nil, vnc: VNC? = nil, cpuModel: CPUModel? = nil,
-      autostart: Bool, ready: Ready, onReboot: LifecycleAction, onCrash: LifecycleAction
+      hotplug: Bool? = nil, autostart: Bool, ready: Ready, onReboot: LifecycleAction, onCrash: LifecycleAction
     ) {
       self.name = name
       self.os = os
@@ -162,6 +164,7 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
       self.display = display
       self.vnc = vnc
       self.cpuModel = cpuModel
+      self.hotplug = hotplug
       self.autostart = autostart
       self.ready = ready
       self.onReboot = onReboot

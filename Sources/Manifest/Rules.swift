@@ -36,11 +36,20 @@ package enum Names {
   /// Beginnings of names that the appliance's volume group or LVM itself keeps (lvm(8), "Valid names").
   package static let reservedBeginnings = ["image-", "pvmove", "snapshot", "roost-"]
 
-  /// What keeps `name` from being a domain's: it is a host's name and a logical volume's at once. Of the 127 bytes of
-  /// a device-mapper name, 48 are left for it (hyphens are doubled there).
+  /// What keeps `name` from being a domain's: it is a host's name and a logical volume's at once.
   package static func domainProblem(_ name: String) -> String? {
+    volumeProblem(name, tooLong: "is longer than 48 characters, more than its disk's name can take")
+  }
+
+  /// What keeps `name` from being that of a disk, a snapshot or a clone, which are logical volumes.
+  package static func diskProblem(_ name: String) -> String? {
+    volumeProblem(name, tooLong: "is longer than 48 characters")
+  }
+
+  /// Of the 127 bytes of a device-mapper name, 48 are left for a volume's (hyphens are doubled there).
+  private static func volumeProblem(_ name: String, tooLong: String) -> String? {
     if let problem = problem(name) { return problem }
-    if name.utf8.count > 48 { return "is longer than 48 characters, more than its disk's name can take" }
+    if name.utf8.count > 48 { return tooLong }
     guard let beginning = reservedBeginnings.first(where: name.hasPrefix) else { return nil }
     return "may not begin with '\(beginning)', which is kept for the appliance's own volumes"
   }

@@ -5,7 +5,7 @@ internal import Yams
 extension RecipeDecoder {
   static let domainKeys = [
     "name", "os", "cpus", "cpu", "memory", "disk", "disk-bus", "cdrom", "floppy", "network", "nic", "display", "vnc",
-    "boot", "source", "command-line", "autostart", "ready", "on-reboot", "on-crash",
+    "hotplug", "boot", "source", "command-line", "autostart", "ready", "on-reboot", "on-crash",
   ]
 
   mutating func domain(_ fields: NodeReader.Fields, name: String?) -> Recipe.Domain? {
@@ -18,7 +18,7 @@ extension RecipeDecoder {
     let isFirmware = ["bios", "uefi"].contains(reader.text(fields, "boot"))
     let source = source(fields, name: name, isFirmware: isFirmware)
     let boot = reader.choice(fields, "boot", BootMethod.self, or: "auto") ?? Self.naturalBoot(of: source?.kind)
-    let hardware = hardware(fields, boot: boot)
+    let hardware = hardware(fields, boot: boot, source: source?.kind)
     let commandLine = commandLine(fields) ?? source?.commandLine ?? ""
     let autostart = reader.flag(fields, "autostart", default: true)
     let ready = readiness(fields, source: source?.kind)
@@ -46,13 +46,18 @@ extension RecipeDecoder {
     }
   }
 
-  private mutating func hardware(_ domain: NodeReader.Fields, boot: BootMethod?) -> Recipe.Hardware {
-    Recipe.Hardware(
+  private mutating func hardware(
+    _ domain: NodeReader.Fields, boot: BootMethod?, source: Recipe.DomainSource?
+  ) -> Recipe.Hardware {
+    // Debian drives the controller, and finds by itself what is attached to it.
+    let isDebian = if case .debian? = source { true } else { false }
+    return Recipe.Hardware(
       diskBus: reader.choice(domain, "disk-bus", DiskBus.self, default: .virtio),
       nic: reader.choice(domain, "nic", NetworkModel.self, default: .virtio),
       display: reader.choice(domain, "display", Display.self, default: boot?.isFirmware == true ? .vga : .nothing),
       vnc: vnc(domain),
       cpu: reader.choice(domain, "cpu", CPUModel.self, default: .host),
+      hotplug: reader.flag(domain, "hotplug", default: isDebian),
       cdrom: file(domain, "cdrom"), floppy: file(domain, "floppy"))
   }
 
@@ -105,6 +110,7 @@ extension RecipeDecoder {
       if boot != .pvh { reader.report(fields.mark(of: "boot"), "hatchling boots with 'boot: pvh'") }
       let useless = [
         "disk": "a disk", "cdrom": "a CD", "network": "a network card", "display": "a display",
+        "hotplug": "disks that come and go",
       ].filter { fields.has($0.key) && reader.text(fields, $0.key) != "false" }
       for (key, name) in useless {
         reader.report(fields.mark(of: key), "hatchling has no use for \(name); leave it out")

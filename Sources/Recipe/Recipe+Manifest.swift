@@ -21,7 +21,7 @@ extension ApplianceManifest.Domain {
         }
       },
       cdrom: cdrom, floppy: floppy, display: hardware.display == .nothing ? nil : hardware.display, vnc: vnc,
-      cpuModel: hardware.cpu == .host ? nil : hardware.cpu,
+      cpuModel: hardware.cpu == .host ? nil : hardware.cpu, hotplug: hardware.hotplug ? true : nil,
       autostart: domain.autostart,
       ready: .init(consoleText: domain.ready.consoleText, timeoutSeconds: domain.ready.timeoutSeconds),
       onReboot: domain.onReboot, onCrash: domain.onCrash)

@@ -87,6 +87,8 @@ public struct Recipe: Sendable, Hashable {
     public var vnc: VNC?
     /// What processor it sees.
     public var cpu = CPUModel.host
+    /// Whether disks can be attached to it and detached while it runs.
+    public var hotplug = false
     /// The image in its CD drive, if it has one.
     public var cdrom: FileReference?
     /// The image in its floppy drive, if it has one.
@@ -297,6 +299,7 @@ extension Recipe.Hardware {
     text.add("display", display.rawValue)
     text.add("vnc", vnc.map { ["on", $0.password ?? ""] } ?? [])
     text.add("cpu", cpu.rawValue)
+    text.add("hotplug", "\(hotplug)")
     text.add("cdrom", cdrom.words)
     text.add("floppy", floppy.words)
   }

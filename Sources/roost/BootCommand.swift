@@ -70,24 +70,6 @@ struct BootCommand: ParsableCommand {
     case uefi
   }
 
-  /// A size with its unit.
-  struct Size: CustomStringConvertible {
-    let bytes: Int
-
-    init(bytes: Int) {
-      self.bytes = bytes
-    }
-
-    init(_ argument: String) throws {
-      switch ByteSize.parse(argument) {
-      case .success(let bytes): self.bytes = bytes
-      case .failure(let error): throw ValidationError(error.description)
-      }
-    }
-
-    var description: String { ByteSize.format(bytes) }
-  }
-
   func validate() throws {
     if let timeout {
       guard untilReady else { throw ValidationError("--timeout needs --until-ready: nothing else is waited for.") }

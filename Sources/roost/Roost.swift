@@ -19,6 +19,8 @@ struct Roost: ParsableCommand {
       StopCommand.self,
       RebootCommand.self,
       DestroyCommand.self,
+      DiskCommand.self,
+      StorageCommand.self,
       ScreenCommand.self,
       PowerOffCommand.self,
       RebootHostCommand.self,

@@ -13,6 +13,9 @@ enum Roostd {
       --manifest PATH      the manifest (default: roost/manifest.json on the medium)
       --medium DIR         where the medium is mounted (default: /run/roost/medium)
       --storage PATH       what roost-storage reported (default: /run/roost/storage.json)
+      --pool PATH          what 'roost-storage watch' keeps current (default: /run/roost/pool.json)
+      --storage-program PATH
+                           changes disks (default: /usr/sbin/roost-storage)
       --runtime-dir DIR    sockets and generated files (default: /run/roost)
       --log-dir DIR        logs of domains and helpers (default: /var/log/roost)
       --vmm PATH           the monitor (default: /usr/sbin/roost-vmm)
@@ -57,6 +60,8 @@ enum Roostd {
       case "--manifest": configuration.manifest = try value(of: flag, &rest)
       case "--medium": configuration.medium = try value(of: flag, &rest)
       case "--storage": configuration.storage = try value(of: flag, &rest)
+      case "--pool": configuration.pool = try value(of: flag, &rest)
+      case "--storage-program": configuration.storageProgram = try value(of: flag, &rest)
       case "--runtime-dir": configuration.runtimeDirectory = try value(of: flag, &rest)
       case "--log-dir": configuration.logDirectory = try value(of: flag, &rest)
       case "--vmm": configuration.monitor = try value(of: flag, &rest)

@@ -26,6 +26,10 @@ struct APITests {
     #expect(request == ControlRequest(id: 3, op: .tail, domain: "debian", bytes: 10))
     let coded = try ControlCoding.encode(request)
     #expect(try ControlCoding.request(from: coded).get() == request)
+    let disk = ControlRequest(id: 1, op: .diskRollback, disk: "data", snapshot: "before")
+    #expect(try ControlCoding.request(from: try ControlCoding.encode(disk)).get() == disk)
+    let clone = ControlRequest(id: 1, op: .diskClone, disk: "data", clone: "other")
+    #expect(try ControlCoding.request(from: try ControlCoding.encode(clone)).get() == clone)
     #expect(
       try ControlCoding.request(from: Array(#"{"id":1,"op":"reboot-host","future":1}"#.utf8)).get().op == .rebootHost)
   }
@@ -36,6 +40,8 @@ struct APITests {
       ("", "malformed-request", nil), ("garbage", "malformed-request", nil), ("{}", "malformed-request", nil),
       (#"{"id":"x","op":"list"}"#, "malformed-request", nil), (#"{"id":4}"#, "malformed-request", 4),
       (#"{"id":5,"op":"dance"}"#, "unknown-operation", 5), (#"{"id":6,"op":"stop"}"#, "malformed-request", 6),
+      (#"{"id":8,"op":"disk-create","bytes":1}"#, "malformed-request", 8),
+      (#"{"id":8,"op":"disk-attach","disk":"data"}"#, "malformed-request", 8),
       (#"{"id":7,"op":7}"#, "malformed-request", 7), ("[1,2]", "malformed-request", nil),
       (#"{"id":99999999999999999999,"op":"list"}"#, "malformed-request", nil),
       (String(repeating: "[", count: 100_000), "malformed-request", nil), ("\u{0}\u{FF}", "malformed-request", nil),

@@ -41,6 +41,9 @@ final class DaemonFixture {
     configuration.runtimeDirectory = "\(directory)/run"
     configuration.logDirectory = "\(directory)/log"
     configuration.monitor = "\(directory)/monitor"
+    configuration.storageProgram = "\(directory)/roost-storage"
+    configuration.pool = "\(directory)/pool.json"
+    configuration.storageInterval = 0.1
     configuration.kvm = "/dev/null"
     configuration.network = false
     configuration.port = false
@@ -63,6 +66,17 @@ final class DaemonFixture {
       """
     try Files.write(script, to: configuration.monitor)
     try Files.setPermissions(configuration.monitor, 0o755)
+    let storage = """
+      #!/bin/sh
+      # In roost-storage's place: what the test wrote for the verb, see `whenAsked`.
+      here='\(directory)'
+      echo "$*" >> "$here/storage.calls"
+      [ -e "$here/$2.sh" ] || { echo "roost-storage: unexpected: $*" >&2; exit 1; }
+      . "$here/$2.sh"
+
+      """
+    try Files.write(storage, to: configuration.storageProgram)
+    try Files.setPermissions(configuration.storageProgram, 0o755)
   }
 
   deinit {

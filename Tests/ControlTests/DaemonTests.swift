@@ -248,8 +248,8 @@ struct PortTests {
     let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-port-")
     defer { try? Files.removeTree(directory) }
     let loop = try EventLoop()
-    let server = try ControlServer(path: "\(directory)/sock", loop: loop) { request in
-      (Array("{\"id\":\(request.id),\"ok\":true}".utf8), false)
+    let server = try ControlServer(path: "\(directory)/sock", loop: loop) { request, reply in
+      reply(Array("{\"id\":\(request.id),\"ok\":true}".utf8), false)
     }
     defer { server.close() }
     server.servePort(

@@ -17,7 +17,8 @@ struct DomainPiecesTests {
         "/run/roost/medium/roost/domains/debian/kernel", "--initrd", "/run/roost/medium/roost/domains/debian/initrd",
         "--cmdline", "root=/dev/vda console=ttyS0", "--disk", "/dev/roost/debian,id=debian", "--net",
         "tap-debian,mac=52:54:00:00:00:01", "--serial",
-        "unix:/run/roost/domains/debian/console.sock,log=/var/log/roost/debian.log",
+        "unix:/run/roost/domains/debian/console.sock,log=/var/log/roost/debian.log", "--control",
+        "unix:/run/roost/domains/debian/control.sock",
       ])
   }
 
@@ -52,7 +53,7 @@ struct DomainPiecesTests {
         "/m/roost/domains/lab/cdrom.iso", "--net", "tap-lab,mac=52:54:00:00:00:01,model=e1000", "--vnc",
         "unix:/r/domains/lab/screen.sock", "--vnc",
         "unix:/r/domains/lab/vnc.sock,password-file=/m/roost/domains/lab/vnc-password", "--serial",
-        "unix:/r/domains/lab/console.sock,log=/l/lab.log",
+        "unix:/r/domains/lab/console.sock,log=/l/lab.log", "--control", "unix:/r/domains/lab/control.sock",
       ])
     domain.boot = .init(
       method: .multiboot, kernel: "/k", initrd: nil,
@@ -67,6 +68,32 @@ struct DomainPiecesTests {
     ] {
       #expect(zip(direct, direct.dropFirst()).contains { [$0, $1] == pair }, "\(pair)")
     }
+  }
+
+  @Test("Attached disks are on the hot-plug controller where there is one, and with the domain's own disk elsewhere")
+  func attachedDisks() {
+    let attached = [Samples.disk("data"), Samples.disk("old", kind: .snapshot)]
+    func disks(_ domain: ApplianceManifest.Domain) -> [String] {
+      let words = MonitorCommand.arguments(
+        monitor: "vmm", domain: domain, medium: "/m", disk: "/dev/roost/lab", attached: attached, tap: nil,
+        paths: DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l"))
+      #expect(words.contains("--hotplug") == (domain.hotplug == true))
+      return zip(words, words.dropFirst()).filter { $0.0 == "--disk" }.map(\.1)
+    }
+    var domain = Samples.domain("lab", disk: true)
+    #expect(
+      disks(domain) == ["/dev/roost/lab,id=lab", "/dev/roost/data,id=data", "/dev/roost/old,id=old,ro"])
+    domain.disk?.bus = .ide
+    #expect(
+      disks(domain) == [
+        "/dev/roost/lab,bus=ide,id=lab", "/dev/roost/data,id=data,bus=ide", "/dev/roost/old,id=old,ro,bus=ide",
+      ])
+    domain.disk?.bus = nil
+    domain.hotplug = true
+    #expect(
+      disks(domain) == [
+        "/dev/roost/lab,id=lab", "/dev/roost/data,id=data,bus=scsi", "/dev/roost/old,id=old,ro,bus=scsi",
+      ])
   }
 
   @Test("Firmware on a serial line only is told so")
@@ -134,8 +161,8 @@ struct DomainPiecesTests {
 
   @Test("Unknown names bring the nearest, or all")
   func unknownDomain() {
-    #expect(UnknownDomain.error("debain", among: ["debian", "plan9"]).message.contains("did you mean debian?"))
-    #expect(UnknownDomain.error("x", among: ["debian", "plan9"]).message.contains("debian, plan9"))
+    #expect(UnknownName.domain("debain", among: ["debian", "plan9"]).message.contains("did you mean debian?"))
+    #expect(UnknownName.domain("x", among: ["debian", "plan9"]).message.contains("debian, plan9"))
   }
 }
 

@@ -7,7 +7,7 @@ enum Samples {
   static func domain(
     _ name: String, memory: Int = 64 << 20, disk: Bool = false, network: Bool = true, autostart: Bool = true,
     ready: String = "login:", timeout: Int = 60, onReboot: LifecycleAction = .restart,
-    onCrash: LifecycleAction = .preserve
+    onCrash: LifecycleAction = .preserve, hotplug: Bool = false
   ) -> ApplianceManifest.Domain {
     ApplianceManifest.Domain(
       name: name, os: "Test OS", cpus: 1, memoryBytes: memory,
@@ -16,7 +16,8 @@ enum Samples {
         commandLine: "root=/dev/vda console=ttyS0"),
       disk: disk ? ApplianceManifest.Disk(imageVolume: "image-\(name)", volume: name, bytes: 1 << 30) : nil,
       network: network ? ApplianceManifest.NetworkCard(mac: "52:54:00:00:00:01", address: "10.77.0.10") : nil,
-      autostart: autostart, ready: ApplianceManifest.Ready(consoleText: ready, timeoutSeconds: timeout),
+      hotplug: hotplug ? true : nil, autostart: autostart,
+      ready: ApplianceManifest.Ready(consoleText: ready, timeoutSeconds: timeout),
       onReboot: onReboot, onCrash: onCrash)
   }
 
@@ -33,6 +34,15 @@ enum Samples {
     DomainStatus(
       name: name, os: "Debian 13", state: state, reason: reason, cpus: 1, memoryBytes: 320 << 20, startedAt: started,
       readySeconds: ready, address: "10.77.0.10", console: "/run/\(name).sock", log: "/var/log/\(name).log")
+  }
+
+  static func disk(
+    _ name: String, kind: DiskStatus.Kind = .disk, bytes: Int = 1 << 30, origin: String? = nil,
+    attachedTo: String? = nil
+  ) -> DiskStatus {
+    DiskStatus(
+      name: name, device: "/dev/roost/\(name)", bytes: bytes, usedPercent: 1.5, kind: kind, origin: origin,
+      attachedTo: attachedTo)
   }
 
   /// Runs `body` with a directory that is gone afterwards.

@@ -35,7 +35,7 @@ import Testing
 
   @Test func whatIsAsUsualIsNotWritten() throws {
     let text = String(decoding: try sample.encoded(), as: UTF8.self)
-    for key in ["bus", "model", "display", "vnc", "cpuModel", "cdrom", "floppy", "modules"] {
+    for key in ["bus", "model", "display", "vnc", "cpuModel", "cdrom", "floppy", "modules", "hotplug"] {
       #expect(!text.contains("\"\(key)\""), "\(key)")
     }
   }
@@ -50,8 +50,21 @@ import Testing
     other.domains[0].display = .vga
     other.domains[0].vnc = .init(passwordFile: "/p")
     other.domains[0].cpuModel = .baseline
+    other.domains[0].hotplug = true
     other.domains[1].boot.modules = [.init(file: "/m", commandLine: "a, b")]
     #expect(try ApplianceManifest.decode(try other.encoded()) == other)
+  }
+
+  @Test func aMediumOfBeforeThereWasHotplugHasNone() throws {
+    var other = sample
+    other.domains[0].hotplug = true
+    let text = String(decoding: try other.encoded(), as: UTF8.self)
+    let line = "      \"hotplug\" : true,\n"
+    let range = try #require(text.firstRange(of: line))
+    let old = String(text[..<range.lowerBound]) + String(text[range.upperBound...])
+    #expect(try ApplianceManifest.decode(Array(old.utf8)).domains[0].hotplug == nil)
+    let wrong = String(text[..<range.lowerBound]) + "      \"hotplug\" : \"yes\",\n" + String(text[range.upperBound...])
+    #expect(failure(wrong).contains("hotplug"))
   }
 
   @Test func aKernelIsNeededWhereNoFirmwareRuns() throws {

@@ -19,6 +19,33 @@ import Testing
     #expect(try domain("    boot: auto\n    source: {kernel: k}\n").boot == nil)
   }
 
+  @Test func disksComeAndGoWhereDebianRunsOrWhereItIsSaid() throws {
+    let debian = "    disk: 1 GiB\n    source: {debian: {suite: trixie}}\n"
+    #expect(try domain(debian).hardware.hotplug)
+    #expect(try domain("    boot: uefi\n\(debian)").hardware.hotplug)
+    #expect(try !domain("    hotplug: false\n\(debian)").hardware.hotplug)
+    #expect(try !domain("    source: {kernel: k}\n").hardware.hotplug)
+    #expect(try domain("    hotplug: true\n    source: {kernel: k}\n").hardware.hotplug)
+    #expect(try !domain("    hotplug: false\n    source: {hatchling: {}}\n").hardware.hotplug)
+  }
+
+  @Test func hotplugIsOnTheMediumAndInTheDigest() throws {
+    func both(_ line: String) throws -> (recipe: Recipe, domain: ApplianceManifest.Domain) {
+      let lines = "\(line)    disk: 1 GiB\n    source: {debian: {suite: trixie}}\n"
+      let text = recipe(domain: "  - name: d\n    memory: 64 MiB\n\(lines)")
+      let recipe = try Recipe.parse(text, file: "r.yaml")
+      let domain = try #require(recipe.domains.first)
+      let boot = ApplianceManifest.Boot(method: .linux, kernel: "/k", initrd: nil, commandLine: "")
+      return (recipe, ApplianceManifest.Domain(domain, in: recipe, boot: boot, disk: nil))
+    }
+    let with = try both("")
+    let without = try both("    hotplug: false\n")
+    #expect(with.domain.hotplug == true && without.domain.hotplug == nil)
+    #expect(with.recipe.digest != without.recipe.digest)
+    // What is on the disk does not depend on it.
+    #expect(with.recipe.domains.first?.sourceDigest == without.recipe.domains.first?.sourceDigest)
+  }
+
   @Test func firmwareNeedsNoKernelAndHasADisplay() throws {
     let disk = try domain("    source: {image: disk.img}\n")
     #expect(disk.boot == .bios)
@@ -185,6 +212,11 @@ import Testing
     (
       "    cdrom: [a]\n    source: {kernel: k}\n", "7:12: error: 'cdrom' in a domain must be a single value, not a list"
     ),
+    (
+      "    hotplug: true\n    source: {hatchling: {}}\n", "7:14: error: hatchling has no use for disks that come and go"
+    ),
+    ("    hotplug: perhaps\n    source: {kernel: k}\n", "7:14: error: 'hotplug'"),
+    ("    hotplg: true\n    source: {kernel: k}\n", "did you mean 'hotplug'?"),
     ("    display: vga\n    source: {hatchling: {}}\n", "7:14: error: hatchling has no use for a display"),
     (
       "    source: {debian: {suite: trixie}, command-line: x}\n    disk: 1 GiB\n",

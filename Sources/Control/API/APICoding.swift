@@ -39,12 +39,17 @@ enum ControlCoding {
           id: raw.id,
           error: ControlError(.unknownOperation, "there is no operation \(quoted(raw.op)); there are \(known)")))
     }
-    if op.needsDomain && raw.domain == nil {
+    let missing = op.needsDisk && raw.disk == nil ? "disk" : op.needsDomain && raw.domain == nil ? "domain" : nil
+    if let missing {
       return .failure(
         RequestFailure(
-          id: raw.id, error: ControlError(.malformedRequest, "the operation \(op.rawValue) needs a \"domain\"")))
+          id: raw.id,
+          error: ControlError(.malformedRequest, "the operation \(op.rawValue) needs a \"\(missing)\"")))
     }
-    return .success(ControlRequest(id: raw.id, op: op, domain: raw.domain, bytes: raw.bytes, version: raw.version))
+    return .success(
+      ControlRequest(
+        id: raw.id, op: op, domain: raw.domain, bytes: raw.bytes, version: raw.version, disk: raw.disk,
+        snapshot: raw.snapshot, clone: raw.clone))
   }
 
   /// A short, one-line text of a decoding error.
@@ -69,6 +74,9 @@ enum ControlCoding {
     var domain: String?
     var bytes: Int?
     var version: Int?
+    var disk: String?
+    var snapshot: String?
+    var clone: String?
   }
 
   private struct OnlyIdentifier: Decodable {

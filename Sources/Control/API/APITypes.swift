@@ -150,12 +150,43 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   case poweroff
   /// Restarts the appliance, its domains first. Result: `Nothing`.
   case rebootHost = "reboot-host"
+  /// The volumes of the guests' storage. Result: `DiskList`.
+  case diskList = "disk-list"
+  /// Makes an empty disk. Result: `DiskResult`, as of all that follow up to `diskDestroy`.
+  case diskCreate = "disk-create"
+  /// Makes a disk larger; a domain that has it open sees that at once.
+  case diskResize = "disk-resize"
+  /// Keeps what a disk is now under a name of its own.
+  case diskSnapshot = "disk-snapshot"
+  /// Makes a disk what one of its snapshots is.
+  case diskRollback = "disk-rollback"
+  /// Makes a copy of a disk that goes its own way.
+  case diskClone = "disk-clone"
+  /// Gives a disk to a domain, beside its own.
+  case diskAttach = "disk-attach"
+  /// Takes a disk from the domain that has it.
+  case diskDetach = "disk-detach"
+  /// Removes a disk and what is on it.
+  case diskDestroy = "disk-destroy"
+  /// Whether the guests' storage is there, and how full it is. Result: `StorageStatus`.
+  case storage
+  /// Looks at once at what `roost-storage` reported, and not only in some seconds. Result: `StorageStatus`.
+  case reload
 
   /// True when the request must name a domain.
   public var needsDomain: Bool {
     switch self {
-    case .tail, .start, .stop, .reboot, .destroy: true
-    case .hello, .list, .subscribe, .poweroff, .rebootHost: false
+    case .tail, .start, .stop, .reboot, .destroy, .diskAttach: true
+    default: false
+    }
+  }
+
+  /// True when the request must name a disk.
+  public var needsDisk: Bool {
+    switch self {
+    case .diskCreate, .diskResize, .diskSnapshot, .diskRollback, .diskClone, .diskAttach, .diskDetach, .diskDestroy:
+      true
+    default: false
     }
   }
 }
@@ -168,18 +199,30 @@ public struct ControlRequest: Codable, Hashable, Sendable {
   public var op: ControlOperation
   /// The domain's name, where the operation needs one.
   public var domain: String?
-  /// `tail`: how many bytes at most.
+  /// `tail`: how many bytes at most. `disk-create` and `disk-resize`: the disk's size.
   public var bytes: Int?
   /// `hello`: the client's version.
   public var version: Int?
+  /// The disk's name, where the operation needs one.
+  public var disk: String?
+  /// `disk-snapshot`: what the snapshot is to be called. `disk-rollback`: which one.
+  public var snapshot: String?
+  /// `disk-clone`: what the copy is to be called.
+  public var clone: String?
 
   /// All fields.
-  public init(id: Int, op: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil) {
+  public init(
+    id: Int, op: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil, disk: String? = nil,
+    snapshot: String? = nil, clone: String? = nil
+  ) {
     self.id = id
     self.op = op
     self.domain = domain
     self.bytes = bytes
     self.version = version
+    self.disk = disk
+    self.snapshot = snapshot
+    self.clone = clone
   }
 }
 

@@ -114,9 +114,17 @@ public final class ControlClient {
     _ operation: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil,
     within seconds: Double? = nil
   ) throws(ControlError) -> Value {
+    try call(
+      ControlRequest(id: 0, op: operation, domain: domain, bytes: bytes, version: version), within: seconds)
+  }
+
+  /// Sends a request under an id of this client's, and waits for the answer.
+  func call<Value: Codable>(_ request: ControlRequest, within seconds: Double? = nil) throws(ControlError) -> Value {
+    let operation = request.op
     let id = nextIdentifier
     nextIdentifier += 1
-    let request = ControlRequest(id: id, op: operation, domain: domain, bytes: bytes, version: version)
+    var request = request
+    request.id = id
     let end = deadline(after: seconds ?? timeout)
     try send(try ControlCoding.encode(request) + [0x0A], deadline: end)
     while true {

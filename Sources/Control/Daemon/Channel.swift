@@ -14,6 +14,8 @@ final class Channel {
   private var framer = LineFramer()
   private var queue: [UInt8] = []
   private var token: EventLoop.Token?
+  /// Requests of the peer's that were not answered yet.
+  private var awaited = 0
   private var isEnding = false
   private var isEnded = false
 
@@ -45,6 +47,17 @@ final class Channel {
     flush()
   }
 
+  /// Says that a request is being worked on: the connection waits for its answer though the peer says no more.
+  func expectAnswer() {
+    awaited += 1
+  }
+
+  /// Queues the line that answers a request.
+  func answer(_ line: [UInt8]) {
+    awaited -= 1
+    send(line)
+  }
+
   /// Ends the connection at once.
   func end() {
     guard !isEnded else { return }
@@ -70,7 +83,7 @@ final class Channel {
       guard !bytes.isEmpty else {
         // The peer says no more; what it asked is still answered.
         isEnding = true
-        if queue.isEmpty { end() } else { loop.change(requireToken, to: .writable) }
+        if queue.isEmpty && awaited == 0 { end() } else { loop.change(requireToken, to: interest) }
         return
       }
       for frame in framer.append(bytes) {
@@ -95,11 +108,18 @@ final class Channel {
         }
       }
       if rest.isEmpty { queue.removeAll() }
-      if queue.isEmpty && isEnding { return end() }
-      loop.change(requireToken, to: queue.isEmpty ? .readable : isEnding ? .writable : [.readable, .writable])
+      if queue.isEmpty && isEnding && awaited == 0 { return end() }
+      loop.change(requireToken, to: interest)
     } catch {
       end()
     }
+  }
+
+  /// A hang-up is told whatever is asked for.
+  private var interest: Readiness {
+    var interest: Readiness = isEnding ? [] : .readable
+    if !queue.isEmpty { interest.insert(.writable) }
+    return interest
   }
 
   private var requireToken: EventLoop.Token { token ?? 0 }

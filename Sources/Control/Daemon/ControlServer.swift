@@ -11,15 +11,19 @@ final class ControlServer {
   private let loop: EventLoop
   private let listener: FileDescriptor
   private let path: String
-  /// Answers a request: the reply's line, and whether the peer wants events from now on.
-  private let respond: (ControlRequest) -> (line: [UInt8], subscribes: Bool)
+  /// Takes the answer to a request, once, at any later time: the line, and whether the peer wants events from now on.
+  /// What answers a peer that is gone is dropped.
+  typealias Reply = (_ line: [UInt8], _ subscribes: Bool) -> Void
+
+  /// Answers a request.
+  private let respond: (ControlRequest, @escaping Reply) -> Void
   private var listenerToken: EventLoop.Token?
   private var channels: [ObjectIdentifier: Channel] = [:]
   private var port: PortWatch?
 
   /// Listens at `path`, for root only.
   init(
-    path: String, loop: EventLoop, respond: @escaping (ControlRequest) -> (line: [UInt8], subscribes: Bool)
+    path: String, loop: EventLoop, respond: @escaping (ControlRequest, @escaping Reply) -> Void
   ) throws(ControlError) {
     self.path = path
     self.loop = loop
@@ -91,10 +95,12 @@ final class ControlServer {
       switch ControlCoding.request(from: line) {
       case .failure(let failure): refuse(failure.id, failure.error, on: channel)
       case .success(let request):
-        let reply = respond(request)
-        // The snapshot goes first, then what changes after it.
-        channel.send(reply.line)
-        if reply.subscribes { channel.isSubscribed = true }
+        channel.expectAnswer()
+        respond(request) { [weak channel] line, subscribes in
+          // The snapshot goes first, then what changes after it.
+          channel?.answer(line)
+          if subscribes { channel?.isSubscribed = true }
+        }
       }
     }
   }

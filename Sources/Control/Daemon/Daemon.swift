@@ -4,23 +4,24 @@ internal import Platform
 /// The domain manager: reads the manifest, makes the network, starts the domains and serves requests until it is told
 /// to stop. One thread does everything; only `Stopper` may be used from others.
 public final class Daemon: DomainSurroundings {
-  private let configuration: DaemonConfiguration
-  private let manifest: ApplianceManifest
+  let configuration: DaemonConfiguration
+  let manifest: ApplianceManifest
   private let writeLog: (String) -> Void
   let loop: EventLoop
   private let stopper: Stopper
-  private var supervisors: [DomainSupervisor] = []
-  private var server: ControlServer?
+  private(set) var supervisors: [DomainSupervisor] = []
+  private(set) var server: ControlServer?
   private var network: NetworkService?
   private var networkPlan: NetworkPlan?
-  private var storage: StorageReport?
-  private var storageTimer: EventLoop.Token?
-  private var storageDeadline = 0.0
-  private var notices: [String] = []
-  private var phase = Phase.up
+  /// What `roost-storage` reports, looked at again and again.
+  var storageFiles = StorageFiles()
+  private(set) lazy var disks = DiskManager(
+    program: configuration.storageProgram, deadline: configuration.storageDeadline, surroundings: self)
+  private var notices = Notices()
+  private(set) var phase = Phase.up
   private var stopRequests = 0
 
-  private enum Phase {
+  enum Phase {
     case up, shuttingDown, done
   }
 
@@ -64,9 +65,8 @@ public final class Daemon: DomainSurroundings {
           name: domain.name, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory),
         surroundings: self)
     }
-    server = try ControlServer(path: configuration.socket, loop: loop) { [unowned self] request in
-      let reply = answer(request)
-      return (reply.line, reply.subscribes)
+    server = try ControlServer(path: configuration.socket, loop: loop) { [unowned self] request, reply in
+      answer(request, Responder(id: request.id, send: reply))
     }
   }
 
@@ -113,20 +113,19 @@ public final class Daemon: DomainSurroundings {
     if configuration.port {
       server?.servePort(named: ControlProtocol.portName, devices: VirtioPorts()) { [unowned self] in log($0) }
     }
-    if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(missing) }
-    storageDeadline = loop.now + configuration.storagePatience
-    readStorage()
+    if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(.hardware, missing) }
+    watchStorage()
     guard configuration.network else { return startDomains() }
     do throws(ControlError) {
       let plan = try NetworkPlan(manifest)
       networkPlan = plan
       let network = NetworkService(
         plan: plan, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory,
-        loop: loop, report: { [unowned self] in notice($0) })
+        loop: loop, report: { [unowned self] in notice(.helper($0), $0) })
       self.network = network
       network.start { [unowned self] in startDomains() }
     } catch {
-      notice("the domains have no network: \(error.message)")
+      notice(.network, "the domains have no network: \(error.message)")
       startDomains()
     }
   }
@@ -142,6 +141,7 @@ public final class Daemon: DomainSurroundings {
 
   func prepare(_ domain: ApplianceManifest.Domain, paths: DomainPaths) -> DomainPreparation {
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { return .refuse(missing) }
+    if let reason = disks.objection(toStarting: domain.name) { return .wait(reason) }
     var disk: String?
     if domain.disk != nil {
       guard let storage else { return .wait("waits for the storage") }
@@ -159,10 +159,12 @@ public final class Daemon: DomainSurroundings {
       return .refuse(objection)
     }
     let tap = network?.isUp == true ? networkPlan?.tap(of: domain.name) : nil
+    let attached = storage?.disksAttached(to: domain.name) ?? []
     return .command(
       MonitorCommand.arguments(
-        monitor: configuration.monitor, domain: domain, medium: configuration.medium, disk: disk, tap: tap,
-        paths: paths))
+        monitor: configuration.monitor, domain: domain, medium: configuration.medium, disk: disk, attached: attached,
+        tap: tap, paths: paths),
+      disks: Set(attached.map(\.name)))
   }
 
   func changed(_ supervisor: DomainSupervisor) {
@@ -174,27 +176,18 @@ public final class Daemon: DomainSurroundings {
     writeLog(line)
   }
 
-  private func notice(_ text: String) {
-    guard !notices.contains(text) else { return }
-    notices.append(text)
-    log(text)
+  // MARK: What the user should know
+
+  /// Sets what is to be said about a subject, nil for nothing any more, and tells subscribers and the log.
+  func notice(_ subject: Notices.Subject, _ text: String?, isLogged: Bool = true) {
+    guard notices.set(subject, text) else { return }
+    if isLogged, let text { log(text) }
     server?.broadcast(.appliance(applianceStatus))
   }
 
-  private func readStorage() {
-    if let bytes = try? Files.read(configuration.storage) {
-      storage = StorageReport.decode(bytes, path: configuration.storage)
-    } else if loop.now >= storageDeadline {
-      storage = StorageReport(
-        state: .failed, error: "there is no \(configuration.storage); /var/log/roost/init.log says more")
-    } else {
-      storageTimer = loop.after(0.5) { [unowned self] in readStorage() }
-      return
-    }
-    if storage?.state == .failed, manifest.domains.contains(where: { $0.disk != nil }) {
-      notice("the storage failed, so domains with disks do not run: \(storage?.error ?? "it did not say why")")
-    }
-    for supervisor in supervisors { supervisor.retry() }
+  var applianceStatus: ApplianceStatus {
+    ApplianceStatus(
+      name: manifest.name, state: phase == .up ? .up : .shuttingDown, uptimeSeconds: loop.now, notices: notices.texts)
   }
 
   // MARK: Shutdown
@@ -205,6 +198,7 @@ public final class Daemon: DomainSurroundings {
       phase = .shuttingDown
       log("shutting down: \(liveCount) domains are running")
       server?.broadcast(.appliance(applianceStatus))
+      disks.close()
       for supervisor in supervisors { supervisor.handle(.stop) }
       loop.after(configuration.shutdownPatience) { [unowned self] in destroyAll() }
       finishIfOff()
@@ -222,101 +216,12 @@ public final class Daemon: DomainSurroundings {
 
   private var liveCount: Int { supervisors.count { $0.machine.state.isLive } }
 
-  private func finishIfOff() {
-    guard phase == .shuttingDown, liveCount == 0 else { return }
+  /// Ends when all domains are off and no disk is being changed.
+  func finishIfOff() {
+    guard phase == .shuttingDown, liveCount == 0, disks.isIdle else { return }
     phase = .done
     network?.stop()
     server?.close()
     log("all domains are off")
-  }
-
-  // MARK: Requests
-
-  private var applianceStatus: ApplianceStatus {
-    ApplianceStatus(
-      name: manifest.name, state: phase == .up ? .up : .shuttingDown, uptimeSeconds: loop.now, notices: notices)
-  }
-
-  private var overview: Overview {
-    Overview(appliance: applianceStatus, domains: supervisors.map(\.status))
-  }
-
-  private func answer(_ request: ControlRequest) -> (line: [UInt8], subscribes: Bool) {
-    do throws(ControlError) {
-      switch request.op {
-      case .hello:
-        let version = request.version ?? ControlProtocol.version
-        guard version == ControlProtocol.version else {
-          throw ControlError(
-            .unsupportedVersion,
-            "the client speaks version \(version) and this appliance version \(ControlProtocol.version); "
-              + "use the Roost that the appliance was built with")
-        }
-        return (try reply(request, Hello(appliance: manifest.name)), false)
-      case .list: return (try reply(request, overview), false)
-      case .subscribe: return (try reply(request, overview), true)
-      case .tail:
-        let supervisor = try find(request)
-        let text = String(decoding: supervisor.tail(request.bytes ?? 4000), as: UTF8.self)
-        return (try reply(request, ConsoleTail(domain: supervisor.domain.name, text: text)), false)
-      case .start: return (try perform(.start, request), false)
-      case .stop: return (try perform(.stop, request), false)
-      case .reboot: return (try perform(.reboot, request), false)
-      case .destroy: return (try perform(.destroy, request), false)
-      case .poweroff: try command(configuration.powerOffCommand)
-      case .rebootHost: try command(configuration.rebootCommand)
-      }
-      return (try reply(request, Nothing()), false)
-    } catch {
-      let refusal = ReplyLine<Nothing>(id: request.id, ok: false, result: nil, error: error)
-      return ((try? ControlCoding.encode(refusal)) ?? [], false)
-    }
-  }
-
-  private func reply<Value: Codable>(_ request: ControlRequest, _ value: Value) throws(ControlError) -> [UInt8] {
-    try ControlCoding.encode(ReplyLine(id: request.id, ok: true, result: value, error: nil))
-  }
-
-  private func find(_ request: ControlRequest) throws(ControlError) -> DomainSupervisor {
-    let name = request.domain ?? ""
-    if let found = supervisors.first(where: { $0.domain.name == name }) { return found }
-    throw UnknownDomain.error(name, among: supervisors.map(\.domain.name))
-  }
-
-  private func perform(_ event: DomainMachine.Event, _ request: ControlRequest) throws(ControlError) -> [UInt8] {
-    let supervisor = try find(request)
-    if phase != .up, request.op == .start || request.op == .reboot {
-      throw ControlError(.wrongState, "the appliance is shutting down: it starts no domains any more")
-    }
-    if let objection = supervisor.machine.objection(to: request.op) {
-      throw ControlError(.wrongState, "\(supervisor.domain.name) \(objection)")
-    }
-    supervisor.handle(event)
-    return try reply(request, supervisor.status)
-  }
-
-  private func command(_ arguments: [String]) throws(ControlError) {
-    do throws(SystemError) {
-      var request = ChildRequest(arguments)
-      request.newSession = true
-      let process = try ChildProcess.start(request)
-      // It only tells PID 1, and is gone at once.
-      guard try process.wait().isSuccess else {
-        throw SystemError("run \(arguments.joined(separator: " "))", errno: .inputOutput)
-      }
-    } catch {
-      throw ControlError(.system, "the appliance's init was not reached: \(error)")
-    }
-  }
-}
-
-/// What to say of a name that no domain has.
-enum UnknownDomain {
-  static func error(_ name: String, among names: [String]) -> ControlError {
-    let shown = Text.printable(String(name.prefix(64)))
-    let advice =
-      Spelling.nearest(to: name, in: names).map { "did you mean \($0)?" }
-      ?? "there are \(names.joined(separator: ", "))"
-    return ControlError(.unknownDomain, "there is no domain \"\(shown)\"; \(advice)")
   }
 }

@@ -6,6 +6,10 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var medium = "/run/roost/medium"
   /// What `roost-storage` reported.
   public var storage = "/run/roost/storage.json"
+  /// What `roost-storage watch` keeps current.
+  public var pool = "/run/roost/pool.json"
+  /// Carries out what is asked of disks.
+  public var storageProgram = "/usr/sbin/roost-storage"
   /// For sockets and generated files.
   public var runtimeDirectory = "/run/roost"
   /// For logs.
@@ -26,6 +30,10 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var shutdownPatience = 30.0
   /// How long a domain waits for the storage's report, in seconds.
   public var storagePatience = 60.0
+  /// How often what the storage reported is looked at, in seconds.
+  public var storageInterval = 2.0
+  /// How long one request about a disk may take, in seconds.
+  public var storageDeadline = 120.0
 
   /// The appliance's defaults.
   public init() {}

@@ -16,7 +16,8 @@ protocol DomainSurroundings: AnyObject {
 
 /// Outcome of a domain's preparation.
 enum DomainPreparation {
-  case command([String])
+  /// The monitor's command line, and the names of the disks on it beside the domain's own.
+  case command([String], disks: Set<String>)
   case wait(String)
   case refuse(String)
 }
@@ -37,6 +38,8 @@ final class DomainSupervisor {
   private var consoleTimer: EventLoop.Token?
   private var deadlineTimer: EventLoop.Token?
   private var lastStatus: DomainStatus?
+  /// Disks that the running monitor has beside the domain's own.
+  private var disks: Set<String> = []
 
   /// A monitor process and the watch for its end.
   private final class Monitor {
@@ -81,6 +84,25 @@ final class DomainSupervisor {
       memoryBytes: domain.memoryBytes, autostart: domain.autostart, pid: machine.pid, startedAt: machine.startedAt,
       readySeconds: machine.readySeconds, restarts: machine.restarts, address: domain.network?.address,
       console: paths.console, log: paths.log, screen: domain.display == .vga ? paths.screen : nil)
+  }
+
+  /// What it has to do with disks now.
+  var diskUser: DiskUser {
+    DiskUser(
+      domain: domain.name, ownDisk: domain.disk?.volume, disks: disks, isRunning: machine.pid != nil,
+      isHotpluggable: domain.hotplug == true, room: MonitorCommand.attachedRoom(of: domain))
+  }
+
+  /// The running monitor was given a disk.
+  func hasAttached(_ disk: String) {
+    disks.insert(disk)
+    record()
+  }
+
+  /// The running monitor let go of a disk.
+  func hasDetached(_ disk: String) {
+    disks.remove(disk)
+    record()
   }
 
   /// True while its start waits for the appliance.
@@ -147,11 +169,12 @@ final class DomainSupervisor {
     switch surroundings.prepare(domain, paths: paths) {
     case .wait(let reason): handle(.wait(reason: reason))
     case .refuse(let reason): handle(.refused(reason: reason))
-    case .command(let arguments):
+    case .command(let arguments, let disks):
       let startedAt = loop.now
       do throws(SystemError) {
         try Files.makeDirectories(paths.directory, permissions: 0o700)
         try Files.remove(paths.console)
+        try Files.remove(paths.control)
         let silence = try FileDescriptor(opening: "/dev/null", .readOnly)
         let output = try FileDescriptor(
           opening: paths.monitorLog, [.writeOnly, .create, .truncate, .append], permissions: 0o600)
@@ -167,8 +190,9 @@ final class DomainSupervisor {
           _ = try? process.wait()
           throw error
         }
+        self.disks = disks
         handle(.launched(pid: process.pid, at: startedAt))
-        record(process, startedAt: startedAt)
+        record()
         seekConsole()
       } catch {
         handle(.refused(reason: "its monitor does not start: \(error)"))
@@ -203,6 +227,7 @@ final class DomainSupervisor {
     }
     loop.unwatch(monitor.token)
     self.monitor = nil
+    disks = []
     leaveConsole()
     try? Files.remove(recordPath)
     if let status {
@@ -229,14 +254,18 @@ final class DomainSupervisor {
     var startTicks: UInt64
     var startedAt: Double
     var readySeconds: Double?
+    var disks: [String]?
   }
 
   private var recordPath: String { "\(paths.directory)/monitor.json" }
 
-  private func record(_ process: ChildProcess, startedAt: Double) {
-    guard let ticks = ChildProcess.startTicks(of: process.pid) else { return }
+  private func record() {
+    guard let process = monitor?.process, let startedAt = machine.startedAt,
+      let ticks = ChildProcess.startTicks(of: process.pid)
+    else { return }
     let record = Record(
-      pid: process.pid, startTicks: ticks, startedAt: startedAt, readySeconds: machine.readySeconds)
+      pid: process.pid, startTicks: ticks, startedAt: startedAt, readySeconds: machine.readySeconds,
+      disks: disks.isEmpty ? nil : disks.sorted())
     guard let bytes = try? ControlCoding.encode(record) else { return }
     try? Files.replace(recordPath, with: bytes, permissions: 0o600)
   }
@@ -248,6 +277,7 @@ final class DomainSupervisor {
       ChildProcess.startTicks(of: record.pid) == record.startTicks,
       (try? adopt(ChildProcess(pid: record.pid))) != nil
     else { return false }
+    disks = Set(record.disks ?? [])
     handle(.adopted(pid: record.pid, at: record.startedAt, readySeconds: record.readySeconds))
     if machine.state != .ready { seekConsole() }
     return true
@@ -290,7 +320,7 @@ final class DomainSupervisor {
       } else if console.matcher.find(in: bytes) {
         leaveConsole()
         handle(.readyTextSeen)
-        if let monitor, let startedAt = machine.startedAt { record(monitor.process, startedAt: startedAt) }
+        record()
       } else if machine.state == .shuttingDown {
         leaveConsole()
       }

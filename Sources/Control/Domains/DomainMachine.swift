@@ -109,7 +109,7 @@ struct DomainMachine: Sendable {
       default: notLive
       }
     case .destroy: notLive
-    case .hello, .list, .subscribe, .tail, .poweroff, .rebootHost: nil
+    default: nil
     }
   }
 

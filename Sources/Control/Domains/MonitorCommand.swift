@@ -6,6 +6,8 @@ struct DomainPaths: Hashable, Sendable {
   let directory: String
   /// The monitor's console socket.
   let console: String
+  /// The socket at which the monitor takes requests while it runs.
+  let control: String
   /// The socket at which this appliance's own programs see the screen.
   let screen: String
   /// The monitor's VNC socket, where the recipe asks for one.
@@ -22,6 +24,7 @@ struct DomainPaths: Hashable, Sendable {
   init(name: String, runtimeDirectory: String, logDirectory: String) {
     directory = "\(runtimeDirectory)/domains/\(name)"
     console = "\(directory)/console.sock"
+    control = "\(directory)/control.sock"
     screen = "\(directory)/screen.sock"
     display = "\(directory)/vnc.sock"
     firmwareVariables = "\(directory)/uefi-vars.fd"
@@ -34,9 +37,10 @@ struct DomainPaths: Hashable, Sendable {
 /// The command line of a domain's monitor.
 enum MonitorCommand {
   /// `roost-vmm` with its arguments. `medium` is where the medium is mounted; `disk` the device of the domain's disk
-  /// and `tap` its network interface, where it has them.
+  /// and `tap` its network interface, where it has them; `attached` are the disks that it has beside that one.
   static func arguments(
-    monitor: String, domain: ApplianceManifest.Domain, medium: String, disk: String?, tap: String?, paths: DomainPaths
+    monitor: String, domain: ApplianceManifest.Domain, medium: String, disk: String?,
+    attached: [DiskStatus] = [], tap: String?, paths: DomainPaths
   ) -> [String] {
     var words = [
       monitor, "--name", domain.name, "--cpus", "\(domain.cpus)", "--memory", memory(domain.memoryBytes),
@@ -55,9 +59,13 @@ enum MonitorCommand {
     if domain.boot.method == .uefi { words += ["--uefi-vars", paths.firmwareVariables] }
     if let disk, let description = domain.disk {
       let bus = description.bus.flatMap { $0 == .virtio ? nil : ",bus=\($0.rawValue)" } ?? ""
-      // A virtio disk's id has room for 20 bytes (virtio 1.2, 5.2.6), and so has an ATA disk's serial number.
-      words += ["--disk", "\(disk)\(bus),id=\(domain.name.prefix(20))"]
+      words += ["--disk", "\(disk)\(bus),id=\(ownDiskIdentifier(of: domain.name))"]
     }
+    for disk in attached {
+      let bus = attachedBus(of: domain)
+      words += ["--disk", disk.monitorWords + (bus == .virtio ? "" : ",bus=\(bus.rawValue)")]
+    }
+    if domain.hotplug == true { words.append("--hotplug") }
     if let cdrom = domain.cdrom { words += ["--cdrom", medium + cdrom] }
     if let floppy = domain.floppy { words += ["--floppy", medium + floppy] }
     if let tap, let network = domain.network {
@@ -71,8 +79,25 @@ enum MonitorCommand {
     if let vnc = domain.vnc {
       words += ["--vnc", "unix:\(paths.display)" + (vnc.passwordFile.map { ",password-file=\(medium + $0)" } ?? "")]
     }
-    words += ["--serial", "unix:\(paths.console),log=\(paths.log)"]
+    words += ["--serial", "unix:\(paths.console),log=\(paths.log)", "--control", "unix:\(paths.control)"]
     return words
+  }
+
+  /// What the monitor calls the domain's own disk. A virtio disk's id has room for 20 bytes (virtio 1.2, 5.2.6), and so
+  /// has an ATA disk's serial number.
+  static func ownDiskIdentifier(of domain: String) -> String { String(domain.prefix(20)) }
+
+  /// What disks beside the domain's own are attached to: where they may come and go, the controller for that, and
+  /// elsewhere what its own disk is attached to, as its system has the driver.
+  static func attachedBus(of domain: ApplianceManifest.Domain) -> DiskBus {
+    domain.hotplug == true ? .scsi : domain.disk?.bus ?? .virtio
+  }
+
+  /// How many disks may be attached beside the domain's own; nil for any number. An IDE controller has four places for
+  /// disks and CD-ROMs.
+  static func attachedRoom(of domain: ApplianceManifest.Domain) -> Int? {
+    guard attachedBus(of: domain) == .ide else { return nil }
+    return 3 - (domain.cdrom == nil ? 0 : 1)
   }
 
   /// Whole MiB, rounded up.

@@ -86,6 +86,6 @@ extension Overview {
 
   /// The error for a name that no domain has, with the nearest one.
   public func unknown(_ name: String) -> ControlError {
-    UnknownDomain.error(name, among: domains.map(\.name))
+    UnknownName.domain(name, among: domains.map(\.name))
   }
 }

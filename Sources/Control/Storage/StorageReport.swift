@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 
-/// What `roost-storage activate` left in `/run/roost/storage.json`.
+/// What `roost-storage` keeps in `/run/roost/storage.json`.
 struct StorageReport: Codable, Hashable, Sendable {
   /// How activation ended.
   enum State: String, Codable, Hashable, Sendable {
@@ -15,7 +15,10 @@ struct StorageReport: Codable, Hashable, Sendable {
 
   var state: State
   var error: String?
+  var warnings: [String]?
   var domains: [String: Disk]?
+  /// All volumes of the guests', the domains' own disks among them.
+  var disks: [DiskStatus]?
 
   /// The report in `bytes`; what cannot be read is a failed storage.
   static func decode(_ bytes: [UInt8], path: String) -> StorageReport {
@@ -35,8 +38,24 @@ struct StorageReport: Codable, Hashable, Sendable {
     return .success(disk.device)
   }
 
+  /// The disks that a domain has beside its own, in the order of their names.
+  func disksAttached(to domain: String) -> [DiskStatus] {
+    guard state == .ready else { return [] }
+    return (disks ?? []).filter { $0.attachedTo == domain }.sorted { $0.name < $1.name }
+  }
+
   /// A disk that is not there.
   struct Missing: Error, Hashable {
     let reason: String
+  }
+}
+
+extension PoolStatus {
+  /// What `roost-storage watch` wrote; nil when it is no such thing.
+  static func decode(_ bytes: [UInt8]) -> PoolStatus? {
+    guard let pool = try? JSONDecoder().decode(PoolStatus.self, from: Data(bytes)), pool.dataPercent.isFinite else {
+      return nil
+    }
+    return pool
   }
 }

@@ -1,0 +1,108 @@
+internal import Manifest
+internal import Platform
+
+/// Answers one request, at any later time.
+struct Responder {
+  let id: Int
+  let send: ControlServer.Reply
+
+  func succeed(_ value: some Codable, subscribes: Bool = false) {
+    do throws(ControlError) {
+      send(try ControlCoding.encode(ReplyLine(id: id, ok: true, result: value, error: nil)), subscribes)
+    } catch {
+      refuse(error)
+    }
+  }
+
+  func refuse(_ error: ControlError) {
+    let refusal = ReplyLine<Nothing>(id: id, ok: false, result: nil, error: error)
+    send((try? ControlCoding.encode(refusal)) ?? [], false)
+  }
+}
+
+/// What requests mean.
+extension Daemon {
+  func answer(_ request: ControlRequest, _ responder: Responder) {
+    do throws(ControlError) {
+      switch request.op {
+      case .hello:
+        let version = request.version ?? ControlProtocol.version
+        guard version == ControlProtocol.version else {
+          throw ControlError(
+            .unsupportedVersion,
+            "the client speaks version \(version) and this appliance version \(ControlProtocol.version); "
+              + "use the Roost that the appliance was built with")
+        }
+        responder.succeed(Hello(appliance: manifest.name))
+      case .list: responder.succeed(overview)
+      case .subscribe: responder.succeed(overview, subscribes: true)
+      case .tail:
+        let supervisor = try find(request)
+        let text = String(decoding: supervisor.tail(request.bytes ?? 4000), as: UTF8.self)
+        responder.succeed(ConsoleTail(domain: supervisor.domain.name, text: text))
+      case .start: responder.succeed(try perform(.start, request))
+      case .stop: responder.succeed(try perform(.stop, request))
+      case .reboot: responder.succeed(try perform(.reboot, request))
+      case .destroy: responder.succeed(try perform(.destroy, request))
+      case .poweroff:
+        try command(configuration.powerOffCommand)
+        responder.succeed(Nothing())
+      case .rebootHost:
+        try command(configuration.rebootCommand)
+        responder.succeed(Nothing())
+      case .storage: responder.succeed(storageStatus)
+      case .reload:
+        lookAtStorage()
+        responder.succeed(storageStatus)
+      case .diskList, .diskCreate, .diskResize, .diskSnapshot, .diskRollback, .diskClone, .diskAttach, .diskDetach,
+        .diskDestroy:
+        if request.op.needsDomain { _ = try find(request) }
+        disks.submit(try DiskOrder(request)) { result in
+          switch result {
+          case .success(.list(let list)): responder.succeed(list)
+          case .success(.result(let result)): responder.succeed(result)
+          case .failure(let error): responder.refuse(error)
+          }
+        }
+      }
+    } catch {
+      responder.refuse(error)
+    }
+  }
+
+  private var overview: Overview {
+    Overview(appliance: applianceStatus, domains: supervisors.map(\.status))
+  }
+
+  private func find(_ request: ControlRequest) throws(ControlError) -> DomainSupervisor {
+    let name = request.domain ?? ""
+    if let found = supervisors.first(where: { $0.domain.name == name }) { return found }
+    throw UnknownName.domain(name, among: supervisors.map(\.domain.name))
+  }
+
+  private func perform(_ event: DomainMachine.Event, _ request: ControlRequest) throws(ControlError) -> DomainStatus {
+    let supervisor = try find(request)
+    if phase != .up, request.op == .start || request.op == .reboot {
+      throw ControlError(.wrongState, "the appliance is shutting down: it starts no domains any more")
+    }
+    if let objection = supervisor.machine.objection(to: request.op) {
+      throw ControlError(.wrongState, "\(supervisor.domain.name) \(objection)")
+    }
+    supervisor.handle(event)
+    return supervisor.status
+  }
+
+  private func command(_ arguments: [String]) throws(ControlError) {
+    do throws(SystemError) {
+      var request = ChildRequest(arguments)
+      request.newSession = true
+      let process = try ChildProcess.start(request)
+      // It only tells PID 1, and is gone at once.
+      guard try process.wait().isSuccess else {
+        throw SystemError("run \(arguments.joined(separator: " "))", errno: .inputOutput)
+      }
+    } catch {
+      throw ControlError(.system, "the appliance's init was not reached: \(error)")
+    }
+  }
+}

@@ -1,0 +1,94 @@
+internal import Manifest
+internal import Platform
+
+/// What `roost-storage` reports in files, as last seen.
+struct StorageFiles {
+  /// The volumes; nil before they were reported.
+  var report: StorageReport?
+  /// How full they are, where that is known.
+  var pool: PoolStatus?
+  /// The files as they were read, to see that they changed: they are small, and replaced as a whole.
+  fileprivate var reportBytes: [UInt8]?
+  fileprivate var poolBytes: [UInt8]?
+  fileprivate var poolWatch = PoolWatch()
+  /// Until when the report may be missing.
+  fileprivate var deadline = 0.0
+
+  /// Seconds between looks while domains wait for the volumes.
+  fileprivate static let impatience = 0.5
+}
+
+/// The guests' storage, as `roost-storage` reports it: in one file what volumes there are, in another how full.
+extension Daemon: DiskSurroundings {
+  var storage: StorageReport? { storageFiles.report }
+
+  func diskOrderEnded() {
+    for supervisor in supervisors { supervisor.retry() }
+    finishIfOff()
+  }
+
+  /// Looks at the reports from now on, every few seconds.
+  func watchStorage() {
+    storageFiles.deadline = loop.now + configuration.storagePatience
+    look()
+  }
+
+  private func look() {
+    lookAtStorage()
+    let pause =
+      storage == nil ? min(StorageFiles.impatience, configuration.storageInterval) : configuration.storageInterval
+    loop.after(pause) { [unowned self] in look() }
+  }
+
+  func lookAtStorage() {
+    refreshStorage()
+    refreshPool()
+  }
+
+  func refreshStorage() {
+    if let bytes = try? Files.read(configuration.storage) {
+      guard bytes != storageFiles.reportBytes else { return }
+      storageFiles.reportBytes = bytes
+      storageFiles.report = StorageReport.decode(bytes, path: configuration.storage)
+    } else if storage == nil, loop.now >= storageFiles.deadline {
+      storageFiles.report = StorageReport(
+        state: .failed, error: "there is no \(configuration.storage); /var/log/roost/init.log says more")
+    } else {
+      return
+    }
+    let isMissed = storage?.state == .failed && manifest.domains.contains { $0.disk != nil }
+    notice(
+      .storage,
+      isMissed ? "the storage failed, so domains with disks do not run: \(storage?.error ?? "it did not say why")" : nil
+    )
+    for supervisor in supervisors { supervisor.retry() }
+  }
+
+  private func refreshPool() {
+    let bytes = try? Files.read(configuration.pool)
+    guard bytes != storageFiles.poolBytes else { return }
+    storageFiles.poolBytes = bytes
+    if let bytes {
+      guard let pool = PoolStatus.decode(bytes) else { return log("\(configuration.pool) is not understood") }
+      storageFiles.pool = pool
+    } else {
+      storageFiles.pool = nil
+    }
+    let change = storageFiles.poolWatch.take(storageFiles.pool)
+    change.log.forEach(log)
+    // Its numbers change while its state does not; the log has a line for each state.
+    notice(.room, change.room, isLogged: false)
+    notice(.degraded, change.degraded, isLogged: false)
+  }
+
+  var storageStatus: StorageStatus {
+    let state: StorageStatus.State =
+      switch storage?.state {
+      case .ready?: .ready
+      case .failed?: .failed
+      case nil: .waiting
+      }
+    return StorageStatus(
+      state: state, error: storage?.error, warnings: storage?.warnings ?? [], pool: storageFiles.pool)
+  }
+}

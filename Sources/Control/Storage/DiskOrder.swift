@@ -1,0 +1,107 @@
+internal import Binary
+internal import Manifest
+
+/// A request about disks whose words are in order: names are names, and sizes are sizes that LVM has.
+enum DiskOrder: Hashable, Sendable {
+  case list
+  case create(String, bytes: Int)
+  case resize(String, bytes: Int)
+  case snapshot(String, as: String)
+  case rollback(String, to: String)
+  case clone(String, as: String)
+  case attach(String, domain: String)
+  case detach(String)
+  case destroy(String)
+
+  /// Reads a request; throws what is wrong with it. Whether there are such disks is not looked at.
+  init(_ request: ControlRequest) throws(ControlError) {
+    func disk() throws(ControlError) -> String { try Self.name(request.disk, "disk", of: request) }
+    switch request.op {
+    case .diskCreate: self = .create(try disk(), bytes: try Self.size(request))
+    case .diskResize: self = .resize(try disk(), bytes: try Self.size(request))
+    case .diskSnapshot: self = .snapshot(try disk(), as: try Self.name(request.snapshot, "snapshot", of: request))
+    case .diskRollback: self = .rollback(try disk(), to: try Self.name(request.snapshot, "snapshot", of: request))
+    case .diskClone: self = .clone(try disk(), as: try Self.name(request.clone, "clone", of: request))
+    case .diskAttach: self = .attach(try disk(), domain: request.domain ?? "")
+    case .diskDetach: self = .detach(try disk())
+    case .diskDestroy: self = .destroy(try disk())
+    default: self = .list
+    }
+  }
+
+  private static func name(
+    _ text: String?, _ field: String, of request: ControlRequest
+  ) throws(ControlError) -> String {
+    guard let text else {
+      throw ControlError(.malformedRequest, "the operation \(request.op.rawValue) needs a \"\(field)\"")
+    }
+    if let problem = Names.diskProblem(text) {
+      throw ControlError(.malformedRequest, "the name \(Text.quoted(text)) \(problem)")
+    }
+    return text
+  }
+
+  private static func size(_ request: ControlRequest) throws(ControlError) -> Int {
+    guard let bytes = request.bytes else {
+      throw ControlError(.malformedRequest, "the operation \(request.op.rawValue) needs \"bytes\"")
+    }
+    guard Limits.disk.contains(bytes), bytes.isMultiple(of: Limits.diskGranule) else {
+      throw ControlError(
+        .malformedRequest,
+        "the size of a disk is a multiple of \(Limits.diskGranule >> 20) MiB, from \(Text.size(Limits.disk.lowerBound)) "
+          + "to \(Limits.disk.upperBound >> 40) TiB, and not \(bytes) bytes")
+    }
+    return bytes
+  }
+
+  /// The disk that it is about.
+  var disk: String? {
+    switch self {
+    case .list: nil
+    case .create(let name, _), .resize(let name, _), .snapshot(let name, _), .rollback(let name, _),
+      .clone(let name, _), .attach(let name, _), .detach(let name), .destroy(let name):
+      name
+    }
+  }
+
+  /// What `roost-storage` is told.
+  var arguments: [String] {
+    let words =
+      switch self {
+      case .list: ["list"]
+      case .create(let name, let bytes): ["create", name, "--size", "\(bytes >> 20)MiB"]
+      case .resize(let name, let bytes): ["resize", name, "--size", "\(bytes >> 20)MiB"]
+      case .snapshot(let name, let snapshot): ["snapshot", name, snapshot]
+      case .rollback(let name, let snapshot): ["rollback", name, snapshot]
+      case .clone(let name, let copy): ["clone", name, copy]
+      case .attach(let name, let domain): ["attach", name, domain]
+      case .detach(let name): ["detach", name]
+      case .destroy(let name): ["destroy", name]
+      }
+    return ["disk"] + words + ["--json"]
+  }
+
+  /// As the user would type it, for messages.
+  var words: String { (["roost"] + arguments.dropLast()).joined(separator: " ") }
+
+  /// True where a domain that the disk belongs to must not start in the middle of it.
+  var holdsDomains: Bool {
+    switch self {
+    case .resize, .rollback, .attach, .detach, .destroy: true
+    case .list, .create, .snapshot, .clone: false
+    }
+  }
+}
+
+extension DiskStatus {
+  /// What the monitor calls a disk that a domain has beside its own: its name, or, as there is room for 20 bytes
+  /// (virtio 1.2, 5.2.6), what is left of it with a checksum of the whole.
+  static func identifier(of name: String) -> String {
+    guard name.utf8.count > 20 else { return name }
+    return "\(name.prefix(11))-\(String(CRC32.checksum(Array(name.utf8)), radix: 16))"
+  }
+
+  /// How a monitor is told to take this disk: its device and identifier, without the bus. A snapshot is what it is:
+  /// nobody writes to it.
+  var monitorWords: String { "\(device),id=\(Self.identifier(of: name))\(kind == .snapshot ? ",ro" : "")" }
+}
