@@ -66,6 +66,7 @@ public struct GuestStorage: Sendable {
     case .disks(let devices): group = try openOnDisks(plan, medium: medium, devices, &warnings)
     }
     try makePool(plan, group)
+    try waitWhenFull(plan.volumeGroup, group.lvm)
     try Self.finishRollbacks(group.lvm, group: plan.volumeGroup)
     let volumes = try activateVolumes(plan, group.lvm, &warnings)
     if case .fresh = home { try group.lvm.run(["vgchange", "--addtag", HomeSearch.tag, plan.volumeGroup]) }
@@ -104,13 +105,14 @@ public struct GuestStorage: Sendable {
     }
   }
 
-  /// Has writes that wait for room fail, so that their programs can end: for the way out.
-  public func failWaitingWrites(_ state: StorageState) throws(StorageError) {
+  /// Has writes that wait for room fail, so that their programs can end: for the way out. False where none waits.
+  public func failWaitingWrites(_ state: StorageState) throws(StorageError) -> Bool {
     let name = PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool)
-    guard PoolStatus.of(name)?.mode == .outOfSpace else { return }
+    guard PoolStatus.of(name)?.mode == .outOfSpace else { return false }
     try withGroup(state) { lvm throws(StorageError) in
       try lvm.run(["lvchange", "--errorwhenfull", "y", "\(state.volumeGroup)/\(Self.pool)"])
     }
+    return true
   }
 
   /// How full the pool is; nil when the group is not there.
@@ -449,6 +451,13 @@ public struct GuestStorage: Sendable {
       "--chunksize", "\(Self.chunkBytes)b", "--zero", "y", "--discards", "passdown",
       plan.volumeGroup,
     ])
+  }
+
+  /// Takes back what an earlier session's end did with a full pool (`failWaitingWrites`).
+  private func waitWhenFull(_ group: String, _ lvm: LVM) throws(StorageError) {
+    let rows = try lvm.report("lvs", columns: ["lv_name", "lv_when_full"], [group])
+    guard rows.contains(where: { $0["lv_name"] == Self.pool && $0["lv_when_full"] == "error" }) else { return }
+    try lvm.run(["lvchange", "--errorwhenfull", "n", "\(group)/\(Self.pool)"])
   }
 
   /// Writes to a full pool wait for as long as it takes, not a minute: then they would fail.

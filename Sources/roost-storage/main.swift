@@ -102,8 +102,18 @@ func readToEnd(_ pipe: consuming Pipe) throws(SystemError) -> [UInt8] {
 func deactivate() throws {
   let state = try StorageState.load()
   let storage = GuestStorage()
-  if let state, state.state == .ready { try storage.failWaitingWrites(state) }
-  try storage.deactivate(state)
+  var waited = false
+  if let state, state.state == .ready { waited = try storage.failWaitingWrites(state) }
+  for attempt in 1... {
+    do throws(StorageError) {
+      try storage.deactivate(state)
+      break
+    } catch {
+      // Who was killed while it waited for room needs a moment to end.
+      guard waited, error.code == .busy, attempt < 20 else { throw error }
+      MonotonicClock.sleep(milliseconds: 250)
+    }
+  }
   try Files.remove(StorageState.path)
   try Files.remove(PoolReport.path)
 }

@@ -1,5 +1,5 @@
 internal import ArgumentParser
-internal import Recipe
+internal import Manifest
 
 /// A size with its unit.
 struct Size: CustomStringConvertible {

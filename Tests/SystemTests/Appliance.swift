@@ -11,6 +11,10 @@ enum Appliance {
     var memory = 4096  // MiB
     /// An image that the machine has as a disk, read-only.
     var disk: String?
+    /// Images that it has as disks, which it writes to: `vda` and so on, where there is no `disk`.
+    var writableDisks: [String] = []
+    /// An image that it has as a USB stick, which it writes to and starts from.
+    var stick: String?
     /// Boots these instead of the medium's boot loader.
     var kernel: (kernel: String, initrd: String, commandLine: String)?
   }
@@ -29,6 +33,17 @@ enum Appliance {
     if let disk = options.disk {
       words += [
         "-drive", "if=none,id=disk,format=raw,readonly=on,file=\(disk)", "-device", "virtio-blk-pci,drive=disk",
+      ]
+    }
+    for (index, disk) in options.writableDisks.enumerated() {
+      words += [
+        "-drive", "if=none,id=disk\(index),format=raw,file=\(disk)", "-device", "virtio-blk-pci,drive=disk\(index)",
+      ]
+    }
+    if let stick = options.stick {
+      words += [
+        "-device", "qemu-xhci", "-drive", "if=none,id=stick,format=raw,file=\(stick)",
+        "-device", "usb-storage,drive=stick,bootindex=0",
       ]
     }
     if let direct = options.kernel {

@@ -116,6 +116,8 @@ struct FreeBSDForQEMU {
       add(0x9006, Self.words(metadata))
       writer.zeros(8)
 
+      // The kernel pushes before it has a stack of its own.
+      writer.zeros(256)
       let stack = base + UInt64(writer.count)
       for word in [0, metadata, end, 0] { writer.little(UInt32(word)) }
       let gdt = base + UInt64(writer.count)

@@ -83,6 +83,13 @@ final class Machine {
     try process.signalGroup(Signal.interrupt)
   }
 
+  /// Ends the program at once, as a power cut ends a machine.
+  func cutPower() {
+    guard status == nil else { return }
+    try? process.signalGroup(Signal.kill)
+    status = try? process.wait()
+  }
+
   /// Waits for the end of the program.
   func waitForExit(seconds: Int) throws -> Platform.ExitStatus {
     let deadline = MonotonicClock.now() + UInt64(seconds) * 1_000_000_000

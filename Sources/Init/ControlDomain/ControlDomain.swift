@@ -29,7 +29,7 @@ public enum ControlDomain {
     }
   }
 
-  /// The services, by name: `storage`, `roostd`, and a console for each terminal.
+  /// The services, by name: `storage`, `storage-watch`, `roostd`, and a console for each terminal.
   static func services(sys: String = "/sys") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
     let shell = ["/bin/bash", "/bin/sh"].first(where: Files.exists) ?? "/bin/busybox"
@@ -42,6 +42,8 @@ public enum ControlDomain {
     ]
     var list = [
       Service(name: "storage", command: ["/usr/sbin/roost-storage", "activate"], kind: .once),
+      Service(
+        name: "storage-watch", command: ["/usr/sbin/roost-storage", "watch"], kind: .always, after: ["storage"]),
       Service(name: "roostd", command: ["/usr/sbin/roostd"], kind: .always, after: ["storage"]),
     ]
     for terminal in terminals(sys: sys) {

@@ -144,10 +144,11 @@ let repairScript = #"""
   check alpha-is-written written
   umount /mnt/alpha
   check deactivates-again roost-storage deactivate
-  wreck() { # nothing is left to repair from
-    magic=$(/usr/bin/grep -obUaP '\xBA\x52\x9C\x01\x00\x00\x00\x00' /dev/vda | cut -d: -f1)
-    for place in $magic; do
-      dd if=/dev/urandom of=/dev/vda bs=4096 seek=$(((place - 32) / 4096)) count=64 conv=notrunc,fsync 2>/dev/null
+  wreck() { # nothing is left to repair from, on either disk
+    for disk in /dev/vda /dev/vdc; do
+      for place in $(/usr/bin/grep -obUaP '\xBA\x52\x9C\x01\x00\x00\x00\x00' $disk | cut -d: -f1); do
+        dd if=/dev/urandom of=$disk bs=4096 seek=$(((place - 32) / 4096)) count=64 conv=notrunc,fsync 2>/dev/null
+      done
     done
   }
   check wrecks wreck
