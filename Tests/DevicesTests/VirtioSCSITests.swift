@@ -341,7 +341,9 @@ import Testing
     #expect(try response(send(driver, [0], target: 1)).sense == [0x70, 0, 6])
     // Its place is free once it is let go, and is the last to be taken again.
     #expect(function.attach(disk: TestDisk(memory: memory)) == 2)
+    #expect(function.detach(target: 2) && function.removeTarget(2))
     #expect(function.attach(disk: TestDisk(memory: memory)) == 3)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 2)
     #expect(function.attach(disk: TestDisk(memory: memory)) == nil)
     #expect(function.removeTarget(0) && !function.removeTarget(0))
     #expect(function.attach(disk: TestDisk(memory: memory)) == 0)

@@ -192,10 +192,10 @@ struct ControlTests {
         let greedy = try ControlClient(path)
         try greedy.file.setNonBlocking(true)
         // It is not read once its answers do not go out: its own socket fills up.
-        let many = [UInt8](repeating: 0x0A, count: 1 << 16)
+        let many = Array(String(repeating: "status\n", count: 8192).utf8)
         var sent = 0
         var silence = 0
-        while silence < 20, sent < 64 << 20 {
+        while silence < 200, sent < 8 << 20 {
           do throws(SystemError) {
             sent += try greedy.file.write(many[...])
             silence = 0
@@ -205,13 +205,13 @@ struct ControlTests {
             MonotonicClock.sleep(milliseconds: 5)
           }
         }
-        #expect(sent < 16 << 20)
+        #expect(sent < 2 << 20)
       }
       let other = try ControlClient(path)
       #expect(try other.ask("resume") == "ok")
-      #expect(try other.ask("status") == "ok 3")
+      #expect(try other.ask("status", begins: "ok "))
     }
-    #expect(asked == [.resize("a"), .resume, .status])
+    #expect(asked.first == .resize("a") && asked.suffix(2) == [.resume, .status])
   }
 }
 
