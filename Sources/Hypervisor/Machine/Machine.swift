@@ -3,9 +3,9 @@ internal import Platform
 
 /// A virtual machine, put together and ready to run once.
 ///
-/// Concurrency model: `run` keeps the calling thread as the event loop (consoles, doorbells, taps, signals). Each CPU
-/// has a thread, each disk has one, or workers. Devices lock themselves; the order is PCI bus, function,
-/// what a function calls. A machine ends through `MachineEnd`, from whatever thread notices.
+/// Concurrency model: `run` keeps the calling thread as the event loop (consoles, doorbells, taps, signals, requests of
+/// the control socket). Each CPU has a thread, each disk has one, or workers. Devices lock themselves; the order is PCI
+/// bus, function, what a function calls. A machine ends through `MachineEnd`, from whatever thread notices.
 public final class Machine {
   let configuration: MachineConfiguration
   let memory: GuestRAM

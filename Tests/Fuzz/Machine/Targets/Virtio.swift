@@ -187,7 +187,7 @@ let virtioTargets: [FuzzTarget] = [
               function.complete(operation.id, with: fails == 1 ? result(&input) : done)
             }
           },
-          // A disk only grows while requests may be in flight; the double has no more than it began with.
+          // No more than the double has.
           { input in function.resize(capacity: min(disk.capacity, input.integer(2))) },
         ]
       )
