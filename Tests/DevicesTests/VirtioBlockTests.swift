@@ -197,4 +197,66 @@ import Testing
     ])
     #expect(function.failure == .memory(GuestMemoryError(.read, address: GuestAddress(0x7F00), count: 512)))
   }
+
+  /// Another size (5.2.5.2): in the structure, with a generation of its own, and for requests.
+  @Test func resizing() throws {
+    let (driver, function) = try make(TestDisk(memory: memory, sectors: 128))
+    let generation = driver.read(21, .byte)
+    function.resize(capacity: 64 * 512 + 511)
+    #expect(driver.readDevice(0, .quadWord) == 64)
+    #expect(driver.read(21, .byte) == generation + 1)
+    #expect(interrupts.line)
+    #expect(driver.readISR() == 2)
+    #expect(!interrupts.line)
+    let beyond = try request(driver, type: 0, sector: 64, data: [UInt8](repeating: 0, count: 512), writable: true)
+    #expect(try status(beyond.status) == 1)
+    _ = driver.readISR()
+    function.resize(capacity: 128 * 512)
+    #expect(driver.readISR() == 2)
+    let inside = try request(driver, type: 0, sector: 127, data: [UInt8](repeating: 0, count: 512), writable: true)
+    #expect(try status(inside.status) == 0)
+    _ = driver.readISR()
+    // No sector more or less is no news.
+    function.resize(capacity: 128 * 512 + 1)
+    #expect(driver.readISR() == 0)
+    #expect(driver.read(21, .byte) == generation + 2)
+    // The size stays when the driver goes; who has not come up yet is not interrupted.
+    driver.status = 0
+    function.resize(capacity: 32 * 512)
+    #expect(driver.readISR() == 0)
+    #expect(driver.readDevice(0, .quadWord) == 32)
+  }
+
+  @Test func resizingByMessage() throws {
+    let function = VirtioPCI(VirtioBlock(TestDisk(memory: memory)), memory: memory, interrupts: interrupts)
+    let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try #require(driver.start(vectors: true))
+    driver.setVector(0, data: 0x40)
+    driver.setVector(1, data: 0x41)
+    function.resize(capacity: 32 * 512)
+    #expect(interrupts.takeSignals() == [0])
+    #expect(driver.readISR() == 0)
+    // No vector for changes: no interrupt.
+    driver.write(0xFFFF, 16, .word)
+    function.resize(capacity: 64 * 512)
+    #expect(interrupts.takeSignals() == [])
+  }
+
+  @Test func resizingUnderALegacyDriver() throws {
+    let function = VirtioPCI(VirtioBlock(TestDisk(memory: memory)), memory: memory, interrupts: interrupts)
+    let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try driver.startLegacy()
+    function.resize(capacity: 32 * 512)
+    #expect(interrupts.line)
+    #expect(driver.readPort(19, .byte) == 2)
+    #expect(!interrupts.line)
+    #expect(driver.readPort(20, .doubleWord) == 32)
+    try driver.startLegacy(vectors: true)
+    driver.setVector(0, data: 0x40)
+    driver.writePort(0, 20, .word)
+    function.resize(capacity: 64 * 512)
+    #expect(interrupts.takeSignals() == [0])
+    #expect(!interrupts.line)
+    #expect(driver.readPort(24, .doubleWord) == 64)
+  }
 }

@@ -9,10 +9,11 @@ import Testing
   private let interrupts = TestInterrupts()
 
   private func make(
-    _ disk: TestDisk, disc: TestDisk? = nil
+    _ disk: TestDisk, disc: TestDisk? = nil, places: Int? = nil
   ) throws -> (VirtioDriver, VirtioPCI<VirtioSCSI<TestMemory, TestDisk>, TestInterrupts>) {
     let function = VirtioPCI(
-      Host([.init(disk: disk), .init(cdrom: disc, serial: "drive")]), memory: memory, interrupts: interrupts)
+      Host([.init(disk: disk), .init(cdrom: disc, serial: "drive")], places: places), memory: memory,
+      interrupts: interrupts)
     let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
     try #require(driver.start())
     for target in UInt8(0)..<2 {
@@ -248,6 +249,167 @@ import Testing
     #expect(try memory.loadUInt32(at: GuestAddress(buffer)) == 0x8000_0000)
   }
 
+  /// A driver that did not accept VIRTIO_SCSI_F_CHANGE is told nothing, and has missed nothing.
+  @Test func eventsNobodyWants() throws {
+    let function = VirtioPCI(
+      Host([.init(disk: TestDisk(memory: memory))], places: 4), memory: memory, interrupts: interrupts)
+    let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try #require(driver.start(features: ~6))
+    function.resize(target: 0, capacity: 512 * 32)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 1)
+    #expect(function.detach(target: 1))
+    try driver.send([.init(address: driver.allocate(16), count: 16, writable: true)], ring: 1)
+    #expect(try driver.takeUsed(ring: 1) == nil)
+  }
+
+  // MARK: Targets that come and go
+
+  private func makeHotplug(
+    _ units: [Host.Unit] = [], places: Int = 4, vectors: Bool = false
+  ) throws -> (VirtioDriver, VirtioPCI<VirtioSCSI<TestMemory, TestDisk>, TestInterrupts>) {
+    let function = VirtioPCI(Host(units, places: places), memory: memory, interrupts: interrupts)
+    let driver = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try #require(driver.start(vectors: vectors))
+    return (driver, function)
+  }
+
+  /// Gives the device a buffer for an event, of which nothing may be there yet.
+  private func awaitEvent(_ driver: VirtioDriver) throws -> GuestAddress {
+    let buffer = driver.allocate(16)
+    try driver.send([.init(address: buffer, count: 16, writable: true)], ring: 1)
+    return GuestAddress(buffer)
+  }
+
+  private func event(_ driver: VirtioDriver, _ buffer: GuestAddress) throws -> [UInt8]? {
+    guard let used = try driver.takeUsed(ring: 1) else { return nil }
+    #expect(used.written == 16)
+    return try memory.bytes(at: buffer, count: 16)
+  }
+
+  /// VIRTIO_SCSI_T_TRANSPORT_RESET (5.6.6.3): of `target`, for `reason`.
+  private func transportReset(_ target: UInt8, reason: UInt8) -> [UInt8] {
+    [1, 0, 0, 0, 1, target, 0, 0, 0, 0, 0, 0, reason, 0, 0, 0]
+  }
+
+  @Test func hotplugHostHasPlaces() throws {
+    let (driver, _) = try makeHotplug()
+    #expect(driver.deviceFeatures & 6 == 6)
+    #expect(driver.readDevice(30, .word) == 3)  // max_target
+    for target in UInt8(0)..<5 { #expect(try response(send(driver, [0], target: target)).response == 3) }
+    // A host without places says so, and nothing comes or goes.
+    let (plain, function) = try make(TestDisk(memory: memory))
+    #expect(plain.deviceFeatures & 6 == 4)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == nil)
+    #expect(!function.detach(target: 0) && !function.removeTarget(0))
+    #expect(try response(send(plain, [0])).status == 0)
+    // More units than places are all there; none at all is a host without targets.
+    #expect(Host([.init(disk: TestDisk(memory: memory))], places: 0).units.count == 1)
+    #expect(
+      VirtioPCI(Host([], places: 0), memory: memory, interrupts: interrupts)
+        .attach(disk: TestDisk(memory: memory)) == nil)
+  }
+
+  @Test func attaching() throws {
+    let (driver, function) = try makeHotplug(vectors: true)
+    for vector in 0..<4 as Range<UInt64> { driver.setVector(vector, data: 0x40 + vector) }
+    try driver.setUsedEvent(0, ring: 1)
+    let buffer = try awaitEvent(driver)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 0)
+    #expect(interrupts.takeSignals() == [2])
+    #expect(try event(driver, buffer) == transportReset(0, reason: 1))
+    #expect(try response(send(driver, [0])).sense == [0x70, 0, 6])
+    let read = try send(driver, [0x28, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataIn: 512)
+    #expect(try response(read) == .good)
+    #expect(try data(read, 1) == [3])
+    // The places are taken in turn, until there are no more.
+    #expect((1..<4).allSatisfy { function.attach(disk: TestDisk(memory: memory)) == $0 })
+    #expect(function.attach(disk: TestDisk(memory: memory)) == nil)
+    // Three came while there was no buffer for the news (5.6.6.3): one event says so.
+    #expect(try event(driver, awaitEvent(driver)) == [0, 0, 0, 0x80, 1] + [UInt8](repeating: 0, count: 11))
+    #expect(try event(driver, awaitEvent(driver)) == nil)
+  }
+
+  @Test func detaching() throws {
+    let disk = TestDisk(memory: memory)
+    let (driver, function) = try makeHotplug([.init(disk: disk), .init(disk: TestDisk(memory: memory))])
+    let buffer = try awaitEvent(driver)
+    #expect(!function.removeTarget(0), "it was not detached")
+    #expect(function.detach(target: 0))
+    #expect(try event(driver, buffer) == transportReset(0, reason: 2))
+    #expect(!function.detach(target: 0) && !function.detach(target: 2) && !function.detach(target: -1))
+    #expect(try response(send(driver, [0])).response == 3)
+    #expect(try response(send(driver, [0], target: 1)).sense == [0x70, 0, 6])
+    // Its place is free once it is let go, and is the last to be taken again.
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 2)
+    #expect(function.detach(target: 2) && function.removeTarget(2))
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 3)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 2)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == nil)
+    #expect(function.removeTarget(0) && !function.removeTarget(0))
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 0)
+    #expect(disk.kinds.isEmpty)
+  }
+
+  /// What is in flight when its target goes ends as it would have, a flush that follows included; nothing new begins.
+  @Test func detachingWithRequestsInFlight() throws {
+    let disk = TestDisk(memory: memory, deferred: true)
+    let (driver, function) = try makeHotplug([.init(disk: disk)])
+    _ = try send(driver, [0])
+    let read = try send(driver, [0x28, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataIn: 512)
+    let write = try send(
+      driver, [0x2A, 8, 0, 0, 0, 5, 0, 0, 1, 0], dataOut: [UInt8](repeating: 0xAA, count: 512))
+    let bad = try send(driver, [0x28, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataIn: 512)
+    let waiting = disk.takeWaiting()
+    #expect(function.detach(target: 0))
+    #expect(try response(send(driver, [0x28, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataIn: 512)).response == 3)
+    #expect(disk.takeWaiting().isEmpty)
+    #expect(!function.removeTarget(0))
+    function.complete(waiting[0].id, with: disk.perform(waiting[0]))
+    #expect(try response(read) == .good)
+    #expect(try data(read, 1) == [3])
+    function.complete(waiting[2].id, with: .failure)
+    #expect(try response(bad).sense == [0x70, 0, 3])
+    function.complete(waiting[1].id, with: disk.perform(waiting[1]))
+    let flush = disk.takeWaiting()
+    #expect(flush.count == 1)
+    #expect(!function.removeTarget(0))
+    function.complete(try #require(flush.first).id, with: .success)
+    #expect(try response(write) == .good)
+    #expect(function.removeTarget(0))
+    #expect(function.failure == nil)
+  }
+
+  /// A driver that resets the device does not hold a target that goes.
+  @Test func detachingAcrossAReset() throws {
+    let disk = TestDisk(memory: memory, deferred: true)
+    let (driver, function) = try makeHotplug([.init(disk: disk)])
+    _ = try send(driver, [0])
+    _ = try send(driver, [0x28, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataIn: 512)
+    #expect(function.detach(target: 0))
+    driver.status = 0
+    #expect(function.removeTarget(0), "it is in flight for nobody")
+    #expect(driver.status == 15)
+    function.complete(try #require(disk.takeWaiting().first).id, with: .success)
+    #expect(driver.start())
+    #expect(try response(send(driver, [0])).response == 3)
+    // What happened before it was ready is not news.
+    #expect(try event(driver, awaitEvent(driver)) == nil)
+  }
+
+  /// An event queue that is broken costs the driver its device; the target is there after a reset.
+  @Test func attachingToABrokenDriver() throws {
+    let (driver, function) = try makeHotplug()
+    try driver.send([.init(address: TestMemory.hole.lowerBound, count: 16, writable: true)], ring: 1)
+    #expect(function.attach(disk: TestDisk(memory: memory)) == 0)
+    #expect(function.failure != nil)
+    #expect(driver.start())
+    #expect(try response(send(driver, [0])).sense == [0x70, 0, 6])
+    try driver.send([.init(address: TestMemory.hole.lowerBound, count: 16, writable: true)], ring: 1)
+    #expect(function.detach(target: 0))
+    #expect(function.failure != nil)
+    #expect(function.removeTarget(0))
+  }
+
   @Test func malformedRequests() throws {
     let (driver, function) = try make(TestDisk(memory: memory))
     let buffer = driver.allocate(256)
@@ -289,7 +451,7 @@ import Testing
   @Test func fuzz() throws {
     var random = SeededNumbers(51)
     let disk = TestDisk(memory: memory, deferred: true)
-    let (first, function) = try make(disk, disc: TestDisk(memory: memory, isReadOnly: true))
+    let (first, function) = try make(disk, disc: TestDisk(memory: memory, isReadOnly: true), places: 3)
     var driver = first
     var (served, failed) = (0, 0)
     let commands: [UInt8] = [
@@ -330,6 +492,10 @@ import Testing
       for ring in 0..<3 { while try driver.takeUsed(ring: ring) != nil { served += 1 } }
       if odd(0...200) { function.insert(odd(0...1) ? nil : disk, target: 1) }
       if odd(0...200) { function.resize(target: 0, capacity: 64 * 512) }
+      if odd(0...50) {
+        _ = odd(0...1) ? function.detach(target: 1) : function.removeTarget(1)
+        _ = function.attach(disk: disk)
+      }
     }
     #expect(served > 3_000)
     #expect(failed > 100)

@@ -62,6 +62,23 @@ struct DiskTests {
     #expect(try Files.read(bench.path) == [UInt8](repeating: 0x55, count: 1 << 16))
   }
 
+  @Test("a disk that has grown is seen at its new size and used there; one that has shrunk keeps what it had")
+  func growth() throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 16))
+    try bench.start(.automatic)
+    let file = try FileDescriptor(opening: bench.path, .readWrite)
+    #expect(try bench.disk.remeasure() == 1 << 16)
+    try file.truncate(to: (1 << 17) + 100)
+    #expect(bench.disk.capacity == 1 << 16)
+    #expect(try bench.disk.remeasure() == (1 << 17) + 100)
+    #expect(bench.disk.capacity == (1 << 17) + 100)
+    #expect(bench.perform(1, .write, 1 << 16, [(0x1000, 512)]) == .success)
+    try file.truncate(to: 1 << 17)
+    #expect(throws: HypervisorError.self) { try bench.disk.remeasure() }
+    #expect(bench.disk.capacity == (1 << 17) + 100)
+    #expect(try bench.stop())
+  }
+
   @Test("a read that the end of the file cuts short fails", arguments: Host.engines)
   func end(_ engine: DiskEngine.Choice) throws {
     let bench = try DiskBench([UInt8](repeating: 0x55, count: 4096 + 100))

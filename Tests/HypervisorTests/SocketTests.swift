@@ -17,7 +17,7 @@ struct SocketTests {
     /// Whether clients are read, and how often that was asked.
     var isReading = true
     let questions = Counter()
-    var takesInput: Bool {
+    func takesInput(from client: Client) -> Bool {
       questions.add(1)
       return isReading
     }

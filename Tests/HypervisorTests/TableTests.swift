@@ -193,8 +193,9 @@ struct TableTests {
     let machine = try MachineConfiguration(arguments: [
       "--name", "d", "--cpus", "2", "--memory", "1GiB", "--boot", "linux", "--kernel", "k", "--initrd", "i",
       "--cmdline", "a b", "--disk", "/dev/x,ro,id=root", "--net", "tap0,mac=52:54:00:aa:BB:01", "--serial",
-      "unix:/run/s,log=/var/l", "--console", "unix:/run/c", "--no-entropy",
+      "unix:/run/s,log=/var/l", "--console", "unix:/run/c", "--no-entropy", "--hotplug", "--control", "unix:/run/k,1",
     ])
+    #expect(machine.hasHotplug && machine.control == "/run/k,1")
     #expect(machine.cpus == 2 && machine.memory == 1 << 30 && machine.bootMethod == .linux)
     #expect(machine.disks == [MachineConfiguration.Disk(path: "/dev/x", isReadOnly: true, identifier: "root")])
     #expect(machine.networks.first?.mac == [0x52, 0x54, 0, 0xAA, 0xBB, 1])
@@ -215,6 +216,7 @@ struct TableTests {
     #expect(machine.viewers == [MachineConfiguration.Viewer(path: "/run/v", passwordFile: "/run/p")])
     #expect(machine.secondSerial == .socket(path: "/run/s2", log: nil))
     let modules = try MachineConfiguration(arguments: ["--name", "d", "--kernel", "k", "--module", "m,cmdline=a, b"])
+    #expect(!modules.hasHotplug && modules.control == nil)
     #expect(modules.modules == [MachineConfiguration.Module(path: "m", commandLine: "a, b")] && !modules.hasDisplay)
   }
 
@@ -234,6 +236,7 @@ struct TableTests {
       ["--name", "x", "--kernel", "k", "--vnc", "unix:s", "--display", "none"],
       ["--name", "x", "--kernel", "k", "--net", "t,model=ne2000"],
       ["--name", "x", "--disk", "a,bus=ide", "--cdrom", "1", "--cdrom", "2", "--cdrom", "3", "--cdrom", "4"],
+      ["--name", "x", "--kernel", "k", "--control", "stdio"], ["--name", "x", "--kernel", "k", "--control", "unix:"],
       ["--name", "x", "--kernel", "k", "--serial", "tcp:1"], ["--name", "x", "--kernel", "k", "--bot", "linux"],
     ])
   func mistakes(arguments: [String]) {

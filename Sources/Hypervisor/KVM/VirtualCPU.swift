@@ -164,6 +164,12 @@ struct VirtualCPU: ~Copyable, @unchecked Sendable {
     unsafe runPage.storeBytes(of: 0, toByteOffset: Int(CKVM_RUN_IMMEDIATE_EXIT.rawValue), as: UInt8.self)
   }
 
+  /// Lets a guest that keeps time by KVM's clock know that it was held, so that its watchdogs do not take the time for a
+  /// lock-up (KVM_KVMCLOCK_CTRL). Guests without that clock have no such word to read.
+  func announcePause() {
+    _ = try? file.control(UInt(CKVM_KVMCLOCK_CTRL.rawValue), "KVM_KVMCLOCK_CTRL")
+  }
+
   /// A request on this CPU with a structure of the request's own layout.
   @unsafe
   func controlPointer<T>(_ request: UInt, _ argument: inout T, _ name: String) throws(SystemError) -> Int32 {

@@ -32,17 +32,19 @@ final class CPURunner: Sendable {
   private let bus: MachineBus
   private let end: MachineEnd
   private let halts: HaltWatch
+  private let gate: CPUGate?
   private let log: @Sendable (String) -> Void
   private let unknownMSRs = Mutex<Set<UInt32>>([])
 
   init(
-    _ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, halts: HaltWatch,
+    _ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, halts: HaltWatch, gate: CPUGate?,
     log: @escaping @Sendable (String) -> Void
   ) {
     self.cpu = cpu
     self.bus = bus
     self.end = end
     self.halts = halts
+    self.gate = gate
     self.log = log
   }
 
@@ -81,6 +83,7 @@ final class CPURunner: Sendable {
           look = halts.current
           halts.answer(cpu.id, isHaltedForGood: cpu.isHaltedForGood)
         }
+        gate?.pass(cpu.id) { cpu.announcePause() }
       case .again, .halted:
         continue
       case .shutdown:

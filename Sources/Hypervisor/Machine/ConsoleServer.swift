@@ -136,8 +136,10 @@ final class ConsoleServer: SocketServer {
     deliver(bytes)
   }
 
+  func takesInput(from client: Client) -> Bool { takesInput }
+
   /// Input that the guest has not taken yet holds the clients back.
-  var takesInput: Bool { waitingInput.isEmpty }
+  private var takesInput: Bool { waitingInput.isEmpty }
 
   private func readStandardInput() {
     let escape: UInt8 = 0x1D  // Ctrl-]

@@ -7,12 +7,12 @@ internal import Synchronization
 /// Concurrency model: `submit` is called with the device's lock held and hands over to an engine, which calls back on
 /// a thread of its own (see `DiskEngine`).
 final class FileDisk: BlockBackend, Sendable {
-  let capacity: UInt64
   let isReadOnly: Bool
   let identifier: String
   let canDiscard: Bool
   let path: String
 
+  private let size: Atomic<UInt64>
   private let file: DiskFile
   private let engine = Mutex<DiskEngine?>(nil)
 
@@ -36,11 +36,28 @@ final class FileDisk: BlockBackend, Sendable {
     let isBlockDevice = status.kind == .blockDevice
     let direct = isBlockDevice && !isReadOnly ? try? FileDescriptor(opening: path, [.readWrite, .direct]) : nil
     file = DiskFile(opened, direct: direct, isBlockDevice: isBlockDevice, isReadOnly: isReadOnly, memory: memory)
-    capacity = UInt64(length)
+    size = Atomic(UInt64(length))
     self.isReadOnly = isReadOnly
     self.identifier = identifier
     self.path = path
     canDiscard = !isReadOnly
+  }
+
+  /// Size in bytes, as it was when it was last looked at.
+  var capacity: UInt64 { size.load(ordering: .relaxed) }
+
+  /// Looks at the size again: the new one in bytes. Not for two threads at once. A disk that has become smaller stays at
+  /// the size it had, as a guest may keep data anywhere on it.
+  func remeasure() throws(HypervisorError) -> UInt64 {
+    let length = try refusal(.device, "the size of the disk \(path) cannot be found") { () throws(SystemError) in
+      UInt64(try file.file.length())
+    }
+    guard length >= capacity else {
+      throw HypervisorError(
+        .device, "the disk \(path) has become smaller (\(length) bytes of \(capacity)); it can only grow")
+    }
+    size.store(length, ordering: .relaxed)
+    return length
   }
 
   /// Starts serving, by the engine of `choice`, which is returned; results go to `complete`.

@@ -10,8 +10,9 @@ protocol SocketServer: AnyObject {
   func welcome() -> (state: ClientState, first: [UInt8])
   /// A client has come or gone.
   func clientsChanged()
-  /// Whether clients are read. What they send waits in their sockets otherwise, until `inputChanged` is called.
-  var takesInput: Bool { get }
+  /// Whether a client is read. What it sends waits in its socket otherwise, until the server sends something to it or calls
+  /// the socket's `inputChanged`.
+  func takesInput(from client: Client) -> Bool
   /// Takes what a client has sent.
   func receive(_ bytes: [UInt8], from client: Client)
   /// A client has just come, or reads again: calls the socket's `send` when there is something to send.
@@ -86,7 +87,7 @@ final class ListeningSocket<Server: SocketServer> {
     return client.pending.isEmpty
   }
 
-  /// The server's `takesInput` has changed: its clients are read again, or not any more.
+  /// What the server says of `takesInput(from:)` has changed: its clients are read again, or not any more.
   func inputChanged() {
     for client in registered.values { follow(client) }
   }
@@ -94,7 +95,7 @@ final class ListeningSocket<Server: SocketServer> {
   /// Has the loop wait for what can be done for a client: what is ready and not dealt with would keep it running.
   private func follow(_ client: Client) {
     var interest: Readiness = []
-    if server.takesInput { interest.insert(.readable) }
+    if server.takesInput(from: client) { interest.insert(.readable) }
     if !client.pending.isEmpty { interest.insert(.writable) }
     guard interest != client.interest else { return }
     client.interest = interest
@@ -133,7 +134,7 @@ final class ListeningSocket<Server: SocketServer> {
     }
     guard !readiness.isDisjoint(with: [.readable, .hangUp, .error]) else { return }
     // Who has gone is let go all the same.
-    guard server.takesInput || readiness.contains(.hangUp) else { return }
+    guard server.takesInput(from: client) || readiness.contains(.hangUp) else { return }
     do throws(SystemError) {
       let bytes = try client.file.read(upTo: 4096)
       if bytes.isEmpty { return drop(client) }

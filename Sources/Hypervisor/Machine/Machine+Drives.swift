@@ -41,20 +41,30 @@ extension Machine {
       ), memory: memory)
   }
 
-  /// The virtio SCSI controller with its disks, if there are any.
+  /// Targets that a SCSI controller has room for where disks come and go; drivers look at each.
+  private static var hotplugPlaces: Int { 16 }
+
+  /// The virtio SCSI controller with its disks, if there are any or more may come.
   func makeSCSI() throws(HypervisorError) {
     let files = configuration.disks.filter { $0.bus == .scsi }
-    guard !files.isEmpty else { return }
+    guard !files.isEmpty || configuration.hasHotplug else { return }
     var backends: [FileDisk] = []
     for disk in files {
       backends.append(
         try FileDisk(path: disk.path, isReadOnly: disk.isReadOnly, identifier: disk.identifier, memory: memory))
     }
-    let device = VirtioSCSI<GuestRAM, FileDisk>(backends.map { VirtioSCSI<GuestRAM, FileDisk>.Unit(disk: $0) })
+    let device = VirtioSCSI<GuestRAM, FileDisk>(
+      backends.map { VirtioSCSI<GuestRAM, FileDisk>.Unit(disk: $0) },
+      places: configuration.hasHotplug ? max(Self.hotplugPlaces, backends.count) : nil)
     let function = try attach(device, named: "the SCSI controller")
+    if configuration.hasHotplug { hotplug = function }
     let address = functions[functions.count - 1].0
     for (target, backend) in backends.enumerated() {
-      disks.append(DiskService(disk: backend, complete: { [unowned function] in function.complete($0) }))
+      disks.append(
+        DiskService(disk: backend, complete: { [unowned function] in function.complete($0) }, target: target) {
+          [unowned function] capacity in
+          function.resize(target: target, capacity: capacity)
+        })
       bootable.disks.append(.virtioSCSI(address, target: UInt8(target), unit: 0))
     }
   }

@@ -39,19 +39,20 @@ extension Machine {
     disks.append(
       DiskService(
         disk: backend, bell: bell.map { DiskBell($0) { [unowned function] in function.serve(queue: 0) } },
-        complete: { [unowned function] in function.complete($0) }))
+        complete: { [unowned function] in function.complete($0) },
+        resize: { [unowned function] in function.resize(capacity: $0) }))
     bootable.disks.append(.virtioBlock(functions[functions.count - 1].0))
   }
 
   /// Has a disk served. Where there are workers instead of a ring, the event loop answers its doorbell.
-  func start(_ service: DiskService) throws(HypervisorError) {
-    guard case .workers(_, let refused) = try service.disk.start(bell: service.bell, complete: service.complete) else {
-      return
-    }
+  func start(
+    _ disk: FileDisk, bell: DiskBell? = nil, complete: @escaping DiskEngine.Completion
+  ) throws(HypervisorError) {
+    guard case .workers(_, let refused) = try disk.start(bell: bell, complete: complete) else { return }
     if let refused {
-      configuration.log("the disk \(service.disk.path) is served by threads: there is no io_uring (\(refused))")
+      configuration.log("the disk \(disk.path) is served by threads: there is no io_uring (\(refused))")
     }
-    if let bell = service.bell { try answer(bell.doorbell, by: bell.serve) }
+    if let bell { try answer(bell.doorbell, by: bell.serve) }
   }
 
   /// Has the event loop answer a doorbell.
@@ -207,4 +208,10 @@ struct DiskService {
   /// The doorbell of the disk's own queue; a controller of several disks has one for all, which the event loop answers.
   var bell: DiskBell?
   let complete: DiskEngine.Completion
+  /// Its number, on a SCSI controller.
+  var target: Int?
+  /// It was detached, and something of it is in flight.
+  var isLeaving = false
+  /// Tells the guest another size, in bytes.
+  let resize: (UInt64) -> Void
 }

@@ -3,9 +3,9 @@ internal import Platform
 
 /// A virtual machine, put together and ready to run once.
 ///
-/// Concurrency model: `run` keeps the calling thread as the event loop (consoles, doorbells, taps, signals). Each CPU
-/// has a thread, each disk has one, or workers. Devices lock themselves; the order is PCI bus, function,
-/// what a function calls. A machine ends through `MachineEnd`, from whatever thread notices.
+/// Concurrency model: `run` keeps the calling thread as the event loop (consoles, doorbells, taps, signals, requests of
+/// the control socket). Each CPU has a thread, each disk has one, or workers. Devices lock themselves; the order is PCI
+/// bus, function, what a function calls. A machine ends through `MachineEnd`, from whatever thread notices.
 public final class Machine {
   let configuration: MachineConfiguration
   let memory: GuestRAM
@@ -20,6 +20,8 @@ public final class Machine {
   /// What firmware may boot from.
   var bootable = Bootable()
   var disks: [DiskService] = []
+  /// The SCSI controller, where disks come and go.
+  var hotplug: VirtioPCI<VirtioSCSI<GuestRAM, FileDisk>, FunctionInterrupts>?
   var consoles: [ConsoleServer] = []
   var screens: [ScreenServer] = []
   var regions: [MemoryRegion] = []
@@ -37,7 +39,11 @@ public final class Machine {
   }
 
   private let halts: HaltWatch
+  /// Holds the CPUs of a machine that can be paused.
+  private let gate: CPUGate?
+  private var control: MachineControl?
   private var runners: [CPURunner] = []
+  private var threads: [ThreadBox] = []
   private let patchingGuard: PatchingGuard?
   private var isAskedToStop = false
 
@@ -71,19 +77,21 @@ public final class Machine {
     doorbells = Doorbells(owner, log: log)
     end = try MachineEnd()
     halts = HaltWatch(cpus: configuration.cpus)
+    gate = configuration.control == nil ? nil : try CPUGate(cpus: configuration.cpus)
     loop = try EventLoop()
 
     let board = try Board(self)
     let state = configuration.bootMethod.isFirmware ? nil : try loadKernel(board)
     let cycle = configuration.bootMethod == .uefi ? try QEMUEmulation.slowLocalTimer(owner.machine, kvm) : 1
     try makeCPUs(kvm, bus: board.bus, boot: state, localAPICCycle: cycle)
+    if let path = configuration.control, let gate { control = try MachineControl(self, gate: gate, at: path) }
   }
 
   /// Runs the machine to its end. Once only.
   public func run() throws(HypervisorError) -> MachineOutcome {
     // Blocked in the threads that follow, too.
     let signals = configuration.handlesSignals ? try makeSignals() : nil
-    for entry in disks { try start(entry) }
+    for entry in disks { try start(entry.disk, bell: entry.bell, complete: entry.complete) }
     try refusal(.system, "the event loop cannot be set up") { () throws(SystemError) in
       try Signals.makeInterrupting(Signals.user1)
       _ = try loop.add(end.event.file.rawValue, .readable) { [unowned self] _ in self.loop.stop() }
@@ -93,23 +101,25 @@ public final class Machine {
         }
       }
     }
-    var threads: [ThreadBox] = []
     for runner in runners {
       let thread = try refusal(.system, "no thread for a CPU can be started") { () throws(SystemError) in
         try Thread("cpu-\(runner.cpu.id)") { runner.run() }
       }
       threads.append(ThreadBox(thread))
     }
-    let started = threads
     let haltTimer = try LoopTimer(loop) { [unowned self] in
+      // CPUs that are held have nothing new to say.
+      if self.gate?.isClosed == true { return }
       if self.halts.tick() { return self.end.end(.halted) }
-      self.interrupt(started)
+      self.interruptCPUs()
     }
     haltTimer.start(after: HaltWatch.interval, every: HaltWatch.interval)
     defer {
       end.end(.stopped)
-      interrupt(threads)
+      gate?.open()
+      interruptCPUs()
       for thread in threads { thread.join() }
+      control?.finish()
       for entry in disks { entry.disk.stop() }
       for console in consoles { console.finish() }
       for screen in screens { screen.finish() }
@@ -119,7 +129,7 @@ public final class Machine {
   }
 
   /// Calls the CPUs out of the guest.
-  private func interrupt(_ threads: [ThreadBox]) {
+  func interruptCPUs() {
     for (runner, thread) in zip(runners, threads) {
       runner.cpu.requestExit()
       thread.signal(Signals.user1)
@@ -194,7 +204,7 @@ public final class Machine {
           try cpu.set(boot.general)
         }
       }
-      runners.append(CPURunner(cpu, bus: bus, end: end, halts: halts, log: configuration.log))
+      runners.append(CPURunner(cpu, bus: bus, end: end, halts: halts, gate: gate, log: configuration.log))
     }
   }
 }

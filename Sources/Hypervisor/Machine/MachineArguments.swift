@@ -50,6 +50,9 @@ extension MachineConfiguration {
                                shows the screen to VNC viewers; may be repeated
       --balloon                adds a virtio balloon: memory that the guest has no use for goes back to the host
       --no-entropy             no virtio entropy source
+      --hotplug                adds the SCSI controller even where no disk is on it, for disks that come and go
+      --control unix:PATH      takes requests there, a line each, and answers each by 'ok' or 'error' and why:
+                               status, pause, resume, resize ID, attach PATH,id=ID[,ro], detach ID
       --help                   this text
 
     SIGTERM presses the power button; a second one ends the domain at once.
@@ -106,6 +109,8 @@ extension MachineConfiguration {
       case "--console": console = try Self.console(try value(), option)
       case "--balloon": hasBalloon = true
       case "--no-entropy": hasEntropy = false
+      case "--hotplug": hasHotplug = true
+      case "--control": control = try Self.socket(try value(), option)
       default: throw ArgumentError("\(option) is no option of roost-vmm; see roost-vmm --help")
       }
     }
@@ -197,19 +202,26 @@ extension MachineConfiguration {
     return count << shift
   }
 
-  private static func disk(_ text: String) throws(ArgumentError) -> Disk {
+  private static func socket(_ text: String, _ option: String) throws(ArgumentError) -> String {
+    guard text.hasPrefix("unix:"), text.utf8.count > 5 else { throw ArgumentError("\(option) \(text): give unix:PATH") }
+    return String(text.dropFirst(5))
+  }
+
+  /// `PATH[,ro][,id=TEXT][,bus=BUS]`; `option` is what it was given to, which may have no bus to choose.
+  static func disk(_ text: String, _ option: String = "--disk", takesBus: Bool = true) throws(ArgumentError) -> Disk {
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
     var disk = Disk(path: String(parts.first ?? ""))
-    guard !disk.path.isEmpty else { throw ArgumentError("--disk \(text): give a path first") }
+    guard !disk.path.isEmpty else { throw ArgumentError("\(option) \(text): give a path first") }
     for part in parts.dropFirst() {
       if part == "ro" {
         disk.isReadOnly = true
       } else if part.hasPrefix("id="), part.utf8.count <= 23 {
         disk.identifier = String(part.dropFirst(3))
-      } else if part.hasPrefix("bus=") {
+      } else if takesBus, part.hasPrefix("bus=") {
         disk.bus = try choice(String(part.dropFirst(4)), "--disk bus")
       } else {
-        throw ArgumentError("--disk \(text): \(part) is not ro, bus=… or id=TEXT with at most 20 characters")
+        let words = takesBus ? "ro, bus=… or" : "ro or"
+        throw ArgumentError("\(option) \(text): \(part) is not \(words) id=TEXT with at most 20 characters")
       }
     }
     return disk

@@ -139,6 +139,10 @@ public struct MachineConfiguration: Sendable {
   public var hasBalloon = false
   /// Whether there is a virtio entropy source.
   public var hasEntropy = true
+  /// Whether disks may come and go while the machine runs: then there is a SCSI controller, with or without disks.
+  public var hasHotplug = false
+  /// Path of the socket where the machine takes requests; nil for none.
+  public var control: String?
   /// Whether SIGTERM, SIGINT and SIGHUP are the machine's: the first presses the power button.
   public var handlesSignals = false
   /// Takes lines for the operator.

@@ -77,7 +77,7 @@ final class ScreenServer: SocketServer {
     if isWatched { timer?.start(after: Self.interval, every: Self.interval) } else { timer?.stop() }
   }
 
-  var takesInput: Bool { true }
+  func takesInput(from client: Client) -> Bool { true }
 
   func receive(_ bytes: [UInt8], from client: Client) {
     for event in client.state.session.receive(bytes) { handle(event, of: client) }

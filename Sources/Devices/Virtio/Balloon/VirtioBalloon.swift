@@ -114,7 +114,7 @@ public struct VirtioBalloon<Memory: GuestMemory, Backend: BalloonBackend>: Virti
     queueSizes = [queueSize, queueSize, 16, queueSize]
   }
 
-  /// What the guest is asked to give up, in bytes, to the page. The transport's `configurationChanged()` tells it.
+  /// What the guest is asked to give up, in bytes, to the page. The transport's `changeConfiguration(_:)` tells it.
   public var target: UInt64 {
     get { UInt64(word(at: 0)) * UInt64(Self.pageCount) }
     set {
@@ -255,8 +255,10 @@ public struct VirtioBalloon<Memory: GuestMemory, Backend: BalloonBackend>: Virti
 extension VirtioPCI {
   /// Asks the balloon's driver to give up `bytes` in all, to the page, and interrupts it.
   public func setBalloonTarget<Memory, Backend>(_ bytes: UInt64) where Device == VirtioBalloon<Memory, Backend> {
-    withDevice { device, _ throws(VirtioError) in device.target = bytes }
-    configurationChanged()
+    changeConfiguration { device in
+      device.target = bytes
+      return true
+    }
   }
 
   /// Asks the balloon's driver for statistics; they reach the backend's `report(_:)`. False where the driver has none

@@ -26,9 +26,9 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
   /// Feature bits of the type that are offered.
   public let features: UInt64
   /// The configuration structure.
-  public let configuration: [UInt8]
+  public private(set) var configuration: [UInt8]
 
-  private let sectors: UInt64
+  private var sectors: UInt64
   private var isWriteThrough = true
   private var chain = DescriptorChain()
   private var inFlight: InFlight<Submitted>
@@ -80,6 +80,17 @@ public struct VirtioBlock<Memory: GuestMemory, Backend: BlockBackend>: VirtioDev
     writer.little(UInt32(1))  // max_write_zeroes_seg
     writer.little(UInt32(1))  // write_zeroes_may_unmap, unused
     return writer.bytes
+  }
+
+  /// The disk has another size, in bytes, from now on; whether the configuration structure says so anew (5.2.4).
+  mutating func resize(capacity: UInt64) -> Bool {
+    let count = capacity / BlockRequest.sectorCount
+    guard count != sectors else { return false }
+    sectors = count
+    var writer = ByteWriter(capacity: 8)
+    writer.little(sectors)
+    configuration.replaceSubrange(0..<8, with: writer.bytes)
+    return true
   }
 
   /// Takes note of what the driver accepted.
@@ -228,5 +239,10 @@ extension VirtioPCI {
     withDevice { device, queues throws(VirtioError) in
       for completion in completions { try device.complete(completion.id, with: completion.result, &queues) }
     }
+  }
+  /// The disk has another size from now on, in bytes: the driver hears of it, and finds it in the configuration structure.
+  /// What is in flight beyond a new end is left to the backend.
+  public func resize<Memory, Backend>(capacity: UInt64) where Device == VirtioBlock<Memory, Backend> {
+    changeConfiguration { device in device.resize(capacity: capacity) }
   }
 }

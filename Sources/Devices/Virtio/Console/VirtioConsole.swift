@@ -47,7 +47,7 @@ public struct VirtioConsole<Memory: GuestMemory, Output: ByteSink>: VirtioDevice
     configuration = writer.bytes
   }
 
-  /// Sets the size. The transport's `configurationChanged()` tells the driver.
+  /// Sets the size. The transport's `changeConfiguration(_:)` tells the driver.
   public mutating func resize(columns: UInt16, rows: UInt16) {
     var writer = ByteWriter(capacity: 4)
     writer.little(columns)

@@ -66,7 +66,7 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
     configuration = writer.bytes
   }
 
-  /// Whether the cable is in. The transport's `configurationChanged()` tells the driver.
+  /// Whether the cable is in. The transport's `changeConfiguration(_:)` tells the driver.
   public var isLinkUp: Bool {
     get { configuration[6] & 1 != 0 }
     set { configuration[6] = newValue ? 1 : 0 }

@@ -1,6 +1,6 @@
 internal import Binary
 
-/// The control and event queues (virtio 1.2, 5.6.6.2 and 5.6.6.3), and changes of media.
+/// The control and event queues (virtio 1.2, 5.6.6.2 and 5.6.6.3), and changes of targets and media.
 extension VirtioSCSI {
   /// Requests of the control queue.
   private enum ControlType {
@@ -21,10 +21,13 @@ extension VirtioSCSI {
     case queryTaskSet = 7
   }
 
-  /// Events.
+  /// Events, and the reasons of a transport's reset.
   private enum Event {
     static var missed: UInt32 { 0x8000_0000 }
+    static var transportReset: UInt32 { 1 }
     static var parameterChange: UInt32 { 3 }
+    static var rescan: UInt32 { 1 }
+    static var removed: UInt32 { 2 }
   }
 
   /// Longest request of this queue, in bytes.
@@ -63,7 +66,8 @@ extension VirtioSCSI {
   private mutating func manage(_ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     let address = SCSIUnitAddress(scratch, at: 8)
     let tag = BlockRequest.little(scratch, at: 16, count: 8)
-    guard let target = address.target, target < units.count else {
+    // Requests of a target that goes can be aborted still.
+    guard let target = address.target, target < units.count, units[target] != nil else {
       return try answerControl([SCSIRequest.Response.badTarget], &queues)
     }
     guard let function = Function(rawValue: BlockRequest.little(scratch, at: 4, count: 4)) else {
@@ -85,7 +89,7 @@ extension VirtioSCSI {
     case .queryTask, .queryTaskSet:
       let response = affected.isEmpty ? SCSIRequest.Response.ok : SCSIRequest.Response.functionSucceeded
       return try answerControl([response], &queues)
-    case .nexusReset, .unitReset: units[target].target.reset()
+    case .nexusReset, .unitReset: units[target]?.target.reset()
     case .abortTask, .abortTaskSet, .clearTaskSet: break
     }
     guard !affected.isEmpty else { return try answerControl([SCSIRequest.Response.ok], &queues) }
@@ -137,22 +141,71 @@ extension VirtioSCSI {
     try queues.push(Self.eventQueue, head: chain.head, written: written)
   }
 
+  /// The same for a driver that accepted `feature`; others are told nothing (5.6.6.3.1).
+  private mutating func tell(
+    _ feature: UInt64, event: UInt32, target: Int, reason: UInt32, _ queues: inout VirtioQueues<Memory>
+  ) throws(VirtioError) {
+    guard acceptedFeatures & feature != 0 else { return }
+    try send(event: event, target: target, reason: reason, &queues)
+  }
+
+  // MARK: Targets
+
+  /// A unit takes the place that has been free longest, as drivers may hear of a target's end and of the next one's
+  /// beginning at once, and in any order. `announce(_:isNew:)` is to follow.
+  mutating func attach(_ unit: Unit) -> Int? {
+    guard features & Feature.hotplug != 0 else { return nil }
+    for step in units.indices {
+      let target = (newestTarget + 1 + step) % units.count
+      guard units[target] == nil else { continue }
+      units[target] = unit
+      newestTarget = target
+      return target
+    }
+    return nil
+  }
+
+  /// `announce(_:isNew:)` is to follow where there was such a target.
+  mutating func detach(_ target: Int) -> Bool {
+    guard features & Feature.hotplug != 0, isPresent(target) else { return false }
+    units[target]?.isLeaving = true
+    return true
+  }
+
+  /// Tells the driver that a target has come or gone.
+  mutating func announce(
+    _ target: Int, isNew: Bool, _ queues: inout VirtioQueues<Memory>
+  ) throws(VirtioError) {
+    try tell(
+      Feature.hotplug, event: Event.transportReset, target: target, reason: isNew ? Event.rescan : Event.removed,
+      &queues)
+  }
+
+  mutating func remove(_ target: Int) -> Bool {
+    guard units.indices.contains(target), units[target]?.isLeaving == true,
+      inFlight.ids(where: { $0.target == target }).isEmpty
+    else { return false }
+    units[target] = nil
+    return true
+  }
+
   // MARK: Media
 
   /// Another disc, or none, in a drive; disks stay as they are.
   mutating func insert(_ backend: Backend?, target: Int) {
-    guard units.indices.contains(target), units[target].target.kind == .cdrom else { return }
-    units[target].backend = backend
-    units[target].target.insert(capacity: backend?.capacity)
+    guard units.indices.contains(target), units[target]?.target.kind == .cdrom else { return }
+    units[target]?.backend = backend
+    units[target]?.target.insert(capacity: backend?.capacity)
   }
 
   mutating func resize(
     target: Int, capacity: UInt64, _ queues: inout VirtioQueues<Memory>
   ) throws(VirtioError) {
-    guard units.indices.contains(target) else { return }
-    units[target].target.resize(capacity: capacity)
+    guard units.indices.contains(target), units[target] != nil else { return }
+    units[target]?.target.resize(capacity: capacity)
     let sense = SCSISense.capacityChanged
-    try send(
-      event: Event.parameterChange, target: target, reason: UInt32(sense.code) | UInt32(sense.qualifier) << 8, &queues)
+    try tell(
+      Feature.change, event: Event.parameterChange, target: target,
+      reason: UInt32(sense.code) | UInt32(sense.qualifier) << 8, &queues)
   }
 }

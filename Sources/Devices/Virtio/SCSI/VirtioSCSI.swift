@@ -1,7 +1,7 @@
 internal import Binary
 
 /// A SCSI host (virtio 1.2, 5.6): control queue 0, event queue 1, request queue 2. Targets 0 to 254 of one logical unit
-/// each; what they understand is `SCSITarget`'s.
+/// each; what they understand is `SCSITarget`'s. Where the host has places, targets come and go while it runs.
 ///
 /// The backends do the work, elsewhere; `VirtioPCI.complete(_:)` brings results back, in any order.
 public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevice {
@@ -18,6 +18,8 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
     public internal(set) var target: SCSITarget
     /// The medium.
     public internal(set) var backend: Backend?
+    /// The unit is no target any more, but something of it is in flight.
+    var isLeaving = false
 
     /// A disk on `backend`.
     public init(disk backend: Backend) {
@@ -58,8 +60,8 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
     var waitsFor: [UInt64]
   }
 
-  /// The targets.
-  public internal(set) var units: [Unit]
+  /// The targets, by their numbers; nil where a place is free.
+  var units: [Unit?]
   /// Largest size of each queue.
   public let queueSizes: [UInt16]
   /// The configuration structure.
@@ -70,18 +72,30 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   var scratch = [UInt8](repeating: 0, count: SCSIRequest.prefixCount + SCSIRequest.sizeLimit)
   /// An event had no buffer to go to.
   var hasMissedEvents = false
+  /// What the driver accepted, once it is ready.
+  var acceptedFeatures: UInt64 = 0
+  /// The target that came last. The places after it have been free longest.
+  var newestTarget: Int
 
   /// Feature bits (5.6.3).
-  private enum Feature {
+  enum Feature {
+    static var hotplug: UInt64 { 1 << 1 }
     static var change: UInt64 { 1 << 2 }
   }
 
   /// Feature bits of the type that are offered.
-  public var features: UInt64 { Feature.change }
+  public let features: UInt64
 
   /// A host with `units`, at most 255, whose indices are their targets' numbers.
-  public init(_ units: [Unit], queueSize: UInt16 = 128) {
-    self.units = Array(units.prefix(255))
+  ///
+  /// - Parameter places: how many targets there is room for, where they come and go; nil where those of `units` stay.
+  ///   Drivers look for a target in every place.
+  public init(_ units: [Unit], places: Int? = nil, queueSize: UInt16 = 128) {
+    let first = Array(units.prefix(255))
+    let free = max(0, min(places ?? 0, 255) - first.count)
+    self.units = first + [Unit?](repeating: nil, count: free)
+    newestTarget = first.count - 1
+    features = places == nil ? Feature.change : Feature.change | Feature.hotplug
     queueSizes = [16, 16, queueSize]
     inFlight = InFlight(limit: Int(queueSize))
     // struct virtio_scsi_config (5.6.4).
@@ -113,12 +127,18 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
     }
   }
 
+  /// Takes note of what the driver accepted.
+  public mutating func start(features: UInt64) {
+    acceptedFeatures = features
+  }
+
   /// What is in flight becomes orphaned: its end is awaited, and told to nobody.
   public mutating func reset() {
     inFlight.abandon()
     functions = []
     hasMissedEvents = false
-    for index in units.indices { units[index].target.reset() }
+    acceptedFeatures = 0
+    for index in units.indices { units[index]?.target.reset() }
     configuration.replaceSubrange(20..<28, with: [96, 0, 0, 0, 32, 0, 0, 0])
   }
 
@@ -147,7 +167,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   }
 
   private mutating func begin(_ request: SCSIRequest, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
-    guard let index = request.address.target, index < units.count else {
+    guard let index = request.address.target, isPresent(index) else {
       return try refuse(request, SCSIRequest.Response.badTarget, &queues)
     }
     // Without VIRTIO_SCSI_F_INOUT data goes one way (5.6.6.1.2).
@@ -155,10 +175,10 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
       return try refuse(request, SCSIRequest.Response.failure, &queues)
     }
     guard request.address.unit == 0 else {
-      let outcome = units[index].target.executeOnAbsentUnit(request.command)
+      let outcome = units[index]?.target.executeOnAbsentUnit(request.command)
       return try perform(outcome, request, index, &queues)
     }
-    var outcome = units[index].target.execute(request.command)
+    var outcome = units[index]?.target.execute(request.command)
     if case .parameters(let count) = outcome {
       guard count <= request.dataOutCount else {
         return try refuse(request, SCSIRequest.Response.overrun, &queues)
@@ -166,15 +186,22 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
       var parameters = [UInt8](repeating: 0, count: count)
       var span = parameters.mutableSpan
       _ = try DescriptorChain.copy(from: request.dataOut, at: 0, into: &span, queues.memory)
-      outcome = units[index].target.execute(request.command, parameters: parameters)
+      outcome = units[index]?.target.execute(request.command, parameters: parameters)
     }
     try perform(outcome, request, index, &queues)
   }
 
+  /// Whether `target` takes requests.
+  func isPresent(_ target: Int) -> Bool {
+    units.indices.contains(target) && units[target]?.isLeaving == false
+  }
+
+  /// `outcome` is nil where there is no target.
   private mutating func perform(
-    _ outcome: SCSIOutcome, _ request: SCSIRequest, _ index: Int, _ queues: inout VirtioQueues<Memory>
+    _ outcome: SCSIOutcome?, _ request: SCSIRequest, _ index: Int, _ queues: inout VirtioQueues<Memory>
   ) throws(VirtioError) {
     switch outcome {
+    case nil: try refuse(request, SCSIRequest.Response.badTarget, &queues)
     case .reply(let data):
       guard data.count <= request.dataInCount else {
         return try refuse(request, SCSIRequest.Response.overrun, &queues)
@@ -207,7 +234,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
     _ kind: BlockOperation.Kind, _ request: SCSIRequest, _ target: Int, offset: UInt64, count: UInt64, flushes: Bool,
     _ queues: inout VirtioQueues<Memory>
   ) throws(VirtioError) {
-    guard let backend = units[target].backend else {
+    guard let backend = units[target]?.backend else {
       return try refuse(request, SCSIRequest.Response.failure, &queues)
     }
     var segments: [GuestSegment] = []
@@ -243,7 +270,7 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
   ) throws(VirtioError) {
     guard var submitted = inFlight.remove(id) else { return }
     if submitted.flushes, submitted.abortion == nil, case .success = result,
-      let backend = units[submitted.target].backend
+      let backend = units[submitted.target]?.backend
     {
       submitted.flushes = false
       guard let flush = inFlight.insert(submitted) else { throw .tooManyInFlight }
@@ -264,9 +291,10 @@ public struct VirtioSCSI<Memory: GuestMemory, Backend: BlockBackend>: VirtioDevi
         head: submitted.head, submitted.response, residual: submitted.residual, written: submitted.written, &queues)
     case .failure:
       let outcome: SCSIOutcome = submitted.isRead ? .read(offset: 0, count: 0) : .flush
-      let sense = units[submitted.target].target.failed(outcome)
+      let sense = units[submitted.target]?.target.failed(outcome)
       try finish(
-        head: submitted.head, submitted.response, residual: submitted.residual, written: answer, sense: sense, &queues)
+        head: submitted.head, submitted.response, residual: submitted.residual, written: answer,
+        sense: sense ?? .noSuchUnit, &queues)
     case .unsupported:
       try finish(
         head: submitted.head, submitted.response, residual: submitted.residual, written: answer,
@@ -326,5 +354,30 @@ extension VirtioPCI {
     withDevice { device, queues throws(VirtioError) in
       try device.resize(target: target, capacity: capacity, &queues)
     }
+  }
+
+  /// A disk becomes a target of a host that has places for more; the driver hears of it. Its number; nil where no place
+  /// is free.
+  public func attach<Memory, Backend>(
+    disk backend: Backend
+  ) -> Int? where Device == VirtioSCSI<Memory, Backend> {
+    let unit = VirtioSCSI<Memory, Backend>.Unit(disk: backend)
+    guard let target = withDevice({ device, _ throws(VirtioError) in device.attach(unit) }) ?? nil else { return nil }
+    // A driver whose event queue is broken loses its device, but the target is there all the same.
+    withDevice { device, queues throws(VirtioError) in try device.announce(target, isNew: true, &queues) }
+    return target
+  }
+
+  /// Target `target` takes no requests any more, and the driver hears of it. Its place stays taken, as requests may be in
+  /// flight, until `removeTarget(_:)`. False where there is no such target, or where targets do not go.
+  public func detach<Memory, Backend>(target: Int) -> Bool where Device == VirtioSCSI<Memory, Backend> {
+    guard withDevice({ device, _ throws(VirtioError) in device.detach(target) }) == true else { return false }
+    withDevice { device, queues throws(VirtioError) in try device.announce(target, isNew: false, &queues) }
+    return true
+  }
+
+  /// Lets go of the backend of a target that was detached, and frees its place. False where something is still in flight.
+  public func removeTarget<Memory, Backend>(_ target: Int) -> Bool where Device == VirtioSCSI<Memory, Backend> {
+    withDevice { device, _ throws(VirtioError) in device.remove(target) } ?? false
   }
 }

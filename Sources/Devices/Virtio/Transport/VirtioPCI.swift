@@ -84,9 +84,15 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
     }
   }
 
-  /// Tells the driver that the configuration structure changed, after `withDevice` changed it.
-  public func configurationChanged() {
-    withState { $0.notify($0.core.configurationChanged()) }
+  /// Lets `body` change the configuration structure, and tells the driver by a new generation and an interrupt when it
+  /// returns true. All of it is one step: no driver reads the new structure with the old generation (4.1.4.3.1).
+  @discardableResult
+  public func changeConfiguration(_ body: (inout Device) -> Bool) -> Bool {
+    withState { state in
+      guard body(&state.core.device) else { return false }
+      state.notify(state.core.configurationChanged())
+      return true
+    }
   }
 
   /// How the driver broke the protocol, until it resets the device.

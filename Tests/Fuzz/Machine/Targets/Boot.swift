@@ -105,8 +105,8 @@ let bootTargets: [FuzzTarget] = [
       "--name\ntiny\n--kernel\nk\n--memory\n16MiB\n--cpus\n2\n--cpu\nbaseline\n--no-entropy",
       "--name\nold\n--boot\nbios\n--disk\no,bus=ide,ro,id=a\n--cdrom\nc\n--floppy\nf\n--vnc\nunix:/v,password-file=p",
       "--name\nx\n--boot\nmultiboot\n--kernel\nk\n--initrd\ni\n--module\nm,cmdline=a b\n--cmdline\na\n--display\nvga",
-      "--name\nn\n--kernel\nk\n--net\nt0,mac=52:54:00:00:00:01,model=e1000\n--serial\nunix:/s,log=l\n--console\nstdio",
-      "--name\nu\n--boot\nuefi\n--uefi-vars\nv\n--firmware\nf\n--disk\nd,bus=scsi\n--serial2\nunix:/t",
+      "--name\nn\n--kernel\nk\n--net\nt0,mac=52:54:00:00:00:01,model=e1000\n--serial\nunix:/s,log=l\n--control\nunix:/c",
+      "--name\nu\n--boot\nuefi\n--uefi-vars\nv\n--firmware\nf\n--disk\nd,bus=scsi\n--serial2\nunix:/t\n--hotplug",
     ]
   ) { _ = try? MachineConfiguration(arguments: $0) },
 ]

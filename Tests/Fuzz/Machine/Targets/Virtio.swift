@@ -169,6 +169,7 @@ let virtioTargets: [FuzzTarget] = [
       }
       script.send(0, [Script.readable(0, request(13, 0)), Script.readable(1, range), Script.writable(5, 1)])
       script.event(2, [2])
+      script.event(3, [0, 0x40])
       script.takeUsed()
     },
     make: { memory in
@@ -185,7 +186,9 @@ let virtioTargets: [FuzzTarget] = [
               let done = disk.perform(operation)
               function.complete(operation.id, with: fails == 1 ? result(&input) : done)
             }
-          }
+          },
+          // No more than the double has.
+          { input in function.resize(capacity: min(disk.capacity, input.integer(2))) },
         ]
       )
     }),
@@ -289,13 +292,17 @@ let virtioTargets: [FuzzTarget] = [
         0, [Script.readable(0, [0, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0x40, 0] + Array(1...12)), Script.writable(2, 1)])
       script.send(1, [Script.writable(6, 16)])
       script.event(3, [1])
+      for step in [0x80, 0, 0x40] as [UInt8] {
+        script.send(1, [Script.writable(6, 16)])
+        script.event(5, [step])
+      }
       script.takeUsed()
     },
     make: { memory in
       let disk = TestDisk(memory: memory, deferred: true)
       let disc = TestDisk(memory: memory, isReadOnly: true)
       let function = VirtioPCI(
-        VirtioSCSI([.init(disk: disk), .init(cdrom: disc, serial: "drive")]), memory: memory,
+        VirtioSCSI([.init(disk: disk), .init(cdrom: disc, serial: "drive")], places: 4), memory: memory,
         interrupts: TestInterrupts())
       return (
         function,
@@ -309,6 +316,17 @@ let virtioTargets: [FuzzTarget] = [
           },
           { input in function.insert(input.bool() ? disc : nil, target: input.index(4)) },
           { input in function.resize(target: input.index(4), capacity: input.integer(2) & 0x7FFF) },
+          // A target comes, goes, or is let go of.
+          { input in
+            let step = input.byte()
+            let target = Int(step & 0x3F) - 1
+            switch step >> 6 {
+            case 0: _ = function.detach(target: target + 1)
+            case 1: _ = function.removeTarget(target + 1)
+            case 2: _ = function.attach(disk: disk)
+            default: _ = function.detach(target: target) && function.removeTarget(target)
+            }
+          },
         ]
       )
     }),
