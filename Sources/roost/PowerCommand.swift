@@ -39,7 +39,7 @@ struct RebootHostCommand: ParsableCommand {
 }
 
 /// A question before what cannot be undone.
-private enum Confirmation {
+enum Confirmation {
   /// Exits with failure unless the answer is yes. Where nobody can answer, `--yes` is needed.
   static func ask(_ question: String, unless yes: Bool) throws {
     if yes { return }
