@@ -6,6 +6,8 @@ public struct ApplianceIdentity: Hashable, Sendable {
   public static let version = 1
   /// Where the init leaves it as JSON for the other programs of the appliance.
   public static let path = "/run/roost/identity.json"
+  /// Where the init leaves, instead, why one that is there cannot be used.
+  public static let problemPath = "/run/roost/identity.problem"
   /// Most keys, and most domains, that there may be.
   public static let listLimit = 64
   /// Longest JSON that is read, in bytes.

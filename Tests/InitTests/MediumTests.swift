@@ -22,29 +22,30 @@ private func withTree(_ files: [String: String], _ body: (String) throws -> Void
     "class/block/nvme0n1p1/partition": "1\n", "class/block/nvme0n1p1/size": "20\n",
   ]
 
-  @Test func drivesThenDisksThenPartitions() throws {
+  @Test func drivesThenPartitionsThenDisks() throws {
     try withTree(Self.tree) { root in
       let devices = BlockDevice.list(sys: root)
-      #expect(devices.map(\.name) == ["sr0", "nvme0n1", "sda", "vda", "nvme0n1p1", "sda1"])
-      #expect(devices.map(\.size) == [51_200, 20_480, 1 << 20, 0, 10_240, 524_288])
+      #expect(devices.map(\.name) == ["sr0", "nvme0n1p1", "sda1", "nvme0n1", "sda", "vda"])
+      #expect(devices.map(\.size) == [51_200, 10_240, 524_288, 20_480, 1 << 20, 0])
       #expect(devices.first?.path == "/dev/sr0")
     }
   }
 
-  @Test func theWantedVolumeIsFoundOnTheWholeDisk() throws {
+  @Test func theWantedVolumeIsFoundByItsPartition() throws {
     try withTree(Self.tree) { root in
       var probed: [String] = []
       let search = MediumSearch("2026-01", among: BlockDevice.list(sys: root)) { device in
         probed.append(device.name)
         switch device.name {
         case "sr0": return .known(type: "iso9660", uuid: "2025-12", label: "OTHER")
-        case "nvme0n1": return .known(type: "ext4", uuid: "2026-01", label: nil)
+        case "nvme0n1", "nvme0n1p1": return .known(type: "ext4", uuid: "2026-01", label: nil)
         case "sda", "sda1": return .known(type: "iso9660", uuid: "2026-01", label: "ROOST")
         default: return .unknown
         }
       }
-      #expect(search.medium?.name == "sda")
-      #expect(probed == ["sr0", "nvme0n1", "sda"])
+      // A whole disk that is mounted would keep its other partitions from being used.
+      #expect(search.medium?.name == "sda1")
+      #expect(probed == ["sr0", "nvme0n1p1", "sda1"])
     }
   }
 
@@ -53,11 +54,11 @@ private func withTree(_ files: [String: String], _ body: (String) throws -> Void
       let search = MediumSearch("x", among: BlockDevice.list(sys: root)) { device in
         device.name == "sr0"
           ? .unreadable("no disc in the drive")
-          : device.name == "sda" ? .known(type: "iso9660", uuid: "y", label: "L") : .unknown
+          : device.name == "sda1" ? .known(type: "iso9660", uuid: "y", label: "L") : .unknown
       }
       #expect(search.medium == nil)
       #expect(search.report.first == "/dev/sr0 (50 KiB): no disc in the drive")
-      #expect(search.report[2] == "/dev/sda (1024 KiB): iso9660, volume y \"L\"")
+      #expect(search.report[2] == "/dev/sda1 (512 KiB): iso9660, volume y \"L\"")
       #expect(search.report.count == 6)
     }
     #expect(MediumSearch("x", among: []) { _ in .unknown }.report == ["no disk or optical drive appeared"])

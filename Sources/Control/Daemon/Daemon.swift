@@ -6,6 +6,8 @@ internal import Platform
 public final class Daemon: DomainSurroundings {
   private let configuration: DaemonConfiguration
   private let manifest: ApplianceManifest
+  /// The control domain's address on the guests' network as the medium has it.
+  private let builtAddress: String
   private let writeLog: (String) -> Void
   let loop: EventLoop
   private let stopper: Stopper
@@ -16,7 +18,7 @@ public final class Daemon: DomainSurroundings {
   private var storage: StorageReport?
   private var storageTimer: EventLoop.Token?
   private var storageDeadline = 0.0
-  private var notices: [String] = []
+  private var notices: [String]
   private var phase = Phase.up
   private var stopRequests = 0
 
@@ -45,7 +47,12 @@ public final class Daemon: DomainSurroundings {
     writeLog = log
     let manifestPath = configuration.manifest ?? configuration.medium + ApplianceManifest.path
     do throws(ManifestError) {
-      manifest = try ApplianceManifest.load(manifestPath)
+      let built = try ApplianceManifest.load(manifestPath)
+      builtAddress = built.network.address
+      let stick = StickSettings(configuration)
+      let (applied, problems) = stick.identity.map { built.applying($0) } ?? (built, [])
+      manifest = applied
+      notices = stick.problems + problems
     } catch {
       throw ControlError(.system, "\(error)")
     }
@@ -113,12 +120,13 @@ public final class Daemon: DomainSurroundings {
     if configuration.port {
       server?.servePort(named: ControlProtocol.portName, devices: VirtioPorts()) { [unowned self] in log($0) }
     }
+    for text in notices { log(text) }
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(missing) }
     storageDeadline = loop.now + configuration.storagePatience
     readStorage()
     guard configuration.network else { return startDomains() }
     do throws(ControlError) {
-      let plan = try NetworkPlan(manifest)
+      let plan = try NetworkPlan(manifest, builtAddress: builtAddress)
       networkPlan = plan
       let network = NetworkService(
         plan: plan, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory,
@@ -234,7 +242,8 @@ public final class Daemon: DomainSurroundings {
 
   private var applianceStatus: ApplianceStatus {
     ApplianceStatus(
-      name: manifest.name, state: phase == .up ? .up : .shuttingDown, uptimeSeconds: loop.now, notices: notices)
+      name: manifest.name, hostname: manifest.controlDomain.hostname, state: phase == .up ? .up : .shuttingDown,
+      uptimeSeconds: loop.now, notices: notices)
   }
 
   private var overview: Overview {

@@ -29,8 +29,8 @@ public enum ControlDomain {
     }
   }
 
-  /// The services, by name: `storage`, `roostd`, and a console for each terminal.
-  static func services(sys: String = "/sys") -> [Service] {
+  /// The services, by name: `storage`, `roostd`, `sshd` where there is one, and a console for each terminal.
+  static func services(sys: String = "/sys", root: String = "") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
     let shell = ["/bin/bash", "/bin/sh"].first(where: Files.exists) ?? "/bin/busybox"
     let words = shell == "/bin/busybox" ? "busybox sh" : "\(shell) -l"
@@ -44,6 +44,7 @@ public enum ControlDomain {
       Service(name: "storage", command: ["/usr/sbin/roost-storage", "activate"], kind: .once),
       Service(name: "roostd", command: ["/usr/sbin/roostd"], kind: .always, after: ["storage"]),
     ]
+    if Files.exists("\(root)\(SecureShell.server)") { list += SecureShell.services }
     for terminal in terminals(sys: sys) {
       list.append(
         Service(
