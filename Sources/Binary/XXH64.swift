@@ -46,7 +46,8 @@ public enum XXH64 {
     }
     if offset &+ 4 <= count {
       // SAFETY: four bytes are left at `offset`.
-      hash ^= UInt64(unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self).littleEndian) &* prime1
+      hash ^=
+        UInt64(unsafe raw.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self).littleEndian) &* prime1
       hash = rotate(hash, 23) &* prime2 &+ prime3
       offset &+= 4
     }

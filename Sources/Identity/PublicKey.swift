@@ -14,7 +14,9 @@ public enum PublicKey {
     if line.utf8.count > lengthLimit { return "is longer than \(lengthLimit) characters" }
     guard line.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { return "may not have control characters" }
     let words = line.split(separator: " ", maxSplits: 2)
-    guard words.count >= 2 else { return "is not a public key; take the line of a .pub file, as ssh-ed25519 AAAA… name" }
+    guard words.count >= 2 else {
+      return "is not a public key; take the line of a .pub file, as ssh-ed25519 AAAA… name"
+    }
     let type = String(words[0])
     if line.contains("PRIVATE KEY") { return "is a private key; take the .pub file beside it" }
     guard types.contains(type) else {

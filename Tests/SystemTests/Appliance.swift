@@ -9,6 +9,8 @@ enum Appliance {
     /// The processor offers AMD-V to the control domain.
     var virtualisation = true
     var memory = 4096  // MiB
+    /// A stick that the machine starts from by USB. It is written to.
+    var stick: String?
     /// An image that the machine has as a disk, read-only.
     var disk: String?
     /// Boots these instead of the medium's boot loader.
@@ -25,6 +27,10 @@ enum Appliance {
     if let iso = options.iso {
       words += ["-drive", "if=none,id=medium,format=raw,media=cdrom,readonly=on,file=\(iso)"]
       words += ["-device", "ide-cd,drive=medium"]
+    }
+    if let stick = options.stick {
+      words += ["-drive", "if=none,id=stick,format=raw,file=\(stick)"]
+      words += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
     }
     if let disk = options.disk {
       words += [

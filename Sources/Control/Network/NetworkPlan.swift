@@ -121,32 +121,32 @@ struct NetworkPlan: Hashable, Sendable {
       """
     }
     return """
-    add table inet roost
-    delete table inet roost
-    table inet roost {
-    \(names ?? "")\
-      chain input {
-        type filter hook input priority filter; policy accept;
-        iifname != "\(bridge)" accept
-        ct state established,related accept
-        meta l4proto { 1, 58 } accept comment "ICMP and ICMPv6: names would need /etc/protocols"
-        udp dport { 53, 67 } accept
-        tcp dport 53 accept
-        drop
+      add table inet roost
+      delete table inet roost
+      table inet roost {
+      \(names ?? "")\
+        chain input {
+          type filter hook input priority filter; policy accept;
+          iifname != "\(bridge)" accept
+          ct state established,related accept
+          meta l4proto { 1, 58 } accept comment "ICMP and ICMPv6: names would need /etc/protocols"
+          udp dport { 53, 67 } accept
+          tcp dport 53 accept
+          drop
+        }
+        chain forward {
+          type filter hook forward priority filter; policy accept;
+          ct state established,related accept
+          iifname "\(bridge)" accept
+          oifname "\(bridge)" drop
+        }
+        chain postrouting {
+          type nat hook postrouting priority srcnat; policy accept;
+          ip saddr \(subnet)/\(prefixLength) oifname != "\(bridge)" masquerade
+        }
       }
-      chain forward {
-        type filter hook forward priority filter; policy accept;
-        ct state established,related accept
-        iifname "\(bridge)" accept
-        oifname "\(bridge)" drop
-      }
-      chain postrouting {
-        type nat hook postrouting priority srcnat; policy accept;
-        ip saddr \(subnet)/\(prefixLength) oifname != "\(bridge)" masquerade
-      }
-    }
 
-    """
+      """
   }
 
   /// The configuration of dnsmasq. `upstream` is the resolv.conf that the uplink's DHCP client writes.

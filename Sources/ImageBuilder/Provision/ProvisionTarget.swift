@@ -58,7 +58,8 @@ struct TargetExamination {
     }
     if let objection = objection(to: node) { throw refused(path, objection) }
     let imageStatus = (try? Files.status(image.path, followingLinks: true)) ?? nil
-    if let imageStatus, imageStatus.kind == .blockDevice, view.tree.node(device: imageStatus.device)?.disk == node.disk {
+    if let imageStatus, imageStatus.kind == .blockDevice, view.tree.node(device: imageStatus.device)?.disk == node.disk
+    {
       throw refused(path, "is where the image itself is")
     }
     if let file = node.backingFile, file == (try? Files.resolve(image.path)) {
@@ -136,7 +137,8 @@ struct TargetExamination {
     let needed = StickPlan.leastSize(image: image.length)
     guard size >= needed else {
       throw refused(
-        path, "is too small: it has \(size >> 20) MiB, and the image with room for its guests' disks needs "
+        path,
+        "is too small: it has \(size >> 20) MiB, and the image with room for its guests' disks needs "
           + "\((needed + (1 << 20) - 1) >> 20) MiB")
     }
   }

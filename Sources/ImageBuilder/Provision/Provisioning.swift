@@ -129,7 +129,8 @@ public final class Provisioning: Sendable {
       sector = try store.sectorSize()
     } catch {
       let words =
-        error.errno == .busy ? "is in use"
+        error.errno == .busy
+        ? "is in use"
         : error.errno == .readOnlyFileSystem ? "is read-only" : "cannot be opened: \(error.errno)"
       throw BuildError(.refused, "\(target.path) \(words)")
     }
@@ -176,7 +177,8 @@ public final class Provisioning: Sendable {
     let count = (sticks: roster.sticks.count, paths: paths.count)
     guard count.sticks == count.paths else {
       throw BuildError(
-        .refused, "the roster has \(count.sticks) stick\(count.sticks == 1 ? "" : "s"), and there "
+        .refused,
+        "the roster has \(count.sticks) stick\(count.sticks == 1 ? "" : "s"), and there "
           + (count.paths == 1 ? "is 1 target" : "are \(count.paths) targets"),
         hint: "name as many with --to as there are sticks in the roster")
     }
@@ -252,7 +254,8 @@ public final class Provisioning: Sendable {
     }
     let store = wrapping(index, opened)
     let plan = StickPlan(image, size: store.size, identity: identities[index], seed: try Self.seed())
-    let writer = try StickWriter(target.path, image, plan, to: store, cancellation: cancellation) { phase, done, total in
+    let writer = try StickWriter(target.path, image, plan, to: store, cancellation: cancellation) {
+      phase, done, total in
       report(.progress(target: index, phase: phase.rawValue, done: done, total: total))
     }
     let times = try writer.run()

@@ -227,7 +227,8 @@ final class StickWriter: Sendable {
 
   private func different(at range: Range<Int>) -> BuildError {
     BuildError(
-      .verification, "\(name) does not give back what was written, between \(range.lowerBound >> 20) and "
+      .verification,
+      "\(name) does not give back what was written, between \(range.lowerBound >> 20) and "
         + "\((range.upperBound - 1) >> 20 + 1) MiB",
       hint: "take another stick: this one is damaged, or has less room than it says")
   }

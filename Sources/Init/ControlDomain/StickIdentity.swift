@@ -23,7 +23,8 @@ enum StickIdentity {
     let finding = read(partition.path)
     switch finding {
     case .nothing: return
-    case .identity(let identity): Log.write("this stick is \(identity.hostname ?? "without a name") (\(partition.path))")
+    case .identity(let identity):
+      Log.write("this stick is \(identity.hostname ?? "without a name") (\(partition.path))")
     case .unusable(let reason): Log.write("the identity in \(partition.path) is not used: \(reason)")
     }
     for problem in write(finding) { Log.write(problem) }

@@ -1,0 +1,124 @@
+import Identity
+import Platform
+import Testing
+
+/// Sticks made of the image under test, each started as a USB stick.
+@Suite("Sticks of a lab", .serialized, .enabled(if: Environment.isComplete, Environment.reason))
+struct ProvisionTests {
+  private static let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB pupil"
+  private static let sticks = ["build/stick-1.img", "build/stick-2.img", "build/stick-3.img"]
+
+  private static let roster = """
+    ssh-keys: [\(key)]
+    sticks:
+      - {hostname: lab-01, autostart: [hatchling]}
+      - {hostname: lab-02, autostart: [hatchling], network: {subnet: 10.78.0.0/24}}
+      - {hostname: lab-03, autostart: []}
+
+    """
+
+  private func provision(_ arguments: [String]) throws -> Machine {
+    try Machine(
+      [try Environment.program("roost"), "provision", try Environment.image()] + arguments, log: "provision")
+  }
+
+  @Test("Three sticks from a roster come up with their own names, networks and domains")
+  func threeSticks() throws {
+    defer { for stick in Self.sticks { try? Files.remove(stick) } }
+    for stick in Self.sticks { try Files.remove(stick) }
+    try Files.write(Self.roster, to: "build/lab.yaml")
+    let writing = try provision(["--roster", "build/lab.yaml", "--size", "1GiB", "--to"] + Self.sticks)
+    #expect(try writing.waitForExit(seconds: 300) == .exited(0), "\(writing.tail)")
+    #expect(writing.text.contains("3 of 3 sticks are written and compared"), "\(writing.tail)")
+    for (index, stick) in Self.sticks.enumerated() {
+      try EmulatorPanic.startingOver { attempt in
+        try check(index, try Appliance.start(.init(stick: stick), log: "stick-\(index + 1)-\(attempt)"))
+      }
+    }
+  }
+
+  /// What the stick of this index says of itself on its screen and in its shell.
+  private func check(_ index: Int, _ machine: Machine) throws {
+    let name = "lab-0\(index + 1)"
+    do {
+      try machine.wait(for: " on \(name)", seconds: 400)
+      if index < 2 { try machine.wait(for: "hatchling is ready.", seconds: 300) }
+      try machine.type("x")
+      try machine.wait(for: "#", seconds: 60)
+      // The shell echoes what is typed: what is waited for is put together by it.
+      try machine.type("echo name=$(hostname) keys=$(wc -l < /root/.ssh/authorized_keys) mode=$(stat -c %a /root/.ssh/authorized_keys)\r")
+      try machine.wait(for: "name=\(name) keys=1 mode=600", seconds: 60)
+      try machine.type("ip -o -4 address show roost0 | sed 's/^/bridge/'\r")
+      try machine.wait(for: index == 1 ? "inet 10.78.0.1/24" : "inet 10.77.0.1/24", seconds: 60)
+      try machine.type("roost list | sed 's/^/now: /'\r")
+      try machine.wait(for: "now: hatchling", seconds: 60)
+      try machine.type("echo medium=$(sed -n 's,^[^ ]* /run/roost/medium .*,seen,p' /proc/mounts) $(ls /sys/class/block | tr '\\n' ' ')\r")
+      try machine.wait(for: "medium=seen", seconds: 60)
+      try machine.wait(for: "sda1 sda2 sda3 sda4", seconds: 60)
+    } catch {
+      try EmulatorPanic.check(text: machine.text)
+      throw error
+    }
+    let states = machine.text.split(whereSeparator: \.isNewline).filter { $0.contains("now: ") }
+    #expect(states.contains { $0.contains("debian") && $0.contains("defined") }, "\(states)")
+    #expect(states.contains { $0.contains("hatchling") && $0.contains(index < 2 ? "ready" : "defined") }, "\(states)")
+  }
+
+  @Test("A stick with a damaged identity starts as the image says, and tells")
+  func damagedIdentity() throws {
+    let stick = "build/stick-damaged.img"
+    try Files.remove(stick)
+    defer { try? Files.remove(stick) }
+    try Files.write("sticks:\n  - {hostname: lab-09, autostart: [hatchling]}\n", to: "build/lab.yaml")
+    let writing = try provision(["--roster", "build/lab.yaml", "--size", "1GiB", "--to", stick])
+    try #require(try writing.waitForExit(seconds: 300) == .exited(0), "\(writing.tail)")
+    let document = Array("roost identity 1\n".utf8)
+    do {
+      let file = try FileDescriptor(opening: stick, .readWrite)
+      // Behind the image, at a whole mebibyte.
+      let start = (try #require(try Files.status(try Environment.image())).size + (1 << 20) - 1) >> 20 << 20
+      try #require(try file.read(upTo: document.count, at: start) == document)
+      try file.writeAll(Array("x".utf8), at: start + 120)
+    }
+    try EmulatorPanic.startingOver { attempt in
+      let machine = try Appliance.start(.init(stick: stick), log: "stick-damaged-\(attempt)")
+      do {
+        try machine.wait(for: " on roost", seconds: 400)
+        try machine.wait(for: "this stick's identity is not used", seconds: 60)
+      } catch {
+        try EmulatorPanic.check(text: machine.text)
+        throw error
+      }
+    }
+  }
+
+  @Test("Interrupted, it leaves a stick that does not boot, and says so")
+  func interruption() throws {
+    let stick = "build/stick-interrupted.img"
+    try Files.remove(stick)
+    defer { try? Files.remove(stick) }
+    let writing = try provision(["--size", "1GiB", "--to", stick])
+    try writing.wait(for: "writing", seconds: 60)
+    try writing.interrupt()
+    #expect(try writing.waitForExit(seconds: 60) == .exited(130), "\(writing.tail)")
+    #expect(writing.text.contains("interrupted; it does not boot"), "\(writing.tail)")
+    #expect(try FileDescriptor(opening: stick).read(upTo: 1 << 20, at: 0).allSatisfy { $0 == 0 })
+  }
+
+  @Test("It never guesses, and refuses the disk that this system is on")
+  func refusals() throws {
+    func run(_ arguments: [String]) throws -> (status: Platform.ExitStatus, text: String) {
+      let machine = try provision(arguments)
+      return (try machine.waitForExit(seconds: 60), machine.text)
+    }
+    let guess = try run([])
+    #expect(guess.status == .exited(64) && guess.text.contains("say with --to what to write to"), "\(guess.text)")
+    let image = try run(["--to", try Environment.image()])
+    #expect(image.status == .exited(1) && image.text.contains("is the image itself"), "\(image.text)")
+    if let root = try Mount.find(at: "/"), root.source.hasPrefix("/dev/"), ProcessEnvironment.isSuperuser {
+      let disk = try run(["--to", root.source, "--wipe", "--yes"])
+      #expect(disk.status == .exited(1), "\(disk.text)")
+      #expect(disk.text.contains("is the disk that this system runs from") || disk.text.contains("is a partition"))
+    }
+  }
+}
