@@ -25,7 +25,8 @@ enum ProvisionBenchmarks {
     for _ in 0..<rounds {
       ours.append(
         try seconds(
-          targets, [try Environment.program("roost"), "provision", image, "--json", "--size", "1GiB", "--to"] + targets))
+          targets, [try Environment.program("roost"), "provision", image, "--json", "--size", "1GiB", "--to"] + targets)
+      )
       let copies = targets.map { target in
         "(dd if=\(image) of=\(target) bs=4M oflag=direct conv=fsync status=none "
           + "&& dd if=\(target) of=/dev/null bs=4M iflag=direct status=none) &"

@@ -46,13 +46,17 @@ struct ProvisionTests {
       try machine.type("x")
       try machine.wait(for: "#", seconds: 60)
       // The shell echoes what is typed: what is waited for is put together by it.
-      try machine.type("echo name=$(hostname) keys=$(wc -l < /root/.ssh/authorized_keys) mode=$(stat -c %a /root/.ssh/authorized_keys)\r")
+      try machine.type(
+        "echo name=$(hostname) keys=$(wc -l < /root/.ssh/authorized_keys) mode=$(stat -c %a /root/.ssh/authorized_keys)\r"
+      )
       try machine.wait(for: "name=\(name) keys=1 mode=600", seconds: 60)
       try machine.type("ip -o -4 address show roost0 | sed 's/^/bridge/'\r")
       try machine.wait(for: index == 1 ? "inet 10.78.0.1/24" : "inet 10.77.0.1/24", seconds: 60)
       try machine.type("roost list | sed 's/^/now: /'\r")
       try machine.wait(for: "now: hatchling", seconds: 60)
-      try machine.type("echo medium=$(sed -n 's,^[^ ]* /run/roost/medium .*,seen,p' /proc/mounts) $(ls /sys/class/block | tr '\\n' ' ')\r")
+      try machine.type(
+        "echo medium=$(sed -n 's,^[^ ]* /run/roost/medium .*,seen,p' /proc/mounts) $(ls /sys/class/block | tr '\\n' ' ')\r"
+      )
       try machine.wait(for: "medium=seen", seconds: 60)
       try machine.wait(for: "sda1 sda2 sda3 sda4", seconds: 60)
     } catch {
@@ -76,7 +80,9 @@ struct ProvisionTests {
     do {
       let file = try FileDescriptor(opening: stick, .readWrite)
       // Behind the image, at a whole mebibyte.
-      let start = (try #require(try Files.status(try Environment.image())).size + (1 << 20) - 1) >> 20 << 20
+      let mebibyte = 1 << 20
+      let size = try #require(try Files.status(try Environment.image())).size
+      let start = (size + mebibyte - 1) / mebibyte * mebibyte
       try #require(try file.read(upTo: document.count, at: start) == document)
       try file.writeAll(Array("x".utf8), at: start + 120)
     }
