@@ -11,6 +11,8 @@ enum Appliance {
     var memory = 4096  // MiB
     /// A stick that the machine starts from by USB. It is written to.
     var stick: String?
+    /// A file that the machine has as a disk and may write to.
+    var target: String?
     /// An image that the machine has as a disk, read-only.
     var disk: String?
     /// Boots these instead of the medium's boot loader.
@@ -31,6 +33,9 @@ enum Appliance {
     if let stick = options.stick {
       words += ["-drive", "if=none,id=stick,format=raw,file=\(stick)"]
       words += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
+    }
+    if let target = options.target {
+      words += ["-drive", "if=none,id=target,format=raw,file=\(target)", "-device", "virtio-blk-pci,drive=target"]
     }
     if let disk = options.disk {
       words += [

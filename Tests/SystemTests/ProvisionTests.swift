@@ -68,6 +68,45 @@ struct ProvisionTests {
     #expect(states.contains { $0.contains("hatchling") && $0.contains(index < 2 ? "ready" : "defined") }, "\(states)")
   }
 
+  @Test("The running appliance clones its medium, keeps off it, and can use the partition behind it")
+  func cloning() throws {
+    let stick = "build/stick-running.img"
+    let clone = "build/stick-clone.img"
+    defer { for path in [stick, clone] { try? Files.remove(path) } }
+    for path in [stick, clone] { try Files.remove(path) }
+    try Files.write("sticks:\n  - {hostname: lab-08, autostart: [hatchling]}\n", to: "build/lab.yaml")
+    let writing = try provision(["--roster", "build/lab.yaml", "--size", "1GiB", "--to", stick])
+    try #require(try writing.waitForExit(seconds: 300) == .exited(0), "\(writing.tail)")
+    try FileDescriptor(opening: clone, [.writeOnly, .create]).truncate(to: 768 << 20)
+    try EmulatorPanic.startingOver { attempt in
+      let machine = try Appliance.start(.init(stick: stick, target: clone), log: "stick-clone-\(attempt)")
+      do {
+        try machine.wait(for: "hatchling is ready.", seconds: 400)
+        try machine.type("x")
+        try machine.wait(for: "#", seconds: 60)
+        try machine.type("roost provision --to /dev/sda --wipe --yes 2>&1 | cut -c 1-70\r")
+        try machine.wait(for: "/dev/sda is the disk that this system runs from", seconds: 60)
+        // The medium is mounted by its partition, so that others can be claimed.
+        try machine.type("dmsetup create part --table '0 2048 linear /dev/sda4 0' && echo claim''ed\r")
+        try machine.wait(for: "claimed", seconds: 60)
+        try machine.type("roost provision --to /dev/vda 2>&1 | cat\r")
+        try machine.wait(for: "1 of 1 stick is written and compared", seconds: 300)
+        try machine.type("echo parts $(ls -d /sys/class/block/vda?) end; roost-init poweroff\r")
+        try machine.wait(for: "vda1 /sys/class/block/vda2 /sys/class/block/vda3 /sys/class/block/vda4 end", seconds: 60)
+        #expect(try machine.waitForExit(seconds: 120) == .exited(0))
+      } catch {
+        try EmulatorPanic.check(text: machine.text)
+        throw error
+      }
+    }
+    // The image, without the other's name.
+    let image = try #require(try Files.status(try Environment.image())).size
+    try DamagedImage.run(["cmp", "-s", "-i", "1048576", "-n", "\(image - (1 << 20))", stick, clone])
+    let dump = try DamagedImage.output(["sfdisk", "--dump", clone])
+    #expect(dump.contains("roost-identity") && dump.contains("roost-storage"), "\(dump)")
+    #expect(!(try DamagedImage.output(["sh", "-c", "grep -a -c lab-08 \(clone) || true"]).hasPrefix("1")))
+  }
+
   @Test("A stick with a damaged identity starts as the image says, and tells")
   func damagedIdentity() throws {
     let stick = "build/stick-damaged.img"
