@@ -17,7 +17,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso lvm2 acpica-tools cpio
+TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz bench docs clean
 
@@ -116,14 +116,14 @@ fuzz: ## run the seeded fuzz tests and libFuzzer's targets for a while (FUZZ_SEC
 	echo "==> fuzz: libFuzzer (what it finds interesting stays in build/fuzz/corpus)"
 	Tests/Fuzz/run.sh $$(($${FUZZ_SECONDS:-300} * 4 / 5))
 
-bench: build conformance ## measure against peers (PART=builds, starts, rates, network, memory, families: only that)
+bench: build conformance ## measure against peers (PART=builds, provision, starts, rates, network, memory, families: only that)
 	@$(call install,$(TEST_PACKAGES))
 	swift build --build-tests --quiet
 	ROOST_BENCH=$(or $(PART),1) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
 
 docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli
-	for command in build boot doctor list console log screenshot start stop reboot destroy disk storage screen; do
+	for command in build boot provision doctor list console log screenshot start stop reboot destroy disk storage screen; do
 	  $(ROOST) help $$command > docs/cli/$$command.txt
 	done
 	for verb in list create resize snapshot rollback clone attach detach destroy; do

@@ -41,9 +41,11 @@ let package = Package(
     // Libraries, lowest first; nothing imports upwards.
     .target(name: "Binary", swiftSettings: strict),
     .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict),
-    .target(name: "Manifest", dependencies: ["Platform"], swiftSettings: strict),
+    .target(name: "Identity", dependencies: ["Binary"], swiftSettings: strict),
+    .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: strict),
     .target(
-      name: "Recipe", dependencies: ["Manifest", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      name: "Recipe",
+      dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict),
     .target(
@@ -51,10 +53,12 @@ let package = Package(
     .target(
       name: "Storage", dependencies: ["Manifest", "Platform", "Binary", "CBlkid", "CLVM"], swiftSettings: strict),
     .target(
-      name: "ImageBuilder", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS"],
+      name: "ImageBuilder",
+      dependencies: ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CArchive", "CBlkid", "CISOFS"],
       swiftSettings: strict),
-    .target(name: "Init", dependencies: ["Platform", "Binary", "CBlkid"], swiftSettings: strict),
-    .target(name: "Control", dependencies: ["Manifest", "Platform", "Binary", "CZlib"], swiftSettings: strict),
+    .target(name: "Init", dependencies: ["Identity", "Platform", "Binary", "CBlkid"], swiftSettings: strict),
+    .target(
+      name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CZlib"], swiftSettings: strict),
 
     // Executables: thin.
     .executableTarget(
@@ -78,7 +82,8 @@ let package = Package(
     .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
     .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
     .testTarget(name: "PlatformTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
-    .testTarget(name: "ManifestTests", dependencies: ["Manifest"], swiftSettings: strict),
+    .testTarget(name: "IdentityTests", dependencies: ["Identity", "Binary"], swiftSettings: strict),
+    .testTarget(name: "ManifestTests", dependencies: ["Manifest", "Identity"], swiftSettings: strict),
     .testTarget(
       name: "RecipeTests", dependencies: ["Recipe", "Manifest", "Platform", "TestMachine"], swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
@@ -89,14 +94,15 @@ let package = Package(
       name: "StorageTests",
       dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "TestMachine", "roost-storage"],
       swiftSettings: strict),
-    .testTarget(name: "InitTests", dependencies: ["Init", "Platform", "Binary"], swiftSettings: strict),
+    .testTarget(name: "InitTests", dependencies: ["Init", "Identity", "Platform", "Binary"], swiftSettings: strict),
     .testTarget(
-      name: "ControlTests", dependencies: ["Control", "Manifest", "Platform", "Binary", "CZlib"], swiftSettings: strict),
-    .testTarget(
-      name: "ImageBuilderTests",
-      dependencies: ["ImageBuilder", "Recipe", "Manifest", "Platform", "Binary", "TestMachine"],
+      name: "ControlTests", dependencies: ["Control", "Manifest", "Identity", "Platform", "Binary", "CZlib"],
       swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
+      name: "ImageBuilderTests",
+      dependencies: ["ImageBuilder", "Recipe", "Manifest", "Identity", "Platform", "Binary", "TestMachine"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SystemTests", dependencies: ["Identity", "Platform", "Binary"], swiftSettings: strict),
   ]
 )

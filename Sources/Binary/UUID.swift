@@ -22,6 +22,20 @@ public struct UUID: Hashable, Sendable, CustomStringConvertible {
     self.bytes = bytes
   }
 
+  /// Reads sixteen bytes whose first three fields have their least significant byte first, as GPT and UEFI have them
+  /// (UEFI 2.10, appendix A); nil for another number of bytes.
+  public init?(mixedEndian bytes: some Collection<UInt8>) {
+    guard bytes.count == 16 else { return nil }
+    self.bytes = Self.swapped(Array(bytes))
+  }
+
+  /// The sixteen bytes as GPT and UEFI have them.
+  public var mixedEndian: [UInt8] { Self.swapped(bytes) }
+
+  private static func swapped(_ bytes: [UInt8]) -> [UInt8] {
+    Array(bytes[0..<4].reversed() + bytes[4..<6].reversed() + bytes[6..<8].reversed() + bytes[8...])
+  }
+
   /// Lower-case text with hyphens.
   public var description: String {
     let hex = Array(Hex.encode(bytes))

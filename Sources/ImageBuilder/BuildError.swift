@@ -28,6 +28,10 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
     case diskTooSmall
     /// A file system is full.
     case noSpace
+    /// A device or file is not written to, because of what it is or has.
+    case refused
+    /// What was read back is not what was written.
+    case verification
     /// The system refused something.
     case system
     /// What the builder found in an archive or made itself is not as expected.

@@ -24,6 +24,8 @@ public struct FileStatus: Sendable, Hashable {
   public let device: UInt64
   /// Inode number, unique within its file system.
   public let inode: UInt64
+  /// Device number of the file system that it is in.
+  public let fileSystem: UInt64
 }
 
 /// Whole-path operations on files. Every function throws what the kernel said, with the path.
@@ -94,7 +96,8 @@ public enum Files {
       }
     return FileStatus(
       kind: kind, permissions: raw.st_mode & 0o7777, owner: raw.st_uid, group: raw.st_gid, size: raw.st_size,
-      modified: raw.st_mtim.tv_sec, device: UInt64(raw.st_rdev), inode: UInt64(raw.st_ino))
+      modified: raw.st_mtim.tv_sec, device: UInt64(raw.st_rdev), inode: UInt64(raw.st_ino),
+      fileSystem: UInt64(raw.st_dev))
   }
 
   /// True when there is something at `path`, links followed.

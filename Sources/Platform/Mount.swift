@@ -42,6 +42,8 @@ public struct Mount: Hashable, Sendable {
   public let type: String
   /// True when this mount or its file system takes no writes.
   public let isReadOnly: Bool
+  /// Number of the device with the file system, as `8:1`; of those that have none, one of the kernel's own.
+  public let device: String
 
   /// Mounts `source` at `target`, which must exist; `options` are the file system's own, comma-separated.
   /// A nil `type` is for binds, moves and remounts.
@@ -74,7 +76,7 @@ public struct Mount: Hashable, Sendable {
   }
 
   /// Lines of mountinfo; one that is not understood is left out.
-  static func parse(_ text: String) -> [Mount] {
+  public static func parse(_ text: String) -> [Mount] {
     text.split(separator: "\n").compactMap { line in
       // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
       let fields = line.split(separator: " ")
@@ -84,7 +86,7 @@ public struct Mount: Hashable, Sendable {
       let readOnly = [fields[5], fields[separator + 3]].contains { $0.split(separator: ",").contains("ro") }
       return Mount(
         source: unescape(fields[separator + 2]), target: unescape(fields[4]), type: String(fields[separator + 1]),
-        isReadOnly: readOnly)
+        isReadOnly: readOnly, device: String(fields[2]))
     }
   }
 

@@ -7,6 +7,36 @@ extension Recipe {
   ///
   /// Throws `RecipeError.unreadable`, or `.invalid` with all that is wrong, sorted by line.
   public static func load(_ path: String) throws(RecipeError) -> Recipe {
+    let text = try YAMLText.load(path, what: "recipe")
+    let slash = path.lastIndex(of: "/")
+    let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    return try parse(text, file: path, directory: directory)
+  }
+
+  /// Validates a recipe's text. `file` is for messages; relative paths in the recipe start at `directory`.
+  public static func parse(
+    _ text: String, file: String, directory: String = "."
+  ) throws(RecipeError) -> Recipe {
+    let yaml = YAMLText(text: text, file: file, what: "recipe", example: "recipes/quickstart.yaml")
+    return try yaml.decode { (root, reader) throws(RecipeError) in
+      var decoder = RecipeDecoder(reader: reader, directory: directory)
+      return try decoder.decode(root)
+    }
+  }
+}
+
+/// A YAML text that a person wrote: its nodes, or what is wrong with it and where.
+struct YAMLText {
+  var text: String
+  /// Its path as it was given, for messages.
+  let file: String
+  /// What it is, in a word.
+  let what: String
+  /// Where one can be seen.
+  let example: String
+
+  /// The text of the file at `path`, a little more than the limit of `Limits.fileSize` at most.
+  static func load(_ path: String, what: String) throws(RecipeError) -> String {
     var bytes: [UInt8] = []
     do throws(SystemError) {
       let file = try FileDescriptor(opening: path)
@@ -19,51 +49,48 @@ extension Recipe {
       throw .unreadable(path: path, reason: "\(error.errno)")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw .unreadable(path: path, reason: "it is not UTF-8 text; is this a recipe?")
+      throw .unreadable(path: path, reason: "it is not UTF-8 text; is this a \(what)?")
     }
-    let slash = path.lastIndex(of: "/")
-    let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    return try parse(text, file: path, directory: directory)
+    return text
   }
 
-  /// Validates a recipe's text. `file` is for messages; relative paths in the recipe start at `directory`.
-  public static func parse(
-    _ text: String, file: String, directory: String = "."
-  ) throws(RecipeError) -> Recipe {
+  /// What `body` makes of the text's root.
+  func decode<Value>(
+    _ body: (Node, NodeReader) throws(RecipeError) -> Value
+  ) throws(RecipeError) -> Value {
     var marker = DuplicateMarker()
     var text = text
-    guard text.utf8.count <= Limits.fileSize else { throw wholeFile(file, "the recipe is larger than 1 MiB") }
-    guard aliasCount(text) <= Limits.aliases else {
-      throw wholeFile(file, "the recipe has more than \(Limits.aliases) aliases (*name); write them out")
+    guard text.utf8.count <= Limits.fileSize else { throw wholeFile("the \(what) is larger than 1 MiB") }
+    guard Self.aliasCount(text) <= Limits.aliases else {
+      throw wholeFile("the \(what) has more than \(Limits.aliases) aliases (*name); write them out")
     }
     while true {
       do {
         guard let root = try Yams.compose(yaml: text, .basic) else {
-          throw wholeFile(file, "the recipe is empty; see recipes/quickstart.yaml for one to start from")
+          throw wholeFile("the \(what) is empty; see \(example) for one to start from")
         }
-        var decoder = RecipeDecoder(reader: NodeReader(file: file, marker: marker), directory: directory)
-        return try decoder.decode(root)
+        return try body(root, NodeReader(file: file, marker: marker))
       } catch let error as RecipeError {
         throw error
       } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
         guard let key = duplicates.first, let renamed = marker.rename(key, at: context.mark, in: text) else {
           let names = duplicates.map { "'\(NodeReader.shown($0))'" }.joined(separator: ", ")
-          throw .invalid([diagnostic(file, context.mark, "keys given twice: \(names)")])
+          throw .invalid([diagnostic(context.mark, "keys given twice: \(names)")])
         }
         text = renamed
       } catch let error as YamlError {
-        throw .invalid([diagnostic(error, file: file, text: text)])
+        throw .invalid([diagnostic(error, text: text)])
       } catch {
-        throw wholeFile(file, "\(error)")
+        throw wholeFile("\(error)")
       }
     }
   }
 
-  private static func wholeFile(_ file: String, _ message: String) -> RecipeError {
+  private func wholeFile(_ message: String) -> RecipeError {
     .invalid([Diagnostic(file: file, line: 0, column: 0, message: message)])
   }
 
-  private static func diagnostic(_ file: String, _ mark: Mark, _ message: String) -> Diagnostic {
+  private func diagnostic(_ mark: Mark, _ message: String) -> Diagnostic {
     Diagnostic(file: file, line: mark.line, column: mark.column, message: message)
   }
 
@@ -78,16 +105,16 @@ extension Recipe {
     return count
   }
 
-  /// What libyaml found, in the words of who writes a recipe.
-  private static func diagnostic(_ error: YamlError, file: String, text: String) -> Diagnostic {
+  /// What libyaml found, in the words of who wrote it.
+  private func diagnostic(_ error: YamlError, text: String) -> Diagnostic {
     switch error {
     case .scanner(let context, let problem, let mark, _):
-      if problem.contains("tab character") || scalar(of: text, at: mark) == "\t" {
-        return diagnostic(file, mark, "a tab cannot indent; use spaces")
+      if problem.contains("tab character") || Self.scalar(of: text, at: mark) == "\t" {
+        return diagnostic(mark, "a tab cannot indent; use spaces")
       }
-      return diagnostic(file, mark, words(context, problem))
+      return diagnostic(mark, Self.words(context, problem))
     case .parser(let context, let problem, let mark, _), .composer(let context, let problem, let mark, _):
-      return diagnostic(file, mark, words(context, problem))
+      return diagnostic(mark, Self.words(context, problem))
     case .reader(let problem, let offset, _, _):
       var line = 1
       var column = 1
@@ -100,7 +127,7 @@ extension Recipe {
       }
       return Diagnostic(
         file: file, line: offset == nil ? 0 : line, column: offset == nil ? 0 : column,
-        message: "this character cannot be in a recipe (\(problem))")
+        message: "this character cannot be in a \(what) (\(problem))")
     default:
       return Diagnostic(file: file, line: 0, column: 0, message: "\(error)")
     }

@@ -2,7 +2,6 @@ internal import ArgumentParser
 internal import ImageBuilder
 internal import Platform
 internal import Recipe
-internal import Synchronization
 
 /// `roost build`: a recipe becomes a bootable image.
 struct BuildCommand: ParsableCommand {
@@ -100,7 +99,7 @@ struct BuildCommand: ParsableCommand {
   private func build(_ recipe: Recipe, _ options: BuildOptions) throws {
     let cancellation = Cancellation()
     let screen = BuildScreen(isQuiet: quiet)
-    let watch = try InterruptWatch(cancellation, screen)
+    let watch = try InterruptWatch(cancellation, say: screen.say, tick: screen.tick)
     let outcome: Result<ImageBuild.Image, BuildError>
     do throws(BuildError) {
       outcome = .success(
@@ -119,41 +118,5 @@ struct BuildCommand: ParsableCommand {
       StandardStream.error.write("roost build: \(error)\n")
       throw ExitCode(error.code == .cancelled ? 130 : 1)
     }
-  }
-}
-
-/// Turns Ctrl-C and its like into a cancellation, and keeps the screen's times going.
-private final class InterruptWatch: Sendable {
-  private let isDone = Mutex(false)
-  private let hasEnded: EventDescriptor
-  private let signals: SignalDescriptor
-
-  /// Made on the thread that starts all others, so that the signals are blocked in every one of them.
-  init(_ cancellation: Cancellation, _ screen: BuildScreen) throws(SystemError) {
-    hasEnded = try EventDescriptor(nonBlocking: false)
-    signals = try SignalDescriptor([Signal.interrupt, Signal.terminate, Signal.hangUp])
-    try Thread("interrupts") {
-      self.watch(cancellation, screen)
-      try? self.hasEnded.signal()
-    }.detach()
-  }
-
-  private func watch(_ cancellation: Cancellation, _ screen: BuildScreen) {
-    guard let poller = try? Poller() else { return }
-    try? poller.add(signals.file.rawValue, .readable, token: 1)
-    while !isDone.withLock({ $0 }) {
-      let ready = (try? poller.wait(timeout: 100)) ?? []
-      if !ready.isEmpty, (try? signals.take()) != nil {
-        screen.say("interrupted: stopping; again to stop at once")
-        cancellation.cancel()
-      }
-      screen.tick()
-    }
-  }
-
-  /// Ends the watching; the screen is not touched afterwards.
-  func stop() {
-    isDone.withLock { $0 = true }
-    _ = try? hasEnded.take()
   }
 }

@@ -10,6 +10,7 @@ struct Roost: ParsableCommand {
     subcommands: [
       BuildCommand.self,
       BootCommand.self,
+      ProvisionCommand.self,
       DoctorCommand.self,
       ListCommand.self,
       ConsoleCommand.self,

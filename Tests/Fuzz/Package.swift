@@ -25,6 +25,7 @@ let package = Package(
     .target(name: "CKVM"),
     .systemLibrary(name: "CURing", pkgConfig: "liburing"),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive"),
+    .systemLibrary(name: "CBlkid", pkgConfig: "blkid"),
     .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1"),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
     .target(name: "Binary", swiftSettings: instrumented),
@@ -33,15 +34,19 @@ let package = Package(
     .target(
       name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"],
       swiftSettings: instrumented),
-    .target(name: "Manifest", dependencies: ["Platform"], swiftSettings: instrumented),
+    .target(name: "Identity", dependencies: ["Binary"], swiftSettings: instrumented),
+    .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: instrumented),
     .target(
-      name: "Recipe", dependencies: ["Manifest", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      name: "Recipe",
+      dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
       swiftSettings: instrumented),
     .target(
-      name: "ImageBuilder", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS"],
+      name: "ImageBuilder",
+      dependencies: ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CArchive", "CBlkid", "CISOFS"],
       swiftSettings: instrumented),
     .target(
-      name: "Control", dependencies: ["Manifest", "Platform", "Binary", "CZlib"], swiftSettings: instrumented),
+      name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CZlib"],
+      swiftSettings: instrumented),
 
     .target(name: "CFuzzer", path: "CFuzzer"),
     .target(name: "Fuzzing", dependencies: ["CFuzzer", "Platform"], path: "Fuzzing", swiftSettings: instrumented),
@@ -49,6 +54,7 @@ let package = Package(
       name: "fuzz-machine", dependencies: ["Fuzzing", "Hypervisor", "Devices", "Platform"], path: "Machine",
       swiftSettings: instrumented, linkerSettings: linked),
     .executableTarget(
-      name: "fuzz-files", dependencies: ["Fuzzing", "ImageBuilder", "Recipe", "Control", "Manifest", "Platform"],
+      name: "fuzz-files",
+      dependencies: ["Fuzzing", "ImageBuilder", "Recipe", "Control", "Manifest", "Identity", "Platform"],
       path: "Files", swiftSettings: instrumented, linkerSettings: linked),
   ])

@@ -31,19 +31,19 @@ private func withTree(_ files: [String: String], _ body: (String) throws -> Void
     }
   }
 
-  @Test func theWantedVolumeIsTakenFromThePartition() throws {
+  @Test func theWantedVolumeIsFoundByItsPartition() throws {
     try withTree(Self.tree) { root in
       var probed: [String] = []
       let search = MediumSearch("2026-01", among: BlockDevice.list(sys: root)) { device in
         probed.append(device.name)
         switch device.name {
         case "sr0": return .known(type: "iso9660", uuid: "2025-12", label: "OTHER")
-        case "nvme0n1p1": return .known(type: "ext4", uuid: "2026-01", label: nil)
+        case "nvme0n1", "nvme0n1p1": return .known(type: "ext4", uuid: "2026-01", label: nil)
         case "sda", "sda1": return .known(type: "iso9660", uuid: "2026-01", label: "ROOST")
         default: return .unknown
         }
       }
-      // Mounting the whole disk would keep its other partitions from being used.
+      // A whole disk that is mounted would keep its other partitions from being used.
       #expect(search.medium?.name == "sda1")
       #expect(probed == ["sr0", "nvme0n1p1", "sda1"])
     }
@@ -54,11 +54,11 @@ private func withTree(_ files: [String: String], _ body: (String) throws -> Void
       let search = MediumSearch("x", among: BlockDevice.list(sys: root)) { device in
         device.name == "sr0"
           ? .unreadable("no disc in the drive")
-          : device.name == "sda" ? .known(type: "iso9660", uuid: "y", label: "L") : .unknown
+          : device.name == "sda1" ? .known(type: "iso9660", uuid: "y", label: "L") : .unknown
       }
       #expect(search.medium == nil)
       #expect(search.report.first == "/dev/sr0 (50 KiB): no disc in the drive")
-      #expect(search.report[4] == "/dev/sda (1024 KiB): iso9660, volume y \"L\"")
+      #expect(search.report[2] == "/dev/sda1 (512 KiB): iso9660, volume y \"L\"")
       #expect(search.report.count == 6)
     }
     #expect(MediumSearch("x", among: []) { _ in .unknown }.report == ["no disk or optical drive appeared"])

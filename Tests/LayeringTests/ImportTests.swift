@@ -8,8 +8,9 @@ struct ImportTests {
   static let allowed: [String: Set<String>] = [
     "Binary": [],
     "Platform": ["CLinux", "Glibc", "Binary", "Synchronization"],
-    "Manifest": ["Platform", "FoundationEssentials"],
-    "Recipe": ["Manifest", "Platform", "Binary", "Yams"],
+    "Identity": ["Binary"],
+    "Manifest": ["Identity", "Platform", "FoundationEssentials"],
+    "Recipe": ["Manifest", "Identity", "Platform", "Binary", "Yams"],
     "Devices": ["Binary", "Synchronization"],
     "Hypervisor": ["Devices", "Platform", "Binary", "Synchronization"],
     "Hypervisor/KVM": ["Devices", "Platform", "Binary", "Synchronization", "CKVM"],
@@ -18,8 +19,9 @@ struct ImportTests {
     "ImageBuilder": [
       "Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization",
     ],
-    "Init": ["Platform", "Binary", "CBlkid", "Synchronization"],
-    "Control": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
+    "ImageBuilder/Provision": ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CBlkid", "Synchronization"],
+    "Init": ["Identity", "Platform", "Binary", "CBlkid", "Synchronization"],
+    "Control": ["Manifest", "Identity", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
     "Control/Screen": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "CZlib"],
     "roost": [
       "ImageBuilder", "Recipe", "Control", "Platform", "Binary", "ArgumentParser", "FoundationEssentials",

@@ -14,9 +14,9 @@ import Testing
       """)
     #expect(
       mounts == [
-        Mount(source: "/dev/vda", target: "/", type: "ext4", isReadOnly: false),
-        Mount(source: "/dev/loop\\3", target: "/mnt/a b", type: "squashfs", isReadOnly: true),
-        Mount(source: "tmpfs", target: "/bound", type: "tmpfs", isReadOnly: true),
+        Mount(source: "/dev/vda", target: "/", type: "ext4", isReadOnly: false, device: "254:0"),
+        Mount(source: "/dev/loop\\3", target: "/mnt/a b", type: "squashfs", isReadOnly: true, device: "0:30"),
+        Mount(source: "tmpfs", target: "/bound", type: "tmpfs", isReadOnly: true, device: "0:31"),
       ])
   }
 

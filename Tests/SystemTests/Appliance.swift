@@ -9,12 +9,12 @@ enum Appliance {
     /// The processor offers AMD-V to the control domain.
     var virtualisation = true
     var memory = 4096  // MiB
+    /// A stick that the machine starts from by USB. It is written to.
+    var stick: String?
+    /// A file that the machine has as a disk and may write to.
+    var target: String?
     /// An image that the machine has as a disk, read-only.
     var disk: String?
-    /// Images that it has as disks, which it writes to: `vda` and so on, where there is no `disk`.
-    var writableDisks: [String] = []
-    /// An image that it has as a USB stick, which it writes to and starts from.
-    var stick: String?
     /// Boots these instead of the medium's boot loader.
     var kernel: (kernel: String, initrd: String, commandLine: String)?
   }
@@ -30,20 +30,16 @@ enum Appliance {
       words += ["-drive", "if=none,id=medium,format=raw,media=cdrom,readonly=on,file=\(iso)"]
       words += ["-device", "ide-cd,drive=medium"]
     }
+    if let stick = options.stick {
+      words += ["-drive", "if=none,id=stick,format=raw,file=\(stick)"]
+      words += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
+    }
+    if let target = options.target {
+      words += ["-drive", "if=none,id=target,format=raw,file=\(target)", "-device", "virtio-blk-pci,drive=target"]
+    }
     if let disk = options.disk {
       words += [
         "-drive", "if=none,id=disk,format=raw,readonly=on,file=\(disk)", "-device", "virtio-blk-pci,drive=disk",
-      ]
-    }
-    for (index, disk) in options.writableDisks.enumerated() {
-      words += [
-        "-drive", "if=none,id=disk\(index),format=raw,file=\(disk)", "-device", "virtio-blk-pci,drive=disk\(index)",
-      ]
-    }
-    if let stick = options.stick {
-      words += [
-        "-device", "qemu-xhci", "-drive", "if=none,id=stick,format=raw,file=\(stick)",
-        "-device", "usb-storage,drive=stick,bootindex=0",
       ]
     }
     if let direct = options.kernel {

@@ -10,7 +10,7 @@ struct PersistTests {
     defer { try? Files.remove(disk) }
     try EmulatorPanic.startingOver { attempt in
       try FileDescriptor(opening: disk, [.readWrite, .create, .truncate]).truncate(to: 2 << 30)
-      let options = Appliance.Options(iso: try Environment.image(), writableDisks: [disk])
+      let options = Appliance.Options(iso: try Environment.image(), target: disk)
       let live = try Appliance.start(options, log: "persist-live-\(attempt)")
       try watching(live) { try liveSession(live) }
       // No goodbye: what `Machine` does when it goes is what a power cut does, to all but the host's caches.
@@ -95,6 +95,6 @@ extension Machine {
   /// Goes back to the screen.
   func leaveConsole() throws {
     try type("\u{1D}")
-    try wait(for: "domains are ready.", seconds: 60)
+    try wait(for: " ready.", seconds: 60)
   }
 }

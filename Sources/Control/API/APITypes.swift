@@ -112,6 +112,8 @@ public struct ApplianceStatus: Codable, Hashable, Sendable {
 
   /// The recipe's name.
   public var name: String
+  /// The control domain's host name, the stick's own if it has one.
+  public var hostname: String?
   /// Where it is in its life.
   public var state: State
   /// Seconds since power-on when this was said.
@@ -120,8 +122,11 @@ public struct ApplianceStatus: Codable, Hashable, Sendable {
   public var notices: [String]
 
   /// All fields.
-  public init(name: String, state: State, uptimeSeconds: Double, notices: [String] = []) {
+  public init(
+    name: String, hostname: String? = nil, state: State, uptimeSeconds: Double, notices: [String] = []
+  ) {
     self.name = name
+    self.hostname = hostname
     self.state = state
     self.uptimeSeconds = uptimeSeconds
     self.notices = notices

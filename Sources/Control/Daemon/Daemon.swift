@@ -6,6 +6,10 @@ internal import Platform
 public final class Daemon: DomainSurroundings {
   let configuration: DaemonConfiguration
   let manifest: ApplianceManifest
+  /// The control domain's address on the guests' network as the medium has it.
+  private let builtAddress: String
+  /// What is wrong with the stick's identity.
+  private let identityProblems: [String]
   private let writeLog: (String) -> Void
   let loop: EventLoop
   private let stopper: Stopper
@@ -46,7 +50,12 @@ public final class Daemon: DomainSurroundings {
     writeLog = log
     let manifestPath = configuration.manifest ?? configuration.medium + ApplianceManifest.path
     do throws(ManifestError) {
-      manifest = try ApplianceManifest.load(manifestPath)
+      let built = try ApplianceManifest.load(manifestPath)
+      builtAddress = built.network.address
+      let stick = StickSettings(configuration)
+      let (applied, problems) = stick.identity.map { built.applying($0) } ?? (built, [])
+      manifest = applied
+      identityProblems = stick.problems + problems
     } catch {
       throw ControlError(.system, "\(error)")
     }
@@ -114,10 +123,11 @@ public final class Daemon: DomainSurroundings {
       server?.servePort(named: ControlProtocol.portName, devices: VirtioPorts()) { [unowned self] in log($0) }
     }
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(.hardware, missing) }
+    if !identityProblems.isEmpty { notice(.identity, identityProblems.joined(separator: "; ")) }
     watchStorage()
     guard configuration.network else { return startDomains() }
     do throws(ControlError) {
-      let plan = try NetworkPlan(manifest)
+      let plan = try NetworkPlan(manifest, builtAddress: builtAddress)
       networkPlan = plan
       let network = NetworkService(
         plan: plan, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory,
@@ -187,7 +197,8 @@ public final class Daemon: DomainSurroundings {
 
   var applianceStatus: ApplianceStatus {
     ApplianceStatus(
-      name: manifest.name, state: phase == .up ? .up : .shuttingDown, uptimeSeconds: loop.now, notices: notices.texts)
+      name: manifest.name, hostname: manifest.controlDomain.hostname, state: phase == .up ? .up : .shuttingDown,
+      uptimeSeconds: loop.now, notices: notices.texts)
   }
 
   // MARK: Shutdown

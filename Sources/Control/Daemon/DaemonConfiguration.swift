@@ -38,6 +38,12 @@ public struct DaemonConfiguration: Hashable, Sendable {
   /// The appliance's defaults.
   public init() {}
 
+  /// The stick's identity, as the init leaves it.
+  var identity: String { "\(runtimeDirectory)/identity.json" }
+
+  /// Why the stick's identity cannot be used, as the init leaves it.
+  var identityProblem: String { "\(runtimeDirectory)/identity.problem" }
+
   /// The control socket.
   public var socket: String { "\(runtimeDirectory)/roostd.sock" }
 }

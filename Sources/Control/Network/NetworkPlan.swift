@@ -21,19 +21,22 @@ struct NetworkPlan: Hashable, Sendable {
   /// The control domain's host name.
   let hostname: String
   let guests: [Guest]
+  /// The name server that the guests' images name, where it is not at this network's own address any more.
+  let formerNameServer: IPv4Address?
 
   /// Longest name of an interface (linux/if.h: IFNAMSIZ is 16 with the NUL).
   static let interfaceNameLength = 15
 
+  /// `builtAddress` is the control domain's address as the medium has it; this stick's may be another.
+  ///
   /// Throws `system` when the manifest's address is none.
-  init(_ manifest: ApplianceManifest) throws(ControlError) {
-    let parts = manifest.network.address.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, let address = IPv4Address(String(parts[0])), let length = Int(parts[1]),
-      (8...30).contains(length)
-    else {
+  init(_ manifest: ApplianceManifest, builtAddress: String? = nil) throws(ControlError) {
+    guard let (address, length) = Self.parse(manifest.network.address) else {
       throw ControlError(
         .system, "the manifest's network address \"\(manifest.network.address)\" is not of the form 10.77.0.1/24")
     }
+    let built = builtAddress.flatMap(Self.parse)?.address
+    formerNameServer = built == address ? nil : built
     bridge = String(manifest.network.bridge.prefix(Self.interfaceNameLength))
     self.address = address
     prefixLength = length
@@ -43,6 +46,14 @@ struct NetworkPlan: Hashable, Sendable {
     guests = zip(manifest.domains, taps).compactMap { domain, tap in
       domain.network.map { Guest(name: domain.name, mac: $0.mac, address: $0.address, tap: tap) }
     }
+  }
+
+  private static func parse(_ text: String) -> (address: IPv4Address, length: Int)? {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, let address = IPv4Address(String(parts[0])), let length = Int(parts[1]),
+      (8...30).contains(length)
+    else { return nil }
+    return (address, length)
   }
 
   /// `tap-` and the name, cut to what an interface may be called, and distinct.
@@ -98,32 +109,44 @@ struct NetworkPlan: Hashable, Sendable {
   /// The rules for `nft -f`: guests reach the outside behind the machine's address, nobody reaches them from there, and
   /// of the control domain they reach DHCP, DNS and ping.
   func firewallRules() -> String {
-    """
-    add table inet roost
-    delete table inet roost
-    table inet roost {
-      chain input {
-        type filter hook input priority filter; policy accept;
-        iifname != "\(bridge)" accept
-        ct state established,related accept
-        meta l4proto { 1, 58 } accept comment "ICMP and ICMPv6: names would need /etc/protocols"
-        udp dport { 53, 67 } accept
-        tcp dport 53 accept
-        drop
-      }
-      chain forward {
-        type filter hook forward priority filter; policy accept;
-        ct state established,related accept
-        iifname "\(bridge)" accept
-        oifname "\(bridge)" drop
-      }
-      chain postrouting {
-        type nat hook postrouting priority srcnat; policy accept;
-        ip saddr \(subnet)/\(prefixLength) oifname != "\(bridge)" masquerade
-      }
-    }
+    // A file system that was made for another network asks there; its question goes to where the answer is.
+    let names = formerNameServer.map { former in
+      """
+        chain names {
+          type nat hook prerouting priority dstnat; policy accept;
+          iifname "\(bridge)" ip daddr \(former) udp dport 53 redirect
+          iifname "\(bridge)" ip daddr \(former) tcp dport 53 redirect
+        }
 
-    """
+      """
+    }
+    return """
+      add table inet roost
+      delete table inet roost
+      table inet roost {
+      \(names ?? "")\
+        chain input {
+          type filter hook input priority filter; policy accept;
+          iifname != "\(bridge)" accept
+          ct state established,related accept
+          meta l4proto { 1, 58 } accept comment "ICMP and ICMPv6: names would need /etc/protocols"
+          udp dport { 53, 67 } accept
+          tcp dport 53 accept
+          drop
+        }
+        chain forward {
+          type filter hook forward priority filter; policy accept;
+          ct state established,related accept
+          iifname "\(bridge)" accept
+          oifname "\(bridge)" drop
+        }
+        chain postrouting {
+          type nat hook postrouting priority srcnat; policy accept;
+          ip saddr \(subnet)/\(prefixLength) oifname != "\(bridge)" masquerade
+        }
+      }
+
+      """
   }
 
   /// The configuration of dnsmasq. `upstream` is the resolv.conf that the uplink's DHCP client writes.

@@ -213,7 +213,8 @@ struct ScreenModel: Sendable {
   private var title: Line {
     let name = overview.map { " - \($0.appliance.name)" } ?? ""
     let state = overview?.appliance.state == .shuttingDown ? " - shutting down" : ""
-    return Line(text: "Roost\(name)\(state)", style: .title)
+    let host = overview?.appliance.hostname.map { " on \($0)" } ?? ""
+    return Line(text: "Roost\(name)\(host)\(state)", style: .title)
   }
 
   private func table(columns: Int, rows: Int, now: Double) -> [Line] {

@@ -15,6 +15,8 @@ struct ControlRoot: Sendable {
     "usr/share/common-licenses/", "usr/lib/x86_64-linux-gnu/perl-base/", "usr/bin/perl", "usr/lib/systemd/",
     "etc/systemd/",
     "usr/lib/udev/hwdb.d/",
+    // Keys that the package made while it was installed: they would be everybody's. Each start makes its own.
+    "etc/ssh/ssh_host_",
   ]
 
   private var entries: [TreeEntry] {

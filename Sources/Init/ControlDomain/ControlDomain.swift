@@ -29,8 +29,9 @@ public enum ControlDomain {
     }
   }
 
-  /// The services, by name: `storage`, `storage-watch`, `roostd`, and a console for each terminal.
-  static func services(sys: String = "/sys") -> [Service] {
+  /// The services, by name: `storage`, `storage-watch`, `roostd`, `sshd` where there is one, and a console for each
+  /// terminal.
+  static func services(sys: String = "/sys", root: String = "") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
     let shell = ["/bin/bash", "/bin/sh"].first(where: Files.exists) ?? "/bin/busybox"
     let words = shell == "/bin/busybox" ? "busybox sh" : "\(shell) -l"
@@ -46,6 +47,7 @@ public enum ControlDomain {
         name: "storage-watch", command: ["/usr/sbin/roost-storage", "watch"], kind: .always, after: ["storage"]),
       Service(name: "roostd", command: ["/usr/sbin/roostd"], kind: .always, after: ["storage"]),
     ]
+    if Files.exists("\(root)\(SecureShell.server)") { list += SecureShell.services }
     for terminal in terminals(sys: sys) {
       list.append(
         Service(

@@ -5,7 +5,7 @@ enum Preparation {
   /// Modules that no device asks for.
   static let modules = [
     "loop", "dm_mod", "dm_thin_pool", "tun", "bridge", "vhost_net", "virtio_console", "nf_tables", "nft_chain_nat",
-    "nft_masq",
+    "nft_masq", "nft_redir",
   ]
 
   /// Mounts what is not mounted yet; the initramfs brought most of it along.
@@ -29,9 +29,10 @@ enum Preparation {
         Log.write("\(error)")
       }
     }
-    for directory in ["/run/roost", "/var/log/roost", Supervisor.logs, "/run/lock"] {
+    for directory in ["/run/roost", "/var/log/roost", Supervisor.logs, "/run/lock", SecureShell.privilegeDirectory] {
       attempt { () throws(SystemError) in try Files.makeDirectories(directory) }
     }
+    attempt { () throws(SystemError) in try Files.makeDirectories(SecureShell.keyDirectory, permissions: 0o700) }
     let links = [
       ("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2"),
     ]
@@ -42,8 +43,9 @@ enum Preparation {
     attempt { () throws(SystemError) in try Files.setPermissions("/dev/shm", 0o1777) }
   }
 
-  /// Host name from /etc/hostname, the loopback interface, settings from /etc/sysctl.d.
+  /// The stick's identity, host name from /etc/hostname, the loopback interface, settings from /etc/sysctl.d.
   static func configure() {
+    StickIdentity.apply()
     attempt { () throws(SystemError) in
       let name = try Files.readText("/etc/hostname").prefix { !$0.isWhitespace }
       if !name.isEmpty { try RunningSystem.setHostName(String(name)) }

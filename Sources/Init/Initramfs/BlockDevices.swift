@@ -12,9 +12,9 @@ public struct BlockDevice: Hashable, Sendable {
   /// The device file.
   public var path: String { "/dev/\(name)" }
 
-  /// All that may hold the medium: optical drives, partitions, then whole disks, each by name. A stick's medium is both a
-  /// partition and, from its first sector on, the whole disk; mounting that would keep its other partitions from being
-  /// used.
+  /// All that may hold the medium, the likelier first: optical drives, partitions, then whole disks, each by name.
+  /// A hybrid image can be mounted by its first partition and as a whole disk, which would keep everybody from using
+  /// the disk's other partitions: the kernel gives a disk to one owner, or its parts to many.
   /// Memory-backed, mapped and floppy devices are left out. `sys` is where sysfs is mounted.
   public static func list(sys: String = "/sys") -> [BlockDevice] {
     let directory = "\(sys)/class/block"
@@ -31,8 +31,11 @@ public struct BlockDevice: Hashable, Sendable {
     return found.sorted { ($0.rank, $0.name) < ($1.rank, $1.name) }
   }
 
+  /// True of a disk that could have partitions, which an optical disc does not.
+  var isWholeDisk: Bool { rank == 2 }
+
   private var rank: Int {
-    name.hasPrefix("sr") ? 0 : isPartition ? 1 : 2
+    isPartition ? 1 : name.hasPrefix("sr") ? 0 : 2
   }
 }
 

@@ -110,9 +110,16 @@ public enum EarlyBoot {
     Consoles.say("looking for the boot medium, volume \(parameters.medium)")
     let start = MonotonicClock.now()
     var told: UInt64 = 0
+    var isSettled = false
     while true {
       modules.load(Modalias.collect())
       let search = MediumSearch(parameters.medium, among: BlockDevice.list()) { Volume.probe($0.path) }
+      if let device = search.medium, device.isWholeDisk, !isSettled {
+        // Its partitions appear a moment later.
+        isSettled = true
+        MonotonicClock.sleep(milliseconds: 250)
+        continue
+      }
       if let device = search.medium {
         Consoles.say("found it on \(device.path)")
         return device

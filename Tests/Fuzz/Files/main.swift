@@ -6,4 +6,4 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   unsafe Fuzzer.test(start, count)
 }
 
-Fuzzer.main([.recipe, .manifest, .request, .kernelFile, .diskImage, .archive])
+Fuzzer.main([.recipe, .manifest, .request, .kernelFile, .diskImage, .archive, .identity, .roster, .partitionTable])
