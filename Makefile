@@ -19,7 +19,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
 DEMO_PACKAGES := qemu-system-x86 ovmf
 TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk
 
-.PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz bench docs clean
+.PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
 help: ## list these words
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,12 @@ fuzz: ## run the seeded fuzz tests and libFuzzer's targets for a while (FUZZ_SEC
 	done
 	echo "==> fuzz: libFuzzer (what it finds interesting stays in build/fuzz/corpus)"
 	Tests/Fuzz/run.sh $$(($${FUZZ_SECONDS:-300} * 4 / 5))
+
+soak: ## cut the power for as long as asked (SOAK_CUTS=500) in all that storage does, and print the counts
+	@test -f build/quickstart.iso || $(MAKE) iso
+	$(call install,$(TEST_PACKAGES))
+	swift build --build-tests --quiet
+	ROOST_CUTS=$${SOAK_CUTS:-500} swift test --skip-build --filter PowerCutTests 2>&1 | grep -E '^power cuts|✘|Test run|↳'
 
 bench: build conformance ## measure against peers (PART=builds, provision, starts, rates, network, memory, families: only that)
 	@$(call install,$(TEST_PACKAGES))

@@ -7,7 +7,7 @@ let help = """
     roost-storage deactivate                   take them down; what lives in memory is gone
     roost-storage status [--json]              what there is, and how full
     roost-storage watch                        keep /run/roost/pool.json current, for ever
-    roost-storage persist DEVICE [--wipe] [--medium DEVICE] [--json]
+    roost-storage persist DEVICE [--wipe] [--standalone] [--json]
                                                move what guests wrote to a disk while they run; it is their home then
     roost-storage persist --abort              take a move back that is not at its end
     roost-storage grow DEVICE [--wipe]         add a disk's room to the guests' storage
@@ -25,8 +25,9 @@ let help = """
 
   Options:
     --manifest PATH   the medium's manifest (default /run/roost/medium/roost/manifest.json)
-    --medium PATH     activate: where the medium is mounted (default /run/roost/medium);
-                      persist: a device with a copy of the medium, which takes the running one's place
+    --medium PATH     where the medium is mounted (default /run/roost/medium)
+    --standalone      the medium is copied to the disk first, which then starts by itself; the machine reads
+                      the copy from then on, and the medium can be taken out while guests run
     --live            memory is used even where a disk is the guests' home
                       (so does roost.live on the kernel's command line)
     --wipe            what the device holds may be lost

@@ -143,18 +143,35 @@ func watch() throws {
 
 func persist(_ words: ArraySlice<String>) throws {
   let arguments = try Arguments(
-    words, of: "persist", valued: ["--medium"], known: ["--wipe", "--json", "--abort"], count: 0...1)
+    words, of: "persist", known: ["--standalone", "--wipe", "--json", "--abort"], count: 0...1)
   if arguments.has("--abort") {
     _ = try GuestStorage().abortPersist(try loadState())
     print("The move was taken back: this session lives in memory, and the disk is free.")
     return
   }
   guard let target = arguments.plain.first else { throw Arguments.Problem(text: "persist needs a DEVICE") }
+  let state = try loadState()
   let screen = MoveScreen(json: arguments.has("--json"))
-  _ = try GuestStorage().persist(try loadState(), to: target, wipe: arguments.has("--wipe")) { screen.show($0) }
-  var left: String?
-  if let copy = arguments.value("--medium") { left = try MediumSwitch().use(copy) }
-  screen.end(target: target, standalone: arguments.value("--medium") != nil, left: left)
+  guard arguments.has("--standalone") else {
+    _ = try GuestStorage().persist(state, to: target, wipe: arguments.has("--wipe")) { screen.show($0) }
+    return screen.end(target: target, standalone: false, left: nil)
+  }
+  // A disk that starts by itself is a stick: the medium, and a partition for the guests.
+  var parts = try MediumSwitch().copy(on: target)
+  if !state.devices.contains(where: { $0 == parts?.storage }) {
+    var words = ["/usr/sbin/roost", "provision", "--running", "--to", target]
+    if arguments.has("--wipe") { words += ["--wipe", "--yes"] }
+    if arguments.has("--json") { words.append("--json") }
+    guard try ChildProcess.start(ChildRequest(words)).wait().isSuccess else {
+      throw StorageError(.plan, "the medium was not copied to \(target), so nothing is moved there")
+    }
+    parts = try MediumSwitch().copy(on: target)
+  }
+  guard let parts else {
+    throw StorageError(.medium, "\(target) has no copy of the medium with a partition for the guests behind it")
+  }
+  _ = try GuestStorage().persist(state, to: parts.storage, wipe: false) { screen.show($0) }
+  screen.end(target: target, standalone: true, left: try MediumSwitch().use(parts.medium))
 }
 
 func grow(_ words: ArraySlice<String>) throws {

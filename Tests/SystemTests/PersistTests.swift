@@ -20,6 +20,44 @@ struct PersistTests {
     }
   }
 
+  @Test("With --standalone the disk starts by itself, and the CD can be taken out while guests run")
+  func standalone() throws {
+    let disk = "build/standalone.img"
+    defer { try? Files.remove(disk) }
+    try EmulatorPanic.startingOver { attempt in
+      try FileDescriptor(opening: disk, [.readWrite, .create, .truncate]).truncate(to: 3 << 30)
+      let live = try Appliance.start(
+        Appliance.Options(iso: try Environment.image(), target: disk), log: "standalone-live-\(attempt)")
+      try watching(live) {
+        try live.wait(for: "All 3 domains are ready.", seconds: 600)
+        try live.logIn("1", "debian")
+        try live.type("echo ke''pt >/before && sync && cat /before\r")
+        try live.wait(for: "kept", seconds: 60)
+        try live.leaveConsole()
+        try live.type("x")
+        try live.wait(for: "#", seconds: 60)
+        try live.type("roost storage persist /dev/vda --standalone\r")
+        try live.wait(for: "can be taken out", seconds: 900)
+        // Nobody reads the CD any more: it can be ejected, and what was not read before is read from the disk.
+        try live.type("eject() { busybox eject /dev/sr0; }; eject && echo ejec''ted\r")
+        try live.wait(for: "ejected", seconds: 60)
+        try live.type("echo 3 >/proc/sys/vm/drop_caches; sha256sum /usr/sbin/roost-vmm | cut -c 65-\r")
+        try live.wait(for: "/usr/sbin/roost-vmm", seconds: 60)
+        try live.type("roost reboot hatchling && exit\r")
+        try live.wait(for: "2 of 3 domains are ready.", seconds: 120)
+        try live.wait(for: "All 3 domains are ready.", seconds: 120)
+      }
+      live.cutPower()
+      let after = try Appliance.start(Appliance.Options(stick: disk), log: "standalone-after-\(attempt)")
+      try watching(after) {
+        try after.wait(for: "All 3 domains are ready.", seconds: 600)
+        try after.logIn("1", "debian")
+        try after.type("cat /before\r")
+        try after.wait(for: "kept", seconds: 60)
+      }
+    }
+  }
+
   private func watching(_ machine: Machine, _ body: () throws -> Void) throws {
     do {
       try body()

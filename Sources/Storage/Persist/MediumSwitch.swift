@@ -10,6 +10,16 @@ public struct MediumSwitch: Sendable {
     self.medium = medium
   }
 
+  /// The partitions of a disk that hold a copy of this medium and the guests' storage; nil where one is not there.
+  public func copy(on disk: String) throws(StorageError) -> (medium: String, storage: String)? {
+    guard let device = StorageDevice.at(disk), let wanted = try Self.uuid(at: medium) else { return nil }
+    let parts = StorageDevice.list().filter { $0.disk == device.name && $0.isPartition }
+    guard let medium = parts.first(where: { Self.volume($0.path) == wanted }),
+      let storage = parts.first(where: { $0.partitionName == HomeSearch.partitionName })
+    else { return nil }
+    return (medium.path, storage.path)
+  }
+
   /// Mounts the copy on `device` and has everything that the machine reads from the medium come from it.
   ///
   /// The kernel exchanges what is behind loop devices while they are in use (LOOP_CHANGE_FD): the control domain's root
