@@ -155,7 +155,7 @@ extension GuestStorage {
     let spare = keepingSpare && !hasSpare ? wanted : 0
     let more = wanted - number(pool, "lv_metadata_size") / size
     if more > 0, extents > more * 2 + spare {
-      try lvm.run(["lvextend", "--yes", "--poolmetadatasize", "+\(more * size)b", "--poolmetadataspare", "n", name])
+      try lvm.run(["lvextend", "--yes", "--poolmetadatasize", "+\(more * size)b", name])
       extents = try free().extents
     }
     if extents > spare { try lvm.run(["lvextend", "--yes", "--extents", "+\(extents - spare)", name]) }

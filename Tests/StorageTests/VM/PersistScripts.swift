@@ -18,7 +18,8 @@ let persistScript = #"""
   check progress-is-told has '"step":"move"' /tmp/said
   check the-disk-is-the-home home disk
   check memory-is-given-back sh -c '! mountpoint -q /run/roost/ram && ! grep -q ram.pv /sys/block/loop*/loop/backing_file'
-  check the-pool-has-the-disk sh -c 'roost-storage status --json >/tmp/status && [ $(sed -n "s/.*\"poolBytes\" : \([0-9]*\).*/\1/p" /tmp/status) -gt 150000000 ]'
+  check the-pool-has-the-disk sh -c 'roost-storage status --json >/tmp/status && [ $(sed -n "s/.*\"poolBytes\" : \([0-9]*\).*/\1/p" /tmp/status) -gt 3000000000 ]'
+  check the-bookkeeping-grew-with-it sh -c 'dmsetup status roost-roost--pool.thin-tpool | grep -q "/2048 "'
   check once-is-enough refused 'home already' roost-storage persist /dev/vda
   check the-writer-goes-on kill -0 $writer
   check alpha-is-written written
@@ -48,7 +49,7 @@ let persistedScript = #"""
   check alpha-is-new-live origin /mnt/alpha
   umount /mnt/alpha
   check deactivates-live roost-storage deactivate
-  dd if=/dev/vda of=/dev/vdd bs=1M 2>/dev/null
+  dd if=/dev/vda of=/dev/vdd bs=1M count=64 2>/dev/null
   check copies-are-refused refused 'copies of one another' roost-storage activate
   dd if=/dev/zero of=/dev/vdd bs=1M count=4 2>/dev/null
   check comes-back-without-the-copy roost-storage activate
@@ -130,7 +131,7 @@ let repairScript = #"""
   # The bookkeeping's superblock, wherever it lies, has the magic number 27022010 at byte 32, and at byte 80 the block in
   # which the tree of free space begins (Linux, drivers/md/dm-thin-metadata.c, struct thin_disk_superblock).
   damage() {
-    magic=$(/usr/bin/grep -obUaP '\xBA\x52\x9C\x01\x00\x00\x00\x00' /dev/vda | head -n 1 | cut -d: -f1)
+    magic=$(head -c 268435456 /dev/vda | /usr/bin/grep -obUaP '\xBA\x52\x9C\x01\x00\x00\x00\x00' | head -n 1 | cut -d: -f1)
     [ -n "$magic" ] || return 1
     start=$((magic - 32))
     block=$(od -An -tu8 -j $((start + 80)) -N 8 /dev/vda | tr -d ' ')
@@ -146,7 +147,7 @@ let repairScript = #"""
   check deactivates-again roost-storage deactivate
   wreck() { # nothing is left to repair from, on either disk
     for disk in /dev/vda /dev/vdc; do
-      for place in $(/usr/bin/grep -obUaP '\xBA\x52\x9C\x01\x00\x00\x00\x00' $disk | cut -d: -f1); do
+      for place in $(head -c 268435456 $disk | /usr/bin/grep -obUaP '\xBA\x52\x9C\x01\x00\x00\x00\x00' | cut -d: -f1); do
         dd if=/dev/urandom of=$disk bs=4096 seek=$(((place - 32) / 4096)) count=64 conv=notrunc,fsync 2>/dev/null
       done
     done

@@ -14,10 +14,10 @@ struct StorageMachineTests {
 
   @Test func aSessionMovesToADiskWhileGuestsWriteAndIsThereAfterAPowerCut() throws {
     let machine = try StorageMachine()
-    let home = try machine.makeDisk("home.img", mebibytes: 192)
+    let home = try machine.makeDisk("home.img", mebibytes: 3072)
     let small = try machine.makeDisk("small.img", mebibytes: 8)
     let second = try machine.makeDisk("second.img", mebibytes: 64)
-    let copy = try machine.makeDisk("copy.img", mebibytes: 192)
+    let copy = try machine.makeDisk("copy.img", mebibytes: 3072)
     let running = try machine.boot(.persist, disks: [home, small, second])
     let reached = try running.wait(for: "CUT NOW", seconds: 300)
     try running.cutPower()
