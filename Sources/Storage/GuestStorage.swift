@@ -18,10 +18,15 @@ public struct GuestStorage: Sendable {
   /// medium.
   static let chunkBytes = 64 << 10
 
+  /// Asks LVM about the group on a device, in a process of its own (`inspect`): the answer's bytes.
+  public typealias Inspection = (_ device: String) throws(StorageError) -> [UInt8]
+
   /// Directory of everything that the running session keeps.
   public let directory: String
   /// Where the medium is mounted.
   public let medium: String
+  /// Where the state is told.
+  var statePath: String { "\(directory)/storage.json" }
   var imagesDirectory: String { "\(directory)/images" }
   var ramDirectory: String { "\(directory)/ram" }
   var ramFile: String { "\(directory)/ram/ram.pv" }
@@ -37,16 +42,13 @@ public struct GuestStorage: Sendable {
   ///
   /// - Parameters:
   ///   - plan: what the medium asks for.
-  ///   - earlier: what an activation before this one told, if there was one since the machine started.
   ///   - isLive: whether memory is to be used even where a disk is the guests' home.
   ///   - inspect: asks LVM, in a process of its own, about the group on a device.
-  public func activate(
-    _ plan: LivePlan, earlier: StorageState?, isLive: Bool,
-    inspect: (String) throws(StorageError) -> [UInt8]
-  ) throws(StorageError) -> StorageState {
+  public func activate(_ plan: LivePlan, isLive: Bool, inspect: Inspection) throws(StorageError) -> StorageState {
     try plan.check()
     let lock = try lock()
     defer { _ = lock.rawValue }  // held to the end
+    let earlier = try StorageState.load(statePath).flatMap { $0.state == .ready ? $0 : nil }
     var warnings: [String] = []
     try mountImages(plan)
     let medium = try attach("\(imagesDirectory)/\(plan.storage.physicalVolumeFile)", readOnly: true)
@@ -65,24 +67,43 @@ public struct GuestStorage: Sendable {
     case .fresh(let device): group = try openFresh(plan, medium: medium, device, &warnings)
     case .disks(let devices): group = try openOnDisks(plan, medium: medium, devices, &warnings)
     }
+    do throws(StorageError) {
+      return try bringUp(plan, group, isFresh: home.isFresh, warnings)
+    } catch {
+      // What is half made must not keep the next attempt from beginning anew.
+      if home.isFresh { _ = try? group.lvm.run(["vgchange", "--activate", "n", plan.volumeGroup]) }
+      throw error
+    }
+  }
+
+  /// Makes what is missing in an open group, and activates it.
+  private func bringUp(
+    _ plan: LivePlan, _ group: OpenGroup, isFresh: Bool, _ warnings: [String]
+  ) throws(StorageError) -> StorageState {
+    var warnings = warnings
+    let lvm = group.lvm
     try makePool(plan, group)
-    try waitWhenFull(plan.volumeGroup, group.lvm)
-    try Self.finishRollbacks(group.lvm, group: plan.volumeGroup)
-    let volumes = try activateVolumes(plan, group.lvm, &warnings)
-    if case .fresh = home { try group.lvm.run(["vgchange", "--addtag", HomeSearch.tag, plan.volumeGroup]) }
+    try waitWhenFull(plan.volumeGroup, lvm)
+    try Self.finishRollbacks(lvm, group: plan.volumeGroup)
+    let volumes = try activateVolumes(plan, lvm, &warnings)
+    if isFresh { try lvm.run(["vgchange", "--addtag", HomeSearch.tag, plan.volumeGroup]) }
+    // A move that was at its end but for this, or a disk that was added and not used yet.
+    if group.ramBytes == 0 { try enlargePool(lvm, plan.volumeGroup, keepingSpare: true) }
     var state = StorageState(
       .ready, warnings: warnings, volumeGroup: plan.volumeGroup, ramBytes: group.ramBytes, domains: volumes)
+    state.group = try lvm.report("vgs", columns: ["vg_uuid"], [plan.volumeGroup]).first?["vg_uuid"]
     state.home = group.ramBytes > 0 ? .memory : .disk
     state.devices = group.devices
-    state.disks = try Disks.report(group.lvm, group: plan.volumeGroup)
+    state.disks = try Disks.report(lvm, group: plan.volumeGroup)
     return state
   }
 
   /// Takes the volumes down, and frees the memory **and what the guests wrote to it**. A volume that is in use throws,
   /// and nothing is taken down.
-  public func deactivate(_ state: StorageState?) throws(StorageError) {
+  public func deactivate() throws(StorageError) {
     let lock = try lock()
     defer { _ = lock.rawValue }
+    let state = try StorageState.load(statePath)
     let volumeGroup = state?.volumeGroup ?? "roost"
     let loops = try ourLoops()
     if !loops.isEmpty {
@@ -106,36 +127,29 @@ public struct GuestStorage: Sendable {
   }
 
   /// Has writes that wait for room fail, so that their programs can end: for the way out. False where none waits.
-  public func failWaitingWrites(_ state: StorageState) throws(StorageError) -> Bool {
-    let name = PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool)
-    guard PoolStatus.of(name)?.mode == .outOfSpace else { return false }
-    try withGroup(state) { lvm throws(StorageError) in
+  public func failWaitingWrites() throws(StorageError) -> Bool {
+    try withGroup { lvm, state throws(StorageError) in
+      let name = PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool)
+      guard PoolStatus.of(name)?.mode == .outOfSpace else { return false }
       try lvm.run(["lvchange", "--errorwhenfull", "y", "\(state.volumeGroup)/\(Self.pool)"])
+      return true
     }
-    return true
   }
 
-  /// How full the pool is; nil when the group is not there.
-  public func usage(_ state: StorageState) throws(StorageError) -> StorageUsage? {
-    let lock = try lock()
-    defer { _ = lock.rawValue }
-    let volumeGroup = state.volumeGroup
-    let loops = try ourLoops()
-    guard !loops.isEmpty else { return nil }
-    let lvm = try startLVM(loops.map(\.path) + state.devices)
-    guard try lvm.report("vgs", columns: ["vg_name"]).contains(where: { $0["vg_name"] == volumeGroup }) else {
-      return nil
+  /// How full the pool is; nil when it is not there.
+  public func usage() throws(StorageError) -> StorageUsage? {
+    try withGroup { lvm, state throws(StorageError) in
+      let rows = try lvm.report(
+        "lvs", columns: ["lv_name", "lv_size", "data_percent", "metadata_percent"], [state.volumeGroup])
+      guard let pool = rows.first(where: { $0["lv_name"] == Self.pool }) else { return nil }
+      let volumes = try Disks.report(lvm, group: state.volumeGroup).map { disk in
+        StorageUsage.Volume(name: disk.name, bytes: disk.bytes, usedPercent: disk.usedPercent, isOpen: disk.isOpen)
+      }
+      func number(_ text: String?) -> Double { Double(text ?? "") ?? 0 }
+      return StorageUsage(
+        poolBytes: Int(pool["lv_size"] ?? "") ?? 0, dataPercent: number(pool["data_percent"]),
+        metadataPercent: number(pool["metadata_percent"]), volumes: volumes)
     }
-    let rows = try lvm.report(
-      "lvs", columns: ["lv_name", "lv_size", "data_percent", "metadata_percent"], [volumeGroup])
-    guard let pool = rows.first(where: { $0["lv_name"] == Self.pool }) else { return nil }
-    let volumes = try Disks.report(lvm, group: volumeGroup).map { disk in
-      StorageUsage.Volume(name: disk.name, bytes: disk.bytes, usedPercent: disk.usedPercent, isOpen: disk.isOpen)
-    }
-    func number(_ text: String?) -> Double { Double(text ?? "") ?? 0 }
-    return StorageUsage(
-      poolBytes: Int(pool["lv_size"] ?? "") ?? 0, dataPercent: number(pool["data_percent"]),
-      metadataPercent: number(pool["metadata_percent"]), volumes: volumes)
   }
 
   /// What the kernel says of the pool.
@@ -144,14 +158,17 @@ public struct GuestStorage: Sendable {
     return PoolReport(status, chunkBytes: Self.chunkBytes, home: state.home)
   }
 
-  /// Runs `body` on the group of an activated storage, with nobody else changing it. `adding` names devices that LVM
-  /// is to see beside the group's own.
+  /// Runs `body` on the group of an activated storage and what is told of it, with nobody else changing either.
+  /// `adding` names devices that LVM is to see beside the group's own.
   @discardableResult
   func withGroup<T>(
-    _ state: StorageState, adding: [String] = [], _ body: (LVM) throws(StorageError) -> T
+    adding: [String] = [], _ body: (LVM, StorageState) throws(StorageError) -> T
   ) throws(StorageError) -> T {
     let lock = try lock()
     defer { _ = lock.rawValue }
+    guard let state = try StorageState.load(statePath) else {
+      throw StorageError(.plan, "storage was not activated (there is no \(statePath)); run: roost-storage activate")
+    }
     guard state.state == .ready else {
       throw StorageError(.plan, "the guests' storage is not up: \(state.error ?? "roost-storage status says more")")
     }
@@ -159,7 +176,7 @@ public struct GuestStorage: Sendable {
     for path in try ourLoops().map(\.path) + state.devices + adding where !devices.contains(path) {
       devices.append(path)
     }
-    return try body(try startLVM(devices))
+    return try body(try startLVM(devices), state)
   }
 
   // MARK: - The medium
@@ -240,18 +257,47 @@ public struct GuestStorage: Sendable {
 
   /// Decides where the guests' changes live.
   private func findHome(
-    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, _ warnings: inout [String],
-    inspect: (String) throws(StorageError) -> [UInt8]
+    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, _ warnings: inout [String], inspect: Inspection
   ) throws(StorageError) -> Home {
     // What was decided when the machine started holds.
-    if let earlier, earlier.state == .ready {
-      return earlier.home == .memory ? .memory : .disks(earlier.devices.compactMap { StorageDevice.at($0) })
+    if let earlier {
+      if earlier.home == .memory { return .memory }
+      let devices = earlier.devices.compactMap { StorageDevice.at($0) }
+      guard devices.count == earlier.devices.count else {
+        throw StorageError(
+          .home, "of \(earlier.devices.joined(separator: ", ")), which hold the guests, not all are there any more")
+      }
+      return .disks(devices)
     }
     if isLive { return .memory }
     let mount = try storage("look at the mounts") { () throws(SystemError) in try Mount.find(at: medium) }
     let mediumDisk = mount.flatMap { StorageDevice.at($0.source) }?.disk
+    // Disks may still be on their way (USB, SCSI): without a home it is looked again when there are more of them.
+    var devices = StorageDevice.list()
+    for _ in 0..<10 {
+      var found: [String] = []
+      let search = try search(plan, devices, mediumDisk: mediumDisk, &found, inspect: inspect)
+      if case .disks = search.home {
+        warnings += found + search.warnings
+        return search.home
+      }
+      MonotonicClock.sleep(milliseconds: 1500)
+      let now = StorageDevice.list()
+      if now == devices {
+        warnings += found + search.warnings
+        return search.home
+      }
+      devices = now
+    }
+    throw StorageError(
+      .home, "disks keep coming and going, so the guests' home cannot be looked for; restart the machine")
+  }
+
+  private func search(
+    _ plan: LivePlan, _ devices: [StorageDevice], mediumDisk: String?, _ warnings: inout [String], inspect: Inspection
+  ) throws(StorageError) -> HomeSearch {
     var candidates: [HomeSearch.Candidate] = []
-    for device in StorageDevice.list() {
+    for device in devices {
       do throws(StorageError) {
         let found = try Probe(device.path)
         candidates.append(.init(device: device, type: found.type, uuid: found.uuid))
@@ -260,18 +306,20 @@ public struct GuestStorage: Sendable {
         warnings.append("\(error.message): it is not looked at for the guests' home")
       }
     }
-    do {
-      let search = try HomeSearch(
-        candidates, mediumDisk: mediumDisk, mediumUUID: plan.storage.mediumUUID, ramUUID: plan.storage.ramUUID
-      ) { device throws(StorageError) in
-        try GroupReport.decode(try inspect(device.path), device: device.path)
+    var failures: [String] = []
+    defer { warnings += failures }
+    return try HomeSearch(
+      candidates, mediumDisk: mediumDisk, mediumUUID: plan.storage.mediumUUID, ramUUID: plan.storage.ramUUID
+    ) { device throws(StorageError) in
+      do throws(StorageError) {
+        return try GroupReport.decode(try inspect(device.path), device: device.path)
+      } catch {
+        if device.disk == mediumDisk { throw error }
+        failures.append("\(error.message): it is not looked at for the guests' home")
+        return nil
       }
-      warnings += search.warnings
-      return search.home
-    } catch let error as StorageError {
-      throw error
-    } catch {
-      throw StorageError(.home, (error as? HomeSearch.Undecided)?.reason ?? "\(error)")
+    } isBlank: { device, offset throws(StorageError) in
+      try Target.isBlank(device, from: offset)
     }
   }
 
@@ -309,7 +357,9 @@ public struct GuestStorage: Sendable {
     let (ram, extents) = try makeRAM(plan, &warnings)
     let lvm = try startLVM([medium.path, ram.path] + devices)
     if try !isPresent(plan.volumeGroup, lvm) {
+      // A group of its own, though its medium's other sessions are made of the same: disks tell them apart by it.
       let template = try template(plan).withRAM(extents: extents, extentBytes: plan.storage.extentBytes)
+        .withIdentifiers(group: LVMIdentity.random(), volume: plan.storage.ramUUID)
       try restore(template, plan, lvm, device: ram.path, uuid: plan.storage.ramUUID)
     }
     return OpenGroup(lvm: lvm, ramBytes: extents * plan.storage.extentBytes, devices: devices)
@@ -320,8 +370,6 @@ public struct GuestStorage: Sendable {
   private func openFresh(
     _ plan: LivePlan, medium: LoopDevice, _ device: StorageDevice, _ warnings: inout [String]
   ) throws(StorageError) -> OpenGroup {
-    try Target.claim(device.path)
-    try Probe.wipe(device.path)
     let extents = (device.bytes - Self.dataOffset) / plan.storage.extentBytes
     let least = Self.poolMetadataExtents(extents: max(extents, 0), extentBytes: plan.storage.extentBytes) * 2 + 1
     guard extents >= least else {
@@ -330,6 +378,8 @@ public struct GuestStorage: Sendable {
         "\(device.path) has \(device.bytes >> 20) MiB, too little for the guests' changes; choose the live session in "
           + "the boot menu, or use a larger stick")
     }
+    try Target.claim(device.path)
+    try Probe.wipe(device.path)
     let lvm = try startLVM([medium.path, device.path])
     let uuid = try LVMIdentity.random()
     let template = try template(plan).withRAM(extents: extents, extentBytes: plan.storage.extentBytes)
@@ -367,6 +417,7 @@ public struct GuestStorage: Sendable {
       try lvm.run(["lvchange", "--activate", "y", name])
     } catch {
       let first = error
+      guard first.log.contains(where: { $0.contains("Check of pool") }) else { throw first }
       do throws(StorageError) {
         try lvm.run(["lvconvert", "--yes", "--repair", name])
         try lvm.run(["lvchange", "--activate", "y", name])

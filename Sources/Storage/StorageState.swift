@@ -40,6 +40,10 @@ public struct StorageState: Codable, Hashable, Sendable {
   public var ramBytes: Int
   /// The volumes by the domains' names.
   public var domains: [String: Volume]
+  /// LVM's identifier of the group.
+  public var group: String?
+  /// The disk that a move is under way to.
+  public var movingTo: String?
   /// Where what guests write lives.
   public var home = PoolReport.Place.memory
   /// The disks in the group beside the medium and memory.

@@ -4,7 +4,7 @@ let help = """
 
   Usage:
     roost-storage activate [--live]            bring the volumes up; what is there already stays
-    roost-storage deactivate                   take them down; what lives in memory is gone
+    roost-storage deactivate [--end]           take them down; what lives in memory is gone
     roost-storage status [--json]              what there is, and how full
     roost-storage watch                        keep /run/roost/pool.json current, for ever
     roost-storage persist DEVICE [--wipe] [--standalone] [--json]
@@ -30,6 +30,7 @@ let help = """
                       the copy from then on, and the medium can be taken out while guests run
     --live            memory is used even where a disk is the guests' home
                       (so does roost.live on the kernel's command line)
+    --end             writes that wait for room fail, so that their programs end (the appliance's last act)
     --wipe            what the device holds may be lost
     --json            output for programs
     -h, --help        this text

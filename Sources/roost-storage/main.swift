@@ -16,8 +16,7 @@ func run(_ words: ArraySlice<String>) -> Int32 {
         rest, of: verb, valued: ["--manifest", "--medium"], known: ["--live"], count: 0...0)
       return activate(arguments)
     case "deactivate":
-      _ = try Arguments(rest, of: verb, count: 0...0)
-      try deactivate()
+      try deactivate(isEnd: Arguments(rest, of: verb, known: ["--end"], count: 0...0).has("--end"))
     case "status":
       return try status(json: Arguments(rest, of: verb, known: ["--json"], count: 0...0).has("--json"))
     case "watch":
@@ -54,12 +53,13 @@ func activate(_ arguments: Arguments) -> Int32 {
     let plan = try LivePlan(manifest: path, medium: medium)
     state.volumeGroup = plan.volumeGroup
     state = try GuestStorage(medium: medium).activate(
-      plan, earlier: try? StorageState.load(), isLive: arguments.has("--live") || line.contains("roost.live"),
-      inspect: inspectApart)
+      plan, isLive: arguments.has("--live") || line.contains("roost.live"), inspect: inspectApart)
     code = 0
   } catch {
-    state.error = "\(error)"
     complain("\(error)")
+    // What works goes on working, whatever looking at it again has met with.
+    if let earlier = try? StorageState.load(), earlier.state == .ready { return 1 }
+    state.error = "\(error)"
   }
   do {
     try state.write()
@@ -74,43 +74,56 @@ func activate(_ arguments: Arguments) -> Int32 {
   return code
 }
 
-/// Asks LVM about a device in a process of its own: what it has seen once, it does not see differently.
+/// Asks LVM about a device in a process of its own: what it has seen once, it does not see differently. A device that
+/// does not answer is given up.
 func inspectApart(_ device: String) throws(StorageError) -> [UInt8] {
+  let patience = 20_000  // milliseconds
+  let result: (status: ExitStatus, bytes: [UInt8], said: String)
   do throws(SystemError) {
+    // The answer fits into a pipe, so that nobody waits for its reader.
     let output = try Pipe()
+    let complaints = try Pipe()
     var request = ChildRequest(["/proc/self/exe", "inspect", device])
-    request.descriptors = [-1, output.writer.rawValue, 2]
+    request.descriptors = [-1, output.writer.rawValue, complaints.writer.rawValue]
     let child = try ChildProcess.start(request)
-    let bytes = try readToEnd(output)
-    let status = try child.wait()
-    guard status.isSuccess else {
-      throw SystemError("look into \(device) by LVM", errno: .inputOutput)
+    var status = try child.poll()
+    for _ in 0..<(patience / 20) where status == nil {
+      MonotonicClock.sleep(milliseconds: 20)
+      status = try child.poll()
     }
-    return bytes
+    guard let status else {
+      try child.signal(Signal.kill)
+      throw SystemError("look into it by LVM", path: device, errno: .timedOut)
+    }
+    result = (status, try readToEnd(output), String(decoding: try readToEnd(complaints), as: UTF8.self))
   } catch {
     throw StorageError(.system, "\(device) cannot be looked into", cause: error)
   }
+  guard result.status.isSuccess else {
+    throw StorageError(.lvm, "\(device) cannot be looked into: \(result.said)")
+  }
+  return result.bytes
 }
 
-/// Reads what a child writes, to the child's end.
+/// Reads what a child that has ended wrote.
 func readToEnd(_ pipe: consuming Pipe) throws(SystemError) -> [UInt8] {
   let reader = try pipe.reader.duplicate()
   _ = consume pipe
   return try reader.readToEnd()
 }
 
-func deactivate() throws {
-  let state = try StorageState.load()
+/// Takes the volumes down. At the appliance's end writes that wait for room fail, so that who waits can end.
+func deactivate(isEnd: Bool) throws {
   let storage = GuestStorage()
   var waited = false
-  if let state, state.state == .ready { waited = try storage.failWaitingWrites(state) }
   for attempt in 1... {
     do throws(StorageError) {
-      try storage.deactivate(state)
+      try storage.deactivate()
       break
     } catch {
-      // Who was killed while it waited for room needs a moment to end.
-      guard waited, error.code == .busy, attempt < 20 else { throw error }
+      guard isEnd, error.code == .busy, attempt < 20 else { throw error }
+      if !waited { waited = try storage.failWaitingWrites() }
+      guard waited else { throw error }
       MonotonicClock.sleep(milliseconds: 250)
     }
   }
@@ -120,7 +133,7 @@ func deactivate() throws {
 
 func status(json: Bool) throws -> Int32 {
   let state = try loadState()
-  let usage = state.state == .ready ? try GuestStorage().usage(state) : nil
+  let usage = state.state == .ready ? try GuestStorage().usage() : nil
   let report = StorageReport(storage: state, usage: usage)
   print(json ? String(decoding: try report.json(), as: UTF8.self) : report.table, terminator: "")
   return state.state == .ready ? 0 : 1
@@ -145,7 +158,7 @@ func persist(_ words: ArraySlice<String>) throws {
   let arguments = try Arguments(
     words, of: "persist", known: ["--standalone", "--wipe", "--json", "--abort"], count: 0...1)
   if arguments.has("--abort") {
-    _ = try GuestStorage().abortPersist(try loadState())
+    try GuestStorage().abortPersist()
     print("The move was taken back: this session lives in memory, and the disk is free.")
     return
   }
@@ -153,7 +166,7 @@ func persist(_ words: ArraySlice<String>) throws {
   let state = try loadState()
   let screen = MoveScreen(json: arguments.has("--json"))
   guard arguments.has("--standalone") else {
-    _ = try GuestStorage().persist(state, to: target, wipe: arguments.has("--wipe")) { screen.show($0) }
+    try GuestStorage().persist(to: target, wipe: arguments.has("--wipe"), inspect: inspectApart) { screen.show($0) }
     return screen.end(target: target, standalone: false, left: nil)
   }
   // A disk that starts by itself is a stick: the medium, and a partition for the guests.
@@ -170,20 +183,19 @@ func persist(_ words: ArraySlice<String>) throws {
   guard let parts else {
     throw StorageError(.medium, "\(target) has no copy of the medium with a partition for the guests behind it")
   }
-  _ = try GuestStorage().persist(state, to: parts.storage, wipe: false) { screen.show($0) }
+  try GuestStorage().persist(to: parts.storage, wipe: false, inspect: inspectApart) { screen.show($0) }
   screen.end(target: target, standalone: true, left: try MediumSwitch().use(parts.medium))
 }
 
 func grow(_ words: ArraySlice<String>) throws {
   let arguments = try Arguments(words, of: "grow", valued: ["--ram"], known: ["--wipe"], count: 0...1)
-  let state = try loadState()
   let storage = GuestStorage()
   if let target = arguments.plain.first {
-    _ = try storage.grow(state, by: target, wipe: arguments.has("--wipe"))
+    try storage.grow(by: target, wipe: arguments.has("--wipe"), inspect: inspectApart)
   } else {
-    _ = try storage.grow(state, memory: arguments.size("--ram"))
+    try storage.grow(memory: arguments.size("--ram"))
   }
-  let report = storage.poolReport(state)
+  let report = storage.poolReport(try loadState())
   print("The guests' storage has \(report.poolBytes >> 20) MiB now, \(report.dataPercent) % of it used.")
 }
 
@@ -201,22 +213,21 @@ func disk(_ words: ArraySlice<String>) throws {
   let names = arguments.plain
   let storage = GuestStorage()
   let json = arguments.has("--json")
-  let state = try loadState()
   let changed: Disk
   switch verb {
   case "list":
-    let report = DiskReport(disks: try storage.disks(state))
+    let report = DiskReport(disks: try storage.disks())
     print(json ? String(decoding: try report.json(), as: UTF8.self) : report.table, terminator: "")
     return
-  case "create": changed = try storage.create(names[0], bytes: arguments.size("--size"), state)
-  case "resize": changed = try storage.resize(names[0], bytes: arguments.size("--size"), state)
-  case "snapshot": changed = try storage.snapshot(names[0], as: names[1], state)
-  case "rollback": changed = try storage.rollBack(names[0], to: names[1], state)
-  case "clone": changed = try storage.clone(names[0], as: names[1], state)
-  case "attach": changed = try storage.attach(names[0], to: names[1], state)
-  case "detach": changed = try storage.detach(names[0], state)
+  case "create": changed = try storage.create(names[0], bytes: arguments.size("--size"))
+  case "resize": changed = try storage.resize(names[0], bytes: arguments.size("--size"))
+  case "snapshot": changed = try storage.snapshot(names[0], as: names[1])
+  case "rollback": changed = try storage.rollBack(names[0], to: names[1])
+  case "clone": changed = try storage.clone(names[0], as: names[1])
+  case "attach": changed = try storage.attach(names[0], to: names[1])
+  case "detach": changed = try storage.detach(names[0])
   default:
-    try storage.destroy(names[0], state)
+    try storage.destroy(names[0])
     if json { print("{}") }
     return
   }

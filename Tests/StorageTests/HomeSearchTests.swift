@@ -22,11 +22,15 @@ import Testing
   }
 
   private static func search(
-    _ candidates: [HomeSearch.Candidate], mediumDisk: String? = "sr0", _ reports: [String: GroupReport] = [:]
+    _ candidates: [HomeSearch.Candidate], mediumDisk: String? = "sr0", _ reports: [String: GroupReport] = [:],
+    blankFrom: Int? = 0
   ) throws -> HomeSearch {
-    try HomeSearch(
-      candidates, mediumDisk: mediumDisk, mediumUUID: medium, ramUUID: memory
-    ) { device throws(StorageError) in reports[device.name] }
+    try HomeSearch(candidates, mediumDisk: mediumDisk, mediumUUID: medium, ramUUID: memory) {
+      device throws(StorageError) in
+      reports[device.name]
+    } isBlank: { _, offset throws(StorageError) in
+      blankFrom.map { $0 <= offset } ?? false
+    }
   }
 
   private static let sda = device("sda")
@@ -62,10 +66,10 @@ import Testing
   }
 
   @Test func aDiskThatIsNotHereIsSaid() {
-    let error = #expect(throws: HomeSearch.Undecided.self) {
+    let error = #expect(throws: StorageError.self) {
       _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": Self.group([Self.medium, "a", "gone"])])
     }
-    #expect(error?.reason.contains("gone") == true && error?.reason.contains("/dev/sda") == true)
+    #expect(error?.message.contains("gone") == true && error?.message.contains("/dev/sda") == true)
   }
 
   @Test func aMoveThatWasCutOffIsNoHome() throws {
@@ -95,19 +99,30 @@ import Testing
 
   @Test func aFirstStartThatWasCutOffBeginsAnew() throws {
     let half = Self.group(tags: [], [Self.medium, "c"])
-    #expect(try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc", ["sdc4": half]).home == .fresh(Self.own))
-    #expect(try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc").home == .fresh(Self.own))
+    let begun = [Self.physical(Self.own, "c")]
+    #expect(try Self.search(begun, mediumDisk: "sdc", ["sdc4": half], blankFrom: nil).home == .fresh(Self.own))
+    // Before it had a group there is a label, and nothing behind it.
+    #expect(try Self.search(begun, mediumDisk: "sdc", blankFrom: HomeSearch.emptyMetadata).home == .fresh(Self.own))
+  }
+
+  @Test func whatMayBeADamagedHomeIsNotTakenForFresh() {
+    // LVM finds no group, or nothing is known at all, and yet there is something.
+    for candidate in [Self.physical(Self.own, "c"), .init(device: Self.own)] {
+      let error = #expect(throws: StorageError.self) {
+        _ = try Self.search([candidate], mediumDisk: "sdc", blankFrom: nil)
+      }
+      #expect(error?.code == .home && error?.message.contains("/dev/sdc4") == true)
+    }
   }
 
   @Test func theOwnPartitionIsNotTakenFromOthers() throws {
     let file = HomeSearch.Candidate(device: Self.own, type: "ext4", uuid: "x")
-    let used = try Self.search([file], mediumDisk: "sdc")
-    #expect(used.home == .memory)
-    #expect(used.warnings.first?.contains("ext4") == true)
+    let error = #expect(throws: StorageError.self) { _ = try Self.search([file], mediumDisk: "sdc") }
+    #expect(error?.message.contains("ext4") == true)
     for report in [Self.group(tags: [], ["c"]), Self.group(["other medium", "c"])] {
-      let search = try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc", ["sdc4": report])
-      #expect(search.home == .memory)
-      #expect(search.warnings.last?.contains("not touched") == true)
+      #expect(throws: StorageError.self) {
+        _ = try Self.search([Self.physical(Self.own, "c")], mediumDisk: "sdc", ["sdc4": report])
+      }
     }
   }
 
@@ -120,12 +135,12 @@ import Testing
   }
 
   @Test func twoHomesAreNotChosenFrom() {
-    let error = #expect(throws: HomeSearch.Undecided.self) {
+    let error = #expect(throws: StorageError.self) {
       _ = try Self.search(
         [Self.physical(Self.sda, "a"), Self.physical(Self.sdb, "b")],
         ["sda": Self.group(named: "one", [Self.medium, "a"]), "sdb": Self.group(named: "two", [Self.medium, "b"])])
     }
-    #expect(error?.reason.contains("/dev/sda; /dev/sdb") == true)
+    #expect(error?.message.contains("/dev/sda; /dev/sdb") == true)
   }
 
   @Test func ofCopiesTheOneOnTheMediumsDiskIsRight() throws {
@@ -135,7 +150,7 @@ import Testing
     let search = try Self.search(both, mediumDisk: "sdc", ["sdc4": report, "sdd4": report])
     #expect(search.home == .disks([Self.own]))
     #expect(search.warnings.first?.contains("copies of one another") == true)
-    #expect(throws: HomeSearch.Undecided.self) {
+    #expect(throws: StorageError.self) {
       _ = try Self.search(both, mediumDisk: "sr0", ["sdc4": report, "sdd4": report])
     }
     // Copies of what is nothing to us are nobody's business.

@@ -81,7 +81,7 @@ enum Shutdown {
     do throws(SystemError) {
       let null = try FileDescriptor(opening: "/dev/null", .readWrite)
       let log = try FileDescriptor(opening: "\(Supervisor.logs)/storage.log", [.writeOnly, .create, .append])
-      var request = ChildRequest(["/usr/sbin/roost-storage", "deactivate"])
+      var request = ChildRequest(["/usr/sbin/roost-storage", "deactivate", "--end"])
       request.descriptors = [null.rawValue, log.rawValue, log.rawValue]
       request.environment = Supervisor.environment(terminal: nil)
       request.newSession = true

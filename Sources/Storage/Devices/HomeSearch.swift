@@ -29,6 +29,12 @@ enum Home: Hashable, Sendable {
   case fresh(StorageDevice)
   /// On these devices, which are all that the group has beside the medium.
   case disks([StorageDevice])
+
+  /// Whether it waits for its first use.
+  var isFresh: Bool {
+    if case .fresh = self { return true }
+    return false
+  }
 }
 
 /// Decides where the guests' changes live, out of what the machine's disks hold.
@@ -54,9 +60,13 @@ struct HomeSearch: Sendable {
   /// What the user should know of disks that are not used.
   let warnings: [String]
 
-  /// Why no decision is right: something of the home is not there, or there is more than one.
-  struct Undecided: Error, Hashable, Sendable {
-    let reason: String
+  /// Where a physical volume without a group has nothing any more but zeros, in bytes: behind its label and the head of
+  /// its metadata area (lib/format_text/layout.h).
+  static let emptyMetadata = 8192
+
+  /// An error for where no decision is right: something of the home is not there, or there is more than one.
+  private static func undecided(_ reason: String) -> StorageError {
+    StorageError(.home, "\(reason), or choose the live session in the boot menu")
   }
 
   /// Decides.
@@ -67,10 +77,13 @@ struct HomeSearch: Sendable {
   ///   - mediumUUID: LVM's identifier of the medium's physical volume.
   ///   - ramUUID: LVM's identifier of the memory's physical volume, which a home may list and not need.
   ///   - inspect: asks LVM about a device that holds a physical volume; nil where it belongs to no group.
+  ///   - isBlank: whether the edges of a device, from an offset on, hold nothing but zeros.
+  /// - Throws: `home` where a choice could be wrong.
   init(
     _ candidates: [Candidate], mediumDisk: String?, mediumUUID: String, ramUUID: String,
-    inspect: (StorageDevice) throws(StorageError) -> GroupReport?
-  ) throws {
+    inspect: (StorageDevice) throws(StorageError) -> GroupReport?,
+    isBlank: (StorageDevice, Int) throws(StorageError) -> Bool
+  ) throws(StorageError) {
     var warnings: [String] = []
     func isOurs(_ device: StorageDevice) -> Bool {
       device.partitionName == Self.partitionName && device.disk == mediumDisk
@@ -86,11 +99,10 @@ struct HomeSearch: Sendable {
         guard same.count > 1 else { continue }
         warnings.append(
           "\(places) are copies of one another; \(own[0].device.path), on the medium's own disk, is used")
-      } else if try same.first.flatMap({ try inspect($0.device) })?.volumes.contains(mediumUUID) == true {
-        throw Undecided(
-          reason:
-            "\(places) are copies of one another, and either may be the guests' home. Take one out of the machine "
-            + "and restart, or choose the live session in the boot menu")
+      } else if let first = same.first, try inspect(first.device)?.volumes.contains(mediumUUID) == true {
+        throw Self.undecided(
+          "\(places) are copies of one another, and either may be the guests' home. Take one out of the machine "
+            + "and restart")
       }
     }
     var reports: [(device: StorageDevice, uuid: String, report: GroupReport)] = []
@@ -125,18 +137,18 @@ struct HomeSearch: Sendable {
     let chosen = own.isEmpty ? homes : own
     guard chosen.count <= 1 else {
       let places = chosen.values.map { $0.map(\.device.path).joined(separator: ", ") }.sorted()
-      throw Undecided(
-        reason: "there are \(places.count) homes of this image's guests: \(places.joined(separator: "; ")). Take all "
-          + "but one out of the machine, or choose the live session in the boot menu")
+      throw Self.undecided(
+        "there are \(places.count) homes of this image's guests: \(places.joined(separator: "; ")). Take all "
+          + "but one out of the machine and restart")
     }
     if let entries = chosen.values.first, let report = entries.first?.report {
       let here = Set(entries.map(\.uuid)).union([mediumUUID, ramUUID])
       let missing = report.volumes.filter { !here.contains($0) }
       guard missing.isEmpty else {
-        throw Undecided(
-          reason: "of the disks that hold the guests, \(missing.count) is not here (LVM's identifier "
+        throw Self.undecided(
+          "of the disks that hold the guests, \(missing.count) is not here (LVM's identifier "
             + "\(missing.joined(separator: ", "))); there is \(entries.map(\.device.path).joined(separator: ", ")). "
-            + "Put it back and restart, or choose the live session in the boot menu")
+            + "Put it back and restart")
       }
       for (group, entries) in homes where group != report.group {
         warnings.append(
@@ -145,15 +157,23 @@ struct HomeSearch: Sendable {
       }
       home = .disks(entries.map(\.device).sorted { $0.name < $1.name })
     } else if let fresh = candidates.first(where: { isOurs($0.device) }) {
-      let isHalfMade = fresh.type == "LVM2_member" && !foreign.contains(fresh.device.name)
-      if let type = fresh.type, !isHalfMade {
-        warnings.append(
-          "\(fresh.device.path) is meant for the guests and holds \(type) (\(fresh.uuid ?? "without identifier")) of "
-            + "something else; it is not touched, and this session lives in memory")
-        home = .memory
-      } else {
-        home = .fresh(fresh.device)
+      // It is used only where it is proved that no guest ever wrote there: it is blank, as it was left for us, or a
+      // group of ours was begun in it and has no tag.
+      let isEmpty: Bool
+      switch fresh.type {
+      case nil: isEmpty = try isBlank(fresh.device, 0)
+      case "LVM2_member" where reports.contains { $0.device == fresh.device }: isEmpty = true
+      case "LVM2_member" where !foreign.contains(fresh.device.name):
+        isEmpty = try isBlank(fresh.device, Self.emptyMetadata)
+      default: isEmpty = false
       }
+      guard isEmpty else {
+        throw Self.undecided(
+          "\(fresh.device.path), which is for the guests, is not empty and is not their home as it should be "
+            + "(\(fresh.type ?? "nothing that libblkid knows")): it may be damaged, and is not touched. If nobody needs "
+            + "what it holds, provision the stick again")
+      }
+      home = .fresh(fresh.device)
     } else {
       home = .memory
     }

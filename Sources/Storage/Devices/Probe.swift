@@ -82,7 +82,13 @@ public struct Probe: Hashable, Sendable {
     }
     var marks: [String] = []
     // A device has fewer marks than this, unless somebody made one to keep us here.
-    while marks.count < 64, unsafe blkid_do_probe(probe) == 0 {
+    while marks.count < 64 {
+      // 0: found, 1: nothing more, -1: error.
+      let found = unsafe blkid_do_probe(probe)
+      if found == 1 { break }
+      guard found == 0 else {
+        throw StorageError(.system, "\(path) cannot be read to see what it holds; it may be damaged")
+      }
       let label = value("LABEL").map { " \"\($0)\"" } ?? ""
       marks.append((value("TYPE") ?? value("PTTYPE").map { "partition table (\($0))" } ?? "something") + label)
       try unsafe body(probe)

@@ -18,14 +18,26 @@ enum Target {
     }
   }
 
+  /// Whether the first and last mebibyte of a device hold nothing but zeros, from byte `offset` on.
+  static func isBlank(_ device: StorageDevice, from offset: Int) throws(StorageError) -> Bool {
+    let edge = 1 << 20
+    return try storage("look into \(device.path)") { () throws(SystemError) in
+      let file = try FileDescriptor(opening: device.path)
+      for start in [offset, max(edge, device.bytes - edge)] {
+        let bytes = try file.read(upTo: start == offset ? edge - offset : edge, at: start)
+        if !bytes.allSatisfy({ $0 == 0 }) { return false }
+      }
+      return true
+    }
+  }
+
   /// Refuses what cannot become a physical volume of the group without a loss.
   ///
   /// - Parameters:
   ///   - path: the device as the user named it.
   ///   - least: bytes that it must have.
   ///   - wipe: whether the user gives up what it holds.
-  /// - Returns: the device, with nothing on it any more that libblkid knows.
-  static func take(_ path: String, least: Int, wipe: Bool) throws(StorageError) -> StorageDevice {
+  static func take(_ path: String, least: Int, wipe: Bool) throws(StorageError) {
     guard let device = StorageDevice.at(path) else {
       throw StorageError(.plan, "\(path) is no disk or partition; `lsblk` shows those that there are")
     }
@@ -48,7 +60,6 @@ enum Target {
         "\(path) is not empty: it holds \(marks.joined(separator: ", ")). If nobody needs that, say so with --wipe")
     }
     if !marks.isEmpty { try Probe.wipe(device.path) }
-    return device
   }
 }
 

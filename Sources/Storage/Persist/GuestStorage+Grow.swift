@@ -2,43 +2,43 @@ internal import Platform
 
 /// More room for what guests write.
 extension GuestStorage {
-  /// Adds a disk or partition to the group and gives its room to the pool. Guests that wait for room go on.
-  public func grow(_ state: StorageState, by target: String, wipe: Bool) throws(StorageError) -> StorageState {
+  /// Adds a disk or partition to the group and gives its room to the pool. Guests that wait for room go on. It may be
+  /// run again after it was cut off anywhere.
+  public func grow(by target: String, wipe: Bool, inspect: Inspection) throws(StorageError) {
     guard let device = StorageDevice.at(target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
     }
-    guard !state.devices.contains(device.path) else {
-      throw StorageError(.plan, "\(device.path) is part of the guests' storage already")
-    }
-    var result = state
-    return try withGroup(state, adding: [device.path]) { lvm throws(StorageError) in
-      _ = try Target.take(device.path, least: Self.dataOffset + (8 << 20), wipe: wipe)
-      try lvm.run(["pvcreate", "--yes", device.path])
-      try lvm.run(["vgextend", state.volumeGroup, device.path])
-      result.devices.append(device.path)
-      try result.write(to: "\(directory)/storage.json")
+    let lock = try moveLock()
+    defer { _ = lock.rawValue }
+    try join(device, wipe: wipe, isMoving: false, inspect: inspect)
+    try withGroup { lvm, state throws(StorageError) in
       try enlargePool(lvm, state.volumeGroup, keepingSpare: state.home == .disk)
-      return result
     }
   }
 
-  /// Takes more of the machine's memory: `bytes` in all.
-  public func grow(_ state: StorageState, memory bytes: Int) throws(StorageError) -> StorageState {
-    guard state.home == .memory else {
-      throw StorageError(.plan, "the guests' storage is on a disk; add another one: roost storage grow DEVICE")
-    }
-    let available = try Self.availableMemory()
-    guard bytes > state.ramBytes else {
-      throw StorageError(.plan, "the guests' storage has \(state.ramBytes >> 20) MiB already and does not get smaller")
-    }
-    guard bytes - state.ramBytes < available else {
-      throw StorageError(
-        .memory,
-        "\((bytes - state.ramBytes) >> 20) MiB more are wanted and the machine has \(available >> 20) MiB to spare; "
-          + "stop a domain, or add a disk: roost storage grow DEVICE")
-    }
-    var result = state
-    return try withGroup(state) { lvm throws(StorageError) in
+  /// Takes more of the machine's memory: `bytes` in all. The same again goes on where it was cut off.
+  public func grow(memory bytes: Int) throws(StorageError) {
+    let lock = try moveLock()
+    defer { _ = lock.rawValue }
+    try withGroup { lvm, state throws(StorageError) in
+      var state = state
+      guard state.home == .memory else {
+        throw StorageError(.plan, "the guests' storage is on a disk; add another one: roost storage grow DEVICE")
+      }
+      guard bytes >= state.ramBytes else {
+        throw StorageError(
+          .plan, "the guests' storage has \(state.ramBytes >> 20) MiB already and does not get smaller")
+      }
+      // What the file has not filled yet is promised as well.
+      let report = poolReport(state)
+      let used = Int(Double(report.poolBytes) * report.dataPercent / 100)
+      let available = try Self.availableMemory()
+      guard bytes - used < available else {
+        throw StorageError(
+          .memory,
+          "\((bytes - used) >> 20) MiB more would be promised, and the machine has \(available >> 20) MiB to spare; "
+            + "stop a domain, or add a disk: roost storage grow DEVICE")
+      }
       let size = Self.dataOffset + bytes
       let (file, directory) = (ramFile, ramDirectory)
       let loop = try attach(file, readOnly: false)
@@ -50,10 +50,9 @@ extension GuestStorage {
         try loop.updateSize()
       }
       try lvm.run(["pvresize", loop.path])
-      result.ramBytes = bytes
-      try result.write(to: "\(self.directory)/storage.json")
+      state.ramBytes = bytes
+      try state.write(to: statePath)
       try enlargePool(lvm, state.volumeGroup, keepingSpare: false)
-      return result
     }
   }
 

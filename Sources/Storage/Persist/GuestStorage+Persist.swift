@@ -26,98 +26,153 @@ public struct MoveProgress: Codable, Hashable, Sendable {
 }
 
 /// From memory to a disk while guests run.
+///
+/// The storage's lock is held for the steps before and after the copying only: disks change meanwhile. A lock of its own
+/// keeps a second move, or a growth, from beginning.
 extension GuestStorage {
   /// Moves what guests wrote to `target`, which is their home from then on. Guests go on meanwhile.
   ///
-  /// It may be interrupted at any moment and run again: it goes on where it was. After a power loss before its end the
-  /// session is gone, as ever; after its end the disk is complete.
+  /// It may be interrupted at any moment and run again: it goes on where it was, and does nothing where nothing is left
+  /// to do. After a power loss before its end the session is gone, as ever; after its end the disk is complete.
   ///
   /// - Parameters:
   ///   - target: a disk or partition.
-  ///   - state: what the last activation told; `path` gets what is true from each step on.
   ///   - wipe: whether the user gives up what `target` holds.
+  ///   - inspect: asks LVM, in a process of its own, about the group on a device.
   ///   - progress: called as it goes on.
   public func persist(
-    _ state: StorageState, to target: String, wipe: Bool, progress: @escaping @Sendable (MoveProgress) -> Void
-  ) throws(StorageError) -> StorageState {
+    to target: String, wipe: Bool, inspect: Inspection, progress: @escaping @Sendable (MoveProgress) -> Void
+  ) throws(StorageError) {
     guard let device = StorageDevice.at(target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
     }
-    let group = state.volumeGroup
-    let path = "\(directory)/storage.json"
-    var result = state
-    return try withGroup(state, adding: [device.path]) { lvm throws(StorageError) in
-      progress(MoveProgress(.prepare, percent: 0))
-      let medium = try mediumDevice()
-      var volumes = try PhysicalVolume.list(lvm)
-      let isMember = volumes.contains { $0.path == device.path && $0.group == group }
-      let sources = volumes.filter { $0.group == group && $0.path != medium && $0.path != device.path }
-      if isMember, sources.isEmpty, state.home == .disk {
-        throw StorageError(.plan, "\(device.path) is the guests' home already")
-      }
-      if !isMember {
-        let least = sources.reduce(Self.dataOffset) { $0 + $1.usedBytes }
-        _ = try Target.take(device.path, least: least, wipe: wipe)
-        try lvm.run(["pvcreate", "--yes", device.path])
-        try lvm.run(["vgextend", group, device.path])
-        result.devices = state.devices.filter { $0 != device.path } + [device.path]
-        try result.write(to: path)
-      }
+    let lock = try moveLock()
+    defer { _ = lock.rawValue }  // held to the end
+    progress(MoveProgress(.prepare, percent: 0))
+    try join(device, wipe: wipe, isMoving: true, inspect: inspect)
+    let watch = MoveWatch(progress)
+    let (lvm, group, sources) = try withGroup { lvm, state throws(StorageError) in
+      (lvm, state.volumeGroup, try others(than: device, lvm, state.volumeGroup))
+    }
+    if try isMoving(lvm, group) { try move(lvm, ["pvmove", "--interval", "1"], watch) }
+    for source in sources.map(\.path) where try PhysicalVolume.used(source, lvm) > 0 {
+      try move(lvm, ["pvmove", "--yes", "--interval", "1", source, device.path], watch)
+    }
+    progress(MoveProgress(.finish, percent: 0))
+    try finish(device)
+    progress(MoveProgress(.finish, percent: 100))
+  }
 
-      let watch = MoveWatch(progress)
-      if try isMoving(lvm, group) { try move(lvm, ["pvmove", "--interval", "1"], watch) }
-      volumes = try PhysicalVolume.list(lvm)
-      for source in sources where volumes.contains(where: { $0.path == source.path && $0.usedBytes > 0 }) {
-        try move(lvm, ["pvmove", "--yes", "--interval", "1", source.path, device.path], watch)
+  /// Makes a device part of the group, if it is not: told before LVM does it, so that nobody ever sees half of a group.
+  ///
+  /// Whether it is one already is asked without LVM seeing both: a group of an earlier session of the same medium has
+  /// the same name.
+  func join(
+    _ device: StorageDevice, wipe: Bool, isMoving: Bool, inspect: Inspection
+  ) throws(StorageError) {
+    let found = try Probe(device.path)
+    let report =
+      found.type == "LVM2_member" ? try GroupReport.decode(try inspect(device.path), device: device.path) : nil
+    let isMember = try withGroup { lvm, state throws(StorageError) in
+      if let group = state.group, report?.group == group { return true }
+      let used = try others(than: device, lvm, state.volumeGroup).reduce(0) { $0 + $1.usedBytes }
+      try Target.take(device.path, least: Self.dataOffset + (isMoving ? used : 8 << 20), wipe: wipe)
+      return false
+    }
+    try withGroup(adding: [device.path]) { lvm, state throws(StorageError) in
+      var state = state
+      if !state.devices.contains(device.path) { state.devices.append(device.path) }
+      if isMoving, state.home == .memory || state.devices != [device.path] { state.movingTo = device.path }
+      try state.write(to: statePath)
+      guard !isMember else { return }
+      try lvm.run(["pvcreate", "--yes", device.path])
+      try lvm.run(["vgextend", state.volumeGroup, device.path])
+    }
+  }
+
+  /// Makes the group need nothing but `device` and the medium. It may be run again after it was cut off anywhere.
+  private func finish(_ device: StorageDevice) throws(StorageError) {
+    try withGroup { lvm, state throws(StorageError) in
+      var state = state
+      let group = state.volumeGroup
+      let sources = try others(than: device, lvm, group)
+      guard sources.allSatisfy({ $0.usedBytes == 0 }) else {
+        throw StorageError(
+          .lvm,
+          "not everything was moved to \(device.path): \(sources.map(\.path).joined(separator: ", ")) is still in "
+            + "use; run it again to go on")
       }
-      progress(MoveProgress(.finish, percent: 0))
-      // From here on the disk is what a restart finds. The memory is still listed then; nothing lies on it.
+      // Whatever was copied must have arrived before the disk is called complete.
+      try storage("bring everything to \(device.path)") { () throws(SystemError) in
+        try FileDescriptor(opening: device.path, .readWrite).synchronize()
+      }
       try lvm.run(["vgchange", "--addtag", HomeSearch.tag, group])
       for source in sources { try lvm.run(["vgreduce", group, source.path]) }
-      result.home = .disk
-      result.devices = [device.path]
-      result.ramBytes = 0
-      try result.write(to: path)
-      for source in sources {
-        if let loop = try ourLoops().first(where: { $0.path == source.path }) {
-          try storage("give the memory back") { () throws(SystemError) in try loop.detach() }
-        } else {
-          try lvm.run(["pvremove", "--yes", source.path])
-        }
+      let memory = ramFile
+      state.home = .disk
+      state.devices = [device.path]
+      state.ramBytes = 0
+      state.movingTo = nil
+      try state.write(to: statePath)
+      let loops = try storage("look at the loop devices") { () throws(SystemError) in
+        try LoopDevice.attached().filter { $0.file == memory }.map(\.device)
+      }
+      for loop in loops { try storage("give the memory back") { () throws(SystemError) in try loop.detach() } }
+      for source in sources where !loops.contains(where: { $0.path == source.path }) {
+        try lvm.run(["pvremove", "--yes", source.path])
       }
       try freeMemory()
-      progress(MoveProgress(.finish, percent: 50))
       try enlargePool(lvm, group, keepingSpare: true)
-      result.disks = try Disks.report(lvm, group: group)
-      try result.write(to: path)
-      progress(MoveProgress(.finish, percent: 100))
-      return result
+      state.disks = try Disks.report(lvm, group: group)
+      try state.write(to: statePath)
     }
   }
 
   /// Takes back a move that is not at its end: what went to the disk comes back, and the disk is free again.
-  public func abortPersist(_ state: StorageState) throws(StorageError) -> StorageState {
-    let group = state.volumeGroup
-    var result = state
-    guard state.home == .memory, !state.devices.isEmpty else {
-      throw StorageError(.plan, "no move to a disk is under way")
-    }
-    return try withGroup(state) { lvm throws(StorageError) in
+  public func abortPersist() throws(StorageError) {
+    let lock = try moveLock()
+    defer { _ = lock.rawValue }
+    try withGroup { lvm, state throws(StorageError) in
+      var state = state
+      let group = state.volumeGroup
+      guard let target = state.movingTo else { throw StorageError(.plan, "no move to a disk is under way") }
       if try isMoving(lvm, group) { try lvm.run(["pvmove", "--abort"]) }
       let medium = try mediumDevice()
-      let volumes = try PhysicalVolume.list(lvm).filter { $0.group == group }
-      guard let memory = volumes.first(where: { $0.path != medium && !state.devices.contains($0.path) }) else {
-        throw StorageError(.plan, "the group has no memory any more: the move is at its end")
+      let volumes = try PhysicalVolume.list(lvm).filter { $0.group == group && $0.path != medium }
+      if let moved = volumes.first(where: { $0.path == target }) {
+        guard let back = volumes.first(where: { $0.path != target }) else {
+          throw StorageError(.plan, "the group has nothing beside \(target) any more: the move is at its end")
+        }
+        if moved.usedBytes > 0 { try lvm.run(["pvmove", "--yes", target, back.path]) }
+        try lvm.run(["vgreduce", group, target])
+        try lvm.run(["pvremove", "--yes", target])
       }
-      for volume in volumes where state.devices.contains(volume.path) {
-        if volume.usedBytes > 0 { try lvm.run(["pvmove", "--yes", volume.path, memory.path]) }
-        try lvm.run(["vgreduce", group, volume.path])
-        try lvm.run(["pvremove", "--yes", volume.path])
-      }
-      result.devices = []
-      try result.write(to: "\(directory)/storage.json")
-      return result
+      state.devices.removeAll { $0 == target }
+      state.movingTo = nil
+      try state.write(to: statePath)
     }
+  }
+
+  /// Keeps other moves and growths from beginning; refuses where one is under way.
+  func moveLock() throws(StorageError) -> FileDescriptor {
+    let path = "\(directory)/move.lock"
+    do throws(SystemError) {
+      try Files.makeDirectories(directory)
+      let file = try FileDescriptor(opening: path, [.readWrite, .create], permissions: 0o600)
+      if try file.lock(waiting: false) { return file }
+    } catch {
+      throw StorageError(.system, "the storage cannot be locked", cause: error)
+    }
+    throw StorageError(
+      .busy, "a move to a disk, or a growth, is under way already; `roost storage status` shows the storage")
+  }
+
+  /// The group's physical volumes beside a device and the medium.
+  private func others(
+    than device: StorageDevice, _ lvm: LVM, _ group: String
+  ) throws(StorageError) -> [PhysicalVolume] {
+    let medium = try mediumDevice()
+    return try PhysicalVolume.list(lvm).filter { $0.group == group && $0.path != medium && $0.path != device.path }
   }
 
   private func isMoving(_ lvm: LVM, _ group: String) throws(StorageError) -> Bool {
@@ -193,6 +248,11 @@ struct PhysicalVolume: Hashable, Sendable {
         path: row["pv_name"] ?? "", group: row["vg_name"].flatMap { $0.isEmpty ? nil : $0 },
         usedBytes: Int(row["pv_used"] ?? "") ?? 0)
     }
+  }
+
+  /// Bytes in use of the one at `path`.
+  static func used(_ path: String, _ lvm: LVM) throws(StorageError) -> Int {
+    try list(lvm).first { $0.path == path }?.usedBytes ?? 0
   }
 
   /// What a line of pvmove's tells, in percent; nil for other lines.

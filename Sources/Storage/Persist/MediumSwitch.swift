@@ -10,14 +10,22 @@ public struct MediumSwitch: Sendable {
     self.medium = medium
   }
 
+  /// A copy of the medium on a disk.
+  public struct Copy: Hashable, Sendable {
+    /// The partition with the medium.
+    public let medium: String
+    /// The partition for the guests.
+    public let storage: String
+  }
+
   /// The partitions of a disk that hold a copy of this medium and the guests' storage; nil where one is not there.
-  public func copy(on disk: String) throws(StorageError) -> (medium: String, storage: String)? {
+  public func copy(on disk: String) throws(StorageError) -> Copy? {
     guard let device = StorageDevice.at(disk), let wanted = try Self.uuid(at: medium) else { return nil }
     let parts = StorageDevice.list().filter { $0.disk == device.name && $0.isPartition }
     guard let medium = parts.first(where: { Self.volume($0.path) == wanted }),
       let storage = parts.first(where: { $0.partitionName == HomeSearch.partitionName })
     else { return nil }
-    return (medium.path, storage.path)
+    return Copy(medium: medium.path, storage: storage.path)
   }
 
   /// Mounts the copy on `device` and has everything that the machine reads from the medium come from it.
@@ -26,6 +34,8 @@ public struct MediumSwitch: Sendable {
   /// and the guests' images are not touched. Returns why the old medium cannot be taken out yet, if so.
   public func use(_ device: String) throws(StorageError) -> String? {
     let next = "\(medium).next"
+    let current = try storage("look at the mounts") { [medium] () throws(SystemError) in try Mount.find(at: medium) }
+    if current?.source == device { return nil }
     guard let old = try Self.uuid(at: medium), Self.volume(device) == old else {
       throw StorageError(.medium, "\(device) holds no copy of this medium; write one there first (roost provision)")
     }

@@ -3,25 +3,25 @@ internal import Manifest
 /// Guests' disks on the fly.
 extension GuestStorage {
   /// All disks.
-  public func disks(_ state: StorageState) throws(StorageError) -> [Disk] {
-    try withGroup(state) { lvm throws(StorageError) in try Disks.report(lvm, group: state.volumeGroup) }
+  public func disks() throws(StorageError) -> [Disk] {
+    try withGroup { lvm, state throws(StorageError) in try Disks.report(lvm, group: state.volumeGroup) }
   }
 
   /// Makes an empty disk.
   ///
   /// - Parameter bytes: its size, which is rounded up to LVM's extents.
-  public func create(_ name: String, bytes: Int, _ state: StorageState) throws(StorageError) -> Disk {
-    try changed(name, state, new: name) { lvm, _ throws(StorageError) in
+  public func create(_ name: String, bytes: Int) throws(StorageError) -> Disk {
+    try changed(name, new: name) { lvm, _, group throws(StorageError) in
       try lvm.run([
         "lvcreate", "--yes", "--type", "thin", "--virtualsize", "\(bytes)b", "--thinpool",
-        "\(state.volumeGroup)/\(Self.pool)", "--name", name, "--addtag", Disk.Kind.disk.tag,
+        "\(group)/\(Self.pool)", "--name", name, "--addtag", Disk.Kind.disk.tag,
       ])
     }
   }
 
   /// Makes a disk larger. Who has it open sees that when told to look.
-  public func resize(_ name: String, bytes: Int, _ state: StorageState) throws(StorageError) -> Disk {
-    try changed(name, state) { lvm, disks throws(StorageError) in
+  public func resize(_ name: String, bytes: Int) throws(StorageError) -> Disk {
+    try changed(name) { lvm, disks, group throws(StorageError) in
       let disk = try Self.find(name, in: disks)
       guard disk.kind != .snapshot else {
         throw StorageError(.plan, "\(name) is a snapshot, which stays as it was; resize a clone of it")
@@ -32,29 +32,29 @@ extension GuestStorage {
           "\(name) has \(disk.bytes >> 20) MiB and does not get smaller: its guest's file system would be cut off")
       }
       if bytes > disk.bytes {
-        try lvm.run(["lvextend", "--yes", "--size", "\(bytes)b", "\(state.volumeGroup)/\(name)"])
+        try lvm.run(["lvextend", "--yes", "--size", "\(bytes)b", "\(group)/\(name)"])
       }
     }
   }
 
   /// Keeps what a disk is now. Everything that a guest wrote and flushed is in it.
-  public func snapshot(_ name: String, as snapshot: String, _ state: StorageState) throws(StorageError) -> Disk {
-    try copy(name, as: snapshot, .snapshot, state)
+  public func snapshot(_ name: String, as snapshot: String) throws(StorageError) -> Disk {
+    try copy(name, as: snapshot, .snapshot)
   }
 
   /// Makes a disk that begins as what another is, at once: both share what neither has written since.
-  public func clone(_ name: String, as clone: String, _ state: StorageState) throws(StorageError) -> Disk {
-    try copy(name, as: clone, .clone, state)
+  public func clone(_ name: String, as clone: String) throws(StorageError) -> Disk {
+    try copy(name, as: clone, .clone)
   }
 
   private func copy(
-    _ name: String, as copy: String, _ kind: Disk.Kind, _ state: StorageState
+    _ name: String, as copy: String, _ kind: Disk.Kind
   ) throws(StorageError) -> Disk {
-    try changed(copy, state, new: copy) { lvm, disks throws(StorageError) in
+    try changed(copy, new: copy) { lvm, disks, group throws(StorageError) in
       _ = try Self.find(name, in: disks)
       try lvm.run(
         Self.copyCommand(
-          "\(state.volumeGroup)/\(name)", as: copy, permission: kind == .snapshot ? "r" : "rw", tags: [kind.tag]))
+          "\(group)/\(name)", as: copy, permission: kind == .snapshot ? "r" : "rw", tags: [kind.tag]))
     }
   }
 
@@ -68,8 +68,8 @@ extension GuestStorage {
   ///
   /// A power loss at any moment leaves the disk as it was or as it shall be: the new volume is whole before names
   /// change, and `finishRollbacks` goes on where this ended.
-  public func rollBack(_ name: String, to snapshot: String, _ state: StorageState) throws(StorageError) -> Disk {
-    try changed(name, state) { lvm, disks throws(StorageError) in
+  public func rollBack(_ name: String, to snapshot: String) throws(StorageError) -> Disk {
+    try changed(name) { lvm, disks, group throws(StorageError) in
       let disk = try Self.find(name, in: disks)
       _ = try Self.find(snapshot, in: disks)
       guard name != snapshot else { throw StorageError(.plan, "\(name) is what it is: name a snapshot of it") }
@@ -77,8 +77,8 @@ extension GuestStorage {
         throw StorageError(.plan, "\(name) is a snapshot, which stays as it was; clone it instead")
       }
       guard !disk.isOpen else { throw StorageError(.busy, "\(name) is in use; stop the domain that has it first") }
+      try Self.finishRollbacks(lvm, group: group)
       let tags = [disk.kind.tag] + (disk.attachedTo.map { [Disks.attachment + $0] } ?? [])
-      let group = state.volumeGroup
       try lvm.run(Self.copyCommand("\(group)/\(snapshot)", as: Rollback.next(name), permission: "rw", tags: tags))
       // The marks of a rollback that is ready: from here on it goes forward.
       try lvm.run(["lvchange", "--addtag", Rollback.readyTag, "\(group)/\(Rollback.next(name))"])
@@ -105,32 +105,32 @@ extension GuestStorage {
   }
 
   /// Records that a domain has a disk beside its own.
-  public func attach(_ name: String, to domain: String, _ state: StorageState) throws(StorageError) -> Disk {
+  public func attach(_ name: String, to domain: String) throws(StorageError) -> Disk {
     if let problem = Names.problem(domain) { throw StorageError(.plan, "the domain's name \(domain) \(problem)") }
-    return try changed(name, state) { lvm, disks throws(StorageError) in
+    return try changed(name) { lvm, disks, group throws(StorageError) in
       let disk = try Self.find(name, in: disks)
       if disk.kind == .domain { throw StorageError(.plan, "\(name) is the own disk of a domain; attach a clone of it") }
       if disk.attachedTo == domain { return }
       if let other = disk.attachedTo {
         throw StorageError(.busy, "\(name) is attached to \(other); detach it first: two systems on one disk ruin it")
       }
-      try lvm.run(["lvchange", "--addtag", Disks.attachment + domain, "\(state.volumeGroup)/\(name)"])
+      try lvm.run(["lvchange", "--addtag", Disks.attachment + domain, "\(group)/\(name)"])
     }
   }
 
   /// Takes back what `attach` recorded.
-  public func detach(_ name: String, _ state: StorageState) throws(StorageError) -> Disk {
-    try changed(name, state) { lvm, disks throws(StorageError) in
+  public func detach(_ name: String) throws(StorageError) -> Disk {
+    try changed(name) { lvm, disks, group throws(StorageError) in
       guard let domain = try Self.find(name, in: disks).attachedTo else {
         throw StorageError(.plan, "\(name) is not attached to a domain")
       }
-      try lvm.run(["lvchange", "--deltag", Disks.attachment + domain, "\(state.volumeGroup)/\(name)"])
+      try lvm.run(["lvchange", "--deltag", Disks.attachment + domain, "\(group)/\(name)"])
     }
   }
 
   /// Removes a disk and what it holds.
-  public func destroy(_ name: String, _ state: StorageState) throws(StorageError) {
-    _ = try change(state) { lvm, disks throws(StorageError) in
+  public func destroy(_ name: String) throws(StorageError) {
+    _ = try change { lvm, disks, group throws(StorageError) in
       let disk = try Self.find(name, in: disks)
       if disk.kind == .domain {
         throw StorageError(
@@ -138,43 +138,42 @@ extension GuestStorage {
       }
       if let domain = disk.attachedTo { throw StorageError(.busy, "\(name) is attached to \(domain); detach it first") }
       if disk.isOpen { throw StorageError(.busy, "\(name) is in use") }
-      try lvm.run(["lvremove", "--yes", "\(state.volumeGroup)/\(name)"])
+      try lvm.run(["lvremove", "--yes", "\(group)/\(name)"])
     }
   }
 
   // MARK: - What they share
 
-  /// Runs `body` on the group and its disks, tells the appliance what there is afterwards, and returns it. `new` is a
-  /// name that must not be taken.
+  /// Runs `body` on LVM, the disks and the group's name, tells the appliance what there is afterwards, and returns it.
+  /// `new` is a name that must not be taken.
   private func change(
-    _ state: StorageState, new: String? = nil, _ body: (LVM, [Disk]) throws(StorageError) -> Void
+    new: String? = nil, _ body: (LVM, [Disk], String) throws(StorageError) -> Void
   ) throws(StorageError) -> [Disk] {
     if let new, let problem = Names.domainProblem(new) { throw StorageError(.plan, "the name \(new) \(problem)") }
-    return try withGroup(state) { lvm throws(StorageError) in
-      let disks = try Disks.report(lvm, group: state.volumeGroup)
+    return try withGroup { lvm, state throws(StorageError) in
+      let group = state.volumeGroup
+      let disks = try Disks.report(lvm, group: group)
       if let new {
-        let taken = try lvm.report("lvs", columns: ["lv_name"], ["--all", state.volumeGroup]).compactMap {
-          $0["lv_name"]
-        }
+        let taken = try lvm.report("lvs", columns: ["lv_name"], ["--all", group]).compactMap { $0["lv_name"] }
         if taken.contains(new) { throw StorageError(.plan, "there is a disk named \(new) already") }
       }
-      try body(lvm, disks)
-      let after = try Disks.report(lvm, group: state.volumeGroup)
+      try body(lvm, disks, group)
+      let after = try Disks.report(lvm, group: group)
       var told = state
       told.disks = after
       for disk in after where told.domains[disk.name] != nil {
         told.domains[disk.name] = StorageState.Volume(device: disk.device, bytes: disk.bytes)
       }
-      try told.write(to: "\(directory)/storage.json")
+      try told.write(to: statePath)
       return after
     }
   }
 
   /// As `change`; returns the disk of a name afterwards.
   private func changed(
-    _ name: String, _ state: StorageState, new: String? = nil, _ body: (LVM, [Disk]) throws(StorageError) -> Void
+    _ name: String, new: String? = nil, _ body: (LVM, [Disk], String) throws(StorageError) -> Void
   ) throws(StorageError) -> Disk {
-    try Self.find(name, in: try change(state, new: new, body))
+    try Self.find(name, in: try change(new: new, body))
   }
 
   private static func find(_ name: String, in disks: [Disk]) throws(StorageError) -> Disk {

@@ -20,7 +20,7 @@ let persistScript = #"""
   check memory-is-given-back sh -c '! mountpoint -q /run/roost/ram && ! grep -q ram.pv /sys/block/loop*/loop/backing_file'
   check the-pool-has-the-disk sh -c 'roost-storage status --json >/tmp/status && [ $(sed -n "s/.*\"poolBytes\" : \([0-9]*\).*/\1/p" /tmp/status) -gt 3000000000 ]'
   check the-bookkeeping-grew-with-it sh -c 'dmsetup status roost-roost--pool.thin-tpool | grep -q "/2048 "'
-  check once-is-enough refused 'home already' roost-storage persist /dev/vda
+  check once-more-is-the-same roost-storage persist /dev/vda
   check the-writer-goes-on kill -0 $writer
   check alpha-is-written written
   check a-second-disk-is-taken roost-storage grow /dev/vdc --wipe
@@ -162,8 +162,10 @@ let repairScript = #"""
 let chaosScript = #"""
   phase=$(word phase)
   [ $phase = first ] && mount -t squashfs -o ro /dev/vda1 /run/roost/medium
+  live=
+  [ $phase = persist ] && live=--live
   echo STARTS
-  if roost-storage activate; then
+  if roost-storage activate $live; then
     echo ACTIVE $(sed -n 's/.*"home" : "\([a-z]*\)".*/\1/p' /run/roost/storage.json)
   else
     echo BROKEN

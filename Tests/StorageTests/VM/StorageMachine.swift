@@ -77,6 +77,12 @@ final class StorageMachine {
     return path
   }
 
+  /// The disk of that name as it was left, or an empty one.
+  func reuseDisk(_ name: String, mebibytes: Int) throws -> String {
+    let path = "\(directory)/\(name)"
+    return Files.exists(path) ? path : try makeDisk(name, mebibytes: mebibytes)
+  }
+
   /// A disk with the medium in its first partition and an empty second one for the guests.
   func makeStick(_ name: String, mebibytes: Int) throws -> String {
     let path = try makeDisk(name, mebibytes: mebibytes)
