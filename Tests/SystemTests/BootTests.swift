@@ -15,7 +15,7 @@ struct BootTests {
   static let forms = [
     Form(name: "bios-cd", options: ["--bios"]),
     Form(name: "uefi-cd", options: ["--uefi"]),
-    Form(name: "bios-usb", options: ["--bios", "--usb"]),
+    // By BIOS from USB start the sticks of `ProvisionTests`.
     Form(name: "uefi-usb", options: ["--uefi", "--usb"]),
   ]
 

@@ -221,7 +221,7 @@ final class StorageMachine {
     var writer = try InitramfsWriter(path)
     let left = ["usr/share", "usr/lib/modules", "usr/lib/firmware", "usr/lib/udev", "usr/lib/systemd", "usr/lib/apt"]
     for name in ["bin", "sbin", "lib", "lib64", "usr", "etc"] {
-      try writer.add(tree: "\(root)/\(name)", as: name) { left.contains($0) || $0.hasSuffix("roost-storage") }
+      try writer.add(tree: "\(root)/\(name)", as: name) { left.contains($0) || $0.hasPrefix("usr/sbin/roost") }
     }
     for name in ["proc", "sys", "dev", "run", "run/roost", "tmp", "usr/lib/modules", base] {
       try writer.add(directory: name)
