@@ -93,7 +93,7 @@ final class StickWriter: Sendable {
   private func pass(_ phase: Phase) throws(BuildError) {
     cursor.withLock { $0 = 0 }
     state.withLock { $0.done = 0 }
-    progress(phase, 0, plan.bodyEnd)
+    progress(phase, 0, plan.bodyEnd - HybridImage.headBytes)
     do throws(SystemError) {
       let helper = try Thread("stick \(phase.rawValue)") { self.lane(phase) }
       lane(phase)
