@@ -5,6 +5,7 @@ internal import Synchronization
 /// Turns Ctrl-C and its like into a cancellation, and keeps the screen's times going.
 final class InterruptWatch: Sendable {
   private let isDone = Mutex(false)
+  private let wake: EventDescriptor
   private let hasEnded: EventDescriptor
   private let signals: SignalDescriptor
 
@@ -13,6 +14,7 @@ final class InterruptWatch: Sendable {
   init(
     _ cancellation: Cancellation, say: @escaping @Sendable (String) -> Void, tick: @escaping @Sendable () -> Void
   ) throws(SystemError) {
+    wake = try EventDescriptor()
     hasEnded = try EventDescriptor(nonBlocking: false)
     signals = try SignalDescriptor([Signal.interrupt, Signal.terminate, Signal.hangUp])
     try Thread("interrupts") {
@@ -24,9 +26,10 @@ final class InterruptWatch: Sendable {
   private func watch(_ cancellation: Cancellation, _ say: (String) -> Void, _ tick: () -> Void) {
     guard let poller = try? Poller() else { return }
     try? poller.add(signals.file.rawValue, .readable, token: 1)
+    try? poller.add(wake.file.rawValue, .readable, token: 2)
     while !isDone.withLock({ $0 }) {
       let ready = (try? poller.wait(timeout: 100)) ?? []
-      if !ready.isEmpty, (try? signals.take()) != nil {
+      if ready.contains(where: { $0.token == 1 }), (try? signals.take()) != nil {
         say("interrupted: stopping; again to stop at once")
         cancellation.cancel()
       }
@@ -37,6 +40,7 @@ final class InterruptWatch: Sendable {
   /// Ends the watching; the screen is not touched afterwards.
   func stop() {
     isDone.withLock { $0 = true }
+    try? wake.signal()
     _ = try? hasEnded.take()
   }
 }

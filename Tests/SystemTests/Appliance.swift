@@ -11,6 +11,8 @@ enum Appliance {
     var memory = 4096  // MiB
     /// A stick that the machine starts from by USB. It is written to.
     var stick: String?
+    /// The port of this machine that leads to the control domain's SSH; nil: it has no network card.
+    var sshPort: Int?
     /// A file that the machine has as a disk and may write to.
     var target: String?
     /// An image that the machine has as a disk, read-only.
@@ -33,6 +35,9 @@ enum Appliance {
     if let stick = options.stick {
       words += ["-drive", "if=none,id=stick,format=raw,file=\(stick)"]
       words += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
+    }
+    if let port = options.sshPort {
+      words += ["-netdev", "user,id=net,hostfwd=tcp:127.0.0.1:\(port)-:22", "-device", "virtio-net-pci,netdev=net"]
     }
     if let target = options.target {
       words += ["-drive", "if=none,id=target,format=raw,file=\(target)", "-device", "virtio-blk-pci,drive=target"]

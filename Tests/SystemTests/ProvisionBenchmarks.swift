@@ -4,7 +4,7 @@ import Testing
 /// Provisioning beside dd: everything written to the medium and read back past the page cache. The targets are files,
 /// new ones each time; both sides take turns, and the medians count.
 enum ProvisionBenchmarks {
-  private static let rounds = 7
+  private static let rounds = 11
   private static let image = "build/bench-provision.iso"
 
   static func measure() throws -> [Benchmarks.Row] {

@@ -162,6 +162,46 @@ struct ProvisionTests {
     }
   }
 
+  @Test("A key of the roster logs in by SSH, and makes no password needed or taken")
+  func secureShell() throws {
+    let folder = "build/stick-ssh"
+    try Files.removeTree(folder)
+    try Files.makeDirectories(folder)
+    defer { try? Files.removeTree(folder) }
+    let recipe = BuildTests.smallRecipe.split(separator: "PACKAGES").joined(separator: "openssh-server")
+    try Files.write(recipe, to: "\(folder)/ssh.yaml")
+    let program = try Environment.program("roost")
+    try DamagedImage.run([program, "build", "\(folder)/ssh.yaml", "-o", "\(folder)/ssh.iso", "--quiet"])
+    try DamagedImage.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", "\(folder)/key"])
+    let key = try Files.readText("\(folder)/key.pub").prefix { $0 != "\n" }
+    try Files.write("sticks: [{hostname: lab-ssh, ssh-keys: [\(key)]}]\n", to: "\(folder)/lab.yaml")
+    let stick = "\(folder)/stick"
+    _ = try DamagedImage.output(
+      [program, "provision", "\(folder)/ssh.iso", "--roster", "\(folder)/lab.yaml", "--size", "1GiB", "--to", stick])
+    let port = 20_000 + Int(ProcessEnvironment.processID) % 20_000
+    try EmulatorPanic.startingOver { attempt in
+      let machine = try Appliance.start(.init(memory: 2048, stick: stick, sshPort: port), log: "stick-ssh-\(attempt)")
+      do {
+        try machine.wait(for: "hatchling is ready.", seconds: 400)
+      } catch {
+        try EmulatorPanic.check(text: machine.text)
+        throw error
+      }
+      let options = [
+        "-p", "\(port)", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+        "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60",
+      ]
+      let command = ["root@127.0.0.1", "hostname; ls /etc/ssh"]
+      let text = try DamagedImage.output(["ssh", "-i", "\(folder)/key"] + options + command)
+      #expect(text.hasPrefix("lab-ssh\n"), "\(text)")
+      #expect(!text.contains("ssh_host"), "the image has a host key, which would be everybody's")
+      let refused = try Machine(
+        ["ssh", "-v", "-i", "/dev/null"] + options + command, log: "stick-ssh-refused-\(attempt)")
+      #expect(try refused.waitForExit(seconds: 120) == .exited(255))
+      #expect(refused.text.contains("Permission denied (publickey)"), "\(refused.tail)")
+    }
+  }
+
   @Test("Interrupted, it leaves a stick that does not boot, and says so")
   func interruption() throws {
     let stick = "build/stick-interrupted.img"

@@ -26,7 +26,7 @@ struct StickPlan: Sendable {
   let bodyEnd: Int
   /// The first MiB, to be written last.
   let head: Piece
-  /// What is small: identity, the edges of the storage's partition, the table's copy.
+  /// What is small: identity, the edges of the storage's partition, and last the table's copy.
   let pieces: [Piece]
   /// Where the storage's partition is.
   let storage: Range<Int>

@@ -9,7 +9,7 @@ internal import Synchronization
 /// comes the first mebibyte. A stick that is pulled out half-way has no boot signature and no partitions.
 ///
 /// Concurrency model: two threads take turns: while one waits for the stick, the other reads and hashes. `cursor` is
-/// held while reading, so that source and stick are read from their beginning to their end; `state` is taken inside of
+/// held while the image is read, so that what it is on is read from its beginning to its end; `state` is taken inside of
 /// it or alone.
 final class StickWriter: Sendable {
   /// What is being done.
@@ -68,7 +68,7 @@ final class StickWriter: Sendable {
   func run() throws(BuildError) -> Times {
     var times = Times()
     progress(.erase, 0, 1)
-    try put([plan.head] + plan.pieces, blank: true)
+    try put([plan.head] + plan.pieces.suffix(1), blank: true)
     try flush()
     var start = MonotonicClock.now()
     try pass(.write)
@@ -93,7 +93,7 @@ final class StickWriter: Sendable {
   private func pass(_ phase: Phase) throws(BuildError) {
     cursor.withLock { $0 = 0 }
     state.withLock { $0.done = 0 }
-    progress(phase, 0, plan.bodyEnd)
+    progress(phase, 0, plan.bodyEnd - HybridImage.headBytes)
     do throws(SystemError) {
       let helper = try Thread("stick \(phase.rawValue)") { self.lane(phase) }
       lane(phase)
@@ -144,19 +144,16 @@ final class StickWriter: Sendable {
 
   /// Reads the next chunk, of the image to be written or of the stick to be compared; nil after the last.
   private func next(_ phase: Phase, _ buffer: inout AlignedBuffer) throws(BuildError) -> Int? {
-    try cursor.withLock { (cursor) throws(BuildError) -> Int? in
+    let index = try cursor.withLock { (cursor) throws(BuildError) -> Int? in
       let (count, hasFailed) = state.withLock { ($0.digests.count, $0.failure != nil) }
       guard cursor < count, !hasFailed else { return nil }
       try cancellation.check()
-      let range = range(cursor)
-      if phase == .write {
-        try readImage(range, into: &buffer)
-      } else {
-        try readStick(range, into: &buffer)
-      }
+      if phase == .write { try readImage(range(cursor), into: &buffer) }
       cursor += 1
       return cursor - 1
     }
+    if phase == .verify, let index { try readStick(range(index), into: &buffer) }
+    return index
   }
 
   private func readImage(_ range: Range<Int>, into buffer: inout AlignedBuffer) throws(BuildError) {

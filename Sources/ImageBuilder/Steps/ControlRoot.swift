@@ -35,6 +35,8 @@ struct ControlRoot: Sendable {
       .text(
         "root/.bashrc",
         """
+        # Commands that come by SSH get their own output and nothing else.
+        case $- in *i*) ;; *) return ;; esac
         PS1='\\u@\\h:\\w\\$ '
         alias ll='ls -l'
         [ -z "${ROOST_WELCOMED:-}" ] && export ROOST_WELCOMED=1 && echo "'roost list' shows the domains, 'roost help' the rest."

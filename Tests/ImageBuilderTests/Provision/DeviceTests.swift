@@ -1,5 +1,6 @@
 import Identity
 import Platform
+import Synchronization
 import TestMachine
 import Testing
 
@@ -41,6 +42,22 @@ struct ProvisioningDeviceTests {
       let device = try Files.read(loop.path)
       #expect(GUIDPartitionTable(head: device)?.partitions.count == 4)
       #expect(try Files.read(backing) == device)
+    }
+  }
+
+  @Test func oneThatIsTakenOutIsCalledSo() throws {
+    try Self.withLoop { image, loop, _ in
+      let looks = Mutex(0)
+      let provisioning = try Provisioning(ProvisionRequest(image: image.path, targets: [loop.path])) {
+        // The second look finds no devices at all.
+        looks.withLock { looks in
+          looks += 1
+          return SystemView(root: looks == 1 ? "" : "/proc/none")
+        }
+      }
+      let stick = TestStick([UInt8](repeating: 0, count: 96 << 20), .writesFail(from: 8 << 20, .noSuchDevice))
+      let outcomes = provisioning.run(cancellation: Cancellation(), wrapping: { _, _ in stick }, report: { _ in })
+      #expect(outcomes.first?.error?.message.hasPrefix("\(loop.path) is gone: it was taken out") == true)
     }
   }
 
