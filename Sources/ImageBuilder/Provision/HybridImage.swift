@@ -10,6 +10,8 @@ struct HybridImage: Sendable {
 
   /// The file or device.
   let path: String
+  /// It is on a device, which may be slow to go back and forth.
+  let isDevice: Bool
   /// Bytes of the image.
   let length: Int
   /// The first megabyte.
@@ -26,6 +28,7 @@ struct HybridImage: Sendable {
     self.path = path
     let iso = try ISOReader(path)
     length = iso.length
+    isDevice = (try? Files.status(path, followingLinks: true))??.kind == .blockDevice
     let file = try attempt("cannot read the image") { () throws(SystemError) in try FileDescriptor(opening: path) }
     let available = try attempt("cannot read \(path)") { () throws(SystemError) in try file.length() }
     guard length > Self.headBytes, length <= available else {

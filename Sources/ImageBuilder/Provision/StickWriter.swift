@@ -8,9 +8,9 @@ internal import Synchronization
 /// the first mebibyte is written, brought to the medium, read back past the cache and compared by digest; only then
 /// comes the first mebibyte. A stick that is pulled out half-way has no boot signature and no partitions.
 ///
-/// Concurrency model: two threads take turns: while one waits for the stick, the other reads and hashes. `cursor` is
-/// held while the image is read, so that what it is on is read from its beginning to its end; `state` is taken inside of
-/// it or alone.
+/// Concurrency model: two threads take turns: while one waits for the stick, the other reads and hashes. `cursor` is the
+/// next chunk; it is held while the image is read from a device, as optical drives want to be read from their beginning
+/// to their end. `state` is taken inside of it or alone.
 final class StickWriter: Sendable {
   /// What is being done.
   enum Phase: String, Sendable, Hashable, CaseIterable {
@@ -148,11 +148,16 @@ final class StickWriter: Sendable {
       let (count, hasFailed) = state.withLock { ($0.digests.count, $0.failure != nil) }
       guard cursor < count, !hasFailed else { return nil }
       try cancellation.check()
-      if phase == .write { try readImage(range(cursor), into: &buffer) }
+      if phase == .write, image.isDevice { try readImage(range(cursor), into: &buffer) }
       cursor += 1
       return cursor - 1
     }
-    if phase == .verify, let index { try readStick(range(index), into: &buffer) }
+    guard let index else { return nil }
+    if phase == .verify {
+      try readStick(range(index), into: &buffer)
+    } else if !image.isDevice {
+      try readImage(range(index), into: &buffer)
+    }
     return index
   }
 
