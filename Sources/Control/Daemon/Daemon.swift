@@ -123,7 +123,7 @@ public final class Daemon: DomainSurroundings {
       server?.servePort(named: ControlProtocol.portName, devices: VirtioPorts()) { [unowned self] in log($0) }
     }
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(.hardware, missing) }
-    if !identityProblems.isEmpty { notice(.identity, identityProblems.joined(separator: "; ")) }
+    for (number, problem) in identityProblems.enumerated() { notice(.identity(number), problem) }
     watchStorage()
     guard configuration.network else { return startDomains() }
     do throws(ControlError) {
