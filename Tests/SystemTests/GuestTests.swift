@@ -150,6 +150,8 @@ struct GuestTests {
     try machine.wait(for: ready, seconds: 600)
     // A word that is written in two parts is in the answer only.
     try machine.type("1\r")
+    // What is typed before the console is there is the screen's.
+    try machine.wait(for: families.prompt, seconds: 60)
     try machine.type("echo it-i''s-$(uname -s)-$(uname -m)\r")
     try machine.wait(for: "it-is-FreeBSD-amd64", seconds: 60)
     try machine.type("\u{1D}")
