@@ -165,6 +165,7 @@ struct GuestTests {
     try machine.type("\u{1D}")
     try machine.wait(for: ready, seconds: 30)
     try machine.type("3\n")
+    try machine.wait(for: "term% ", seconds: 60)
     try machine.type("echo it-i''s-plan9-`{cat '#c/osversion'}\n")
     try machine.wait(for: "it-is-plan9-2000", seconds: 60)
     try machine.type("\u{1D}")
