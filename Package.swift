@@ -51,7 +51,8 @@ let package = Package(
     .target(
       name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"], swiftSettings: strict),
     .target(
-      name: "Storage", dependencies: ["Manifest", "Platform", "Binary", "CBlkid", "CLVM"], swiftSettings: strict),
+      name: "Storage", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CBlkid", "CLVM"],
+      swiftSettings: strict),
     .target(
       name: "ImageBuilder",
       dependencies: ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CArchive", "CBlkid", "CISOFS"],

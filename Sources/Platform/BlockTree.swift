@@ -29,8 +29,31 @@ public struct BlockNode: Hashable, Sendable {
 
   /// A part of a disk.
   public var isPartition: Bool { name != disk }
-  /// The device file.
-  public var path: String { "/dev/\(name)" }
+  /// The device file. A `!` in the kernel's name stands for a slash, as RAID controllers have it.
+  public var path: String { "/dev/" + String(name.map { $0 == "!" ? "/" : $0 }) }
+
+  /// A node.
+  ///
+  /// - Parameter disk: name of the whole disk; nil for a device that is whole itself.
+  public init(
+    _ name: String, number: String, disk: String? = nil, size: Int, isReadOnly: Bool = false, isRemovable: Bool = false,
+    isUSB: Bool = false, model: String? = nil, serial: String? = nil, partitionName: String? = nil,
+    holders: [String] = [], slaves: [String] = [], backingFile: String? = nil
+  ) {
+    self.name = name
+    self.number = number
+    self.disk = disk ?? name
+    self.size = size
+    self.isReadOnly = isReadOnly
+    self.isRemovable = isRemovable
+    self.isUSB = isUSB
+    self.model = model
+    self.serial = serial
+    self.partitionName = partitionName
+    self.holders = holders
+    self.slaves = slaves
+    self.backingFile = backingFile
+  }
 }
 
 /// All block devices at one moment. The content of /sys is the kernel's, but names in it are those of devices: nothing
@@ -58,6 +81,12 @@ public struct BlockTree: Sendable {
     node(number: Self.number(device))
   }
 
+  /// The device behind a path, links followed; nil where there is none.
+  public func node(at path: String) -> BlockNode? {
+    guard let status = try? Files.status(path, followingLinks: true), status.kind == .blockDevice else { return nil }
+    return node(device: status.device)
+  }
+
   /// The disk itself and its partitions, by name.
   public func parts(of disk: String) -> [BlockNode] {
     nodes.values.filter { $0.disk == disk }.sorted { ($0.name.count, $0.name) < ($1.name.count, $1.name) }
@@ -81,7 +110,7 @@ public struct BlockTree: Sendable {
     let sectors = text("\(path)/size").flatMap { Int($0) } ?? 0
     let words = [text("\(path)/device/vendor"), text("\(path)/device/model")].compactMap { $0 }
     return BlockNode(
-      name: name, number: number, disk: disk, size: sectors.multipliedReportingOverflow(by: 512).partialValue,
+      name, number: number, disk: disk, size: sectors.multipliedReportingOverflow(by: 512).partialValue,
       isReadOnly: text("\(path)/ro") == "1", isRemovable: text("\(path)/removable") == "1",
       isUSB: components.contains { $0.hasPrefix("usb") && Int($0.dropFirst(3)) != nil },
       model: words.isEmpty ? nil : words.joined(separator: " "), serial: serial(place),

@@ -10,7 +10,8 @@ extension GuestStorage {
     // What was decided when the machine started holds.
     if let earlier {
       if earlier.home == .memory { return .memory }
-      let devices = earlier.devices.compactMap { StorageDevice.at($0) }
+      let tree = BlockTree()
+      let devices = earlier.devices.compactMap { tree.node(at: $0) }
       guard devices.count == earlier.devices.count else {
         throw StorageError(
           .home, "of \(earlier.devices.joined(separator: ", ")), which hold the guests, not all are there any more")
@@ -19,30 +20,30 @@ extension GuestStorage {
     }
     if isLive { return .memory }
     let mount = try storage("look at the mounts") { () throws(SystemError) in try Mount.find(at: medium) }
-    let mediumDisk = mount.flatMap { StorageDevice.at($0.source) }?.disk
     // Disks may still be on their way (USB, SCSI): without a home it is looked again when there are more of them.
-    var devices = StorageDevice.list()
+    var tree = BlockTree()
     for _ in 0..<10 {
       var found: [String] = []
-      let search = try search(plan, devices, mediumDisk: mediumDisk, &found, inspect: inspect)
+      let mediumDisk = mount.flatMap { tree.node(number: $0.device) }?.disk
+      let search = try search(plan, tree.storage, mediumDisk: mediumDisk, &found, inspect: inspect)
       if case .disks = search.home {
         warnings += found + search.warnings
         return search.home
       }
       MonotonicClock.sleep(milliseconds: 1500)
-      let now = StorageDevice.list()
-      if now == devices {
+      let now = BlockTree()
+      if now.storage.map(\.name) == tree.storage.map(\.name) {
         warnings += found + search.warnings
         return search.home
       }
-      devices = now
+      tree = now
     }
     throw StorageError(
       .home, "disks keep coming and going, so the guests' home cannot be looked for; restart the machine")
   }
 
   private func search(
-    _ plan: LivePlan, _ devices: [StorageDevice], mediumDisk: String?, _ warnings: inout [String], inspect: Inspection
+    _ plan: LivePlan, _ devices: [BlockNode], mediumDisk: String?, _ warnings: inout [String], inspect: Inspection
   ) throws(StorageError) -> HomeSearch {
     var candidates: [HomeSearch.Candidate] = []
     for device in devices {
@@ -116,14 +117,14 @@ extension GuestStorage {
   /// Makes a group of its own out of the medium and a partition that waits for that. What an earlier attempt left in
   /// the partition goes: no guest has run from it, or the group would have its tag.
   func openFresh(
-    _ plan: LivePlan, medium: LoopDevice, _ device: StorageDevice, _ warnings: inout [String]
+    _ plan: LivePlan, medium: LoopDevice, _ device: BlockNode, _ warnings: inout [String]
   ) throws(StorageError) -> OpenGroup {
-    let extents = (device.bytes - Self.dataOffset) / plan.storage.extentBytes
+    let extents = (device.size - Self.dataOffset) / plan.storage.extentBytes
     let least = Self.poolMetadataExtents(extents: max(extents, 0), extentBytes: plan.storage.extentBytes) * 2 + 1
     guard extents >= least else {
       throw StorageError(
         .home,
-        "\(device.path) has \(device.bytes >> 20) MiB, too little for the guests' changes; choose the live session in "
+        "\(device.path) has \(device.size >> 20) MiB, too little for the guests' changes; choose the live session in "
           + "the boot menu, or use a larger stick")
     }
     try Target.claim(device.path)
@@ -139,7 +140,7 @@ extension GuestStorage {
 
   /// Opens the group on disks that are its home.
   func openOnDisks(
-    _ plan: LivePlan, medium: LoopDevice, _ devices: [StorageDevice], _ warnings: inout [String]
+    _ plan: LivePlan, medium: LoopDevice, _ devices: [BlockNode], _ warnings: inout [String]
   ) throws(StorageError) -> OpenGroup {
     let lvm = try startLVM([medium.path] + devices.map(\.path))
     guard try isPresent(plan.volumeGroup, lvm) else {

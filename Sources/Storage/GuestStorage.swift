@@ -68,7 +68,9 @@ public struct GuestStorage: Sendable {
     case .disks(let devices): group = try openOnDisks(plan, medium: medium, devices, &warnings)
     }
     do throws(StorageError) {
-      return try bringUp(plan, group, isFresh: home.isFresh, warnings)
+      var state = try bringUp(plan, group, isFresh: home.isFresh, warnings)
+      state.movingTo = earlier?.movingTo
+      return state
     } catch {
       // What is half made must not keep the next attempt from beginning anew.
       if home.isFresh { _ = try? group.lvm.run(["vgchange", "--activate", "n", plan.volumeGroup]) }
@@ -218,7 +220,7 @@ public struct GuestStorage: Sendable {
     _ plan: LivePlan, _ warnings: inout [String]
   ) throws(StorageError) -> (device: LoopDevice, extents: Int) {
     let (target, file) = (ramDirectory, ramFile)
-    let memory = try Self.totalMemory()
+    let memory = try Self.memory("MemTotal")
     var (extents, warning) = try plan.affordableRAM(memory: memory)
     if let existing = try storage("look at \(file)", { () throws(SystemError) in try Files.status(file) }) {
       extents = (existing.size - Self.dataOffset) / plan.storage.extentBytes
@@ -240,17 +242,17 @@ public struct GuestStorage: Sendable {
     return (try attach(file, readOnly: false), extents)
   }
 
-  /// The machine's memory in bytes.
-  static func totalMemory() throws(StorageError) -> Int {
+  /// A figure of the kernel's about the machine's memory in bytes, such as `MemTotal` (proc_meminfo(5)).
+  static func memory(_ figure: String) throws(StorageError) -> Int {
     let text = try storage("find the size of the memory") { () throws(SystemError) in
       try Files.readText("/proc/meminfo")
     }
-    // MemTotal:       16384256 kB
-    let words = text.prefix { $0 != "\n" }.split(separator: " ")
-    guard words.count == 3, words[0] == "MemTotal:", let kibibytes = Int(words[1]) else {
-      throw StorageError(.system, "/proc/meminfo does not tell the size of the memory")
+    for line in text.split(separator: "\n") {
+      // MemTotal:       16384256 kB
+      let words = line.split(separator: " ")
+      if words.count == 3, words[0] == "\(figure):", let kibibytes = Int(words[1]) { return kibibytes << 10 }
     }
-    return kibibytes << 10
+    throw StorageError(.system, "/proc/meminfo does not tell \(figure)")
   }
 
   // MARK: - The group

@@ -15,7 +15,9 @@ struct ImportTests {
     "Hypervisor": ["Devices", "Platform", "Binary", "Synchronization"],
     "Hypervisor/KVM": ["Devices", "Platform", "Binary", "Synchronization", "CKVM"],
     "Hypervisor/Machine": ["Devices", "Platform", "Binary", "Synchronization", "CURing"],
-    "Storage": ["Manifest", "Platform", "Binary", "CBlkid", "CLVM", "FoundationEssentials", "Synchronization"],
+    "Storage": [
+      "Manifest", "Identity", "Platform", "Binary", "CBlkid", "CLVM", "FoundationEssentials", "Synchronization",
+    ],
     "ImageBuilder": [
       "Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization",
     ],

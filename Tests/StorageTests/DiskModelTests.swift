@@ -112,7 +112,7 @@ import Testing
     #expect(try LVMIdentity.random() != first)
   }
 
-  @Test func devicesAreReadFromSysfs() throws {
+  @Test func disksThatCanHoldAPhysicalVolumeAreTold() throws {
     let root = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-sysfs-")
     defer { try? Files.removeTree(root) }
     func add(_ place: String, _ name: String, _ files: [String: String]) throws {
@@ -121,19 +121,20 @@ import Testing
       for (file, text) in files { try Files.write(text, to: "\(root)/\(place)/\(name)/\(file)") }
       try Files.link("\(root)/class/block/\(name)", to: "\(root)/\(place)/\(name)")
     }
-    try add("devices/block", "sda", ["size": "2048\n", "uevent": "DEVNAME=sda\n"])
+    try add("devices/block", "sda", ["dev": "8:0\n", "size": "2048\n", "uevent": "DEVNAME=sda\n"])
     try add(
       "devices/block/sda", "sda4",
-      ["size": "1024\n", "partition": "4\n", "uevent": "DEVNAME=sda4\nPARTNAME=roost-storage\n"])
-    try add("devices/block", "cciss!c0d0", ["size": "8\n"])
-    try add("devices/block", "loop0", ["size": "8\n"])
-    try add("devices/block", "sr0", ["size": "8\n"])
-    try add("devices/block", "sdb", ["size": "0\n"])
-    let devices = StorageDevice.list(sys: root)
+      ["dev": "8:4\n", "size": "1024\n", "partition": "4\n", "uevent": "DEVNAME=sda4\nPARTNAME=roost-storage\n"])
+    try add("devices/block", "cciss!c0d0", ["dev": "104:0\n", "size": "8\n"])
+    for (number, name) in ["loop0", "sr0", "dm-0", "md0", "zram0"].enumerated() {
+      try add("devices/block", name, ["dev": "7:\(number)\n", "size": "8\n"])
+    }
+    try add("devices/block", "sdb", ["dev": "8:16\n", "size": "0\n"])
+    let devices = BlockTree(sys: root).storage
     #expect(devices.map(\.path) == ["/dev/cciss/c0d0", "/dev/sda", "/dev/sda4"])
     let partition = try #require(devices.last)
     #expect(partition.disk == "sda" && partition.isPartition && partition.partitionName == "roost-storage")
-    #expect(partition.bytes == 512 * 1024 && devices[1].partitionName == nil && !devices[1].isPartition)
+    #expect(partition.size == 512 * 1024 && devices[1].partitionName == nil && !devices[1].isPartition)
   }
 
   @Test func marksAreFoundAndTakenOff() throws {

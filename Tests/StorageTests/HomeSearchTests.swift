@@ -1,3 +1,4 @@
+import Platform
 import Testing
 
 @testable import Storage
@@ -7,11 +8,11 @@ import Testing
   private static let medium = "medium"
   private static let memory = "memory"
 
-  private static func device(_ name: String, disk: String? = nil, partition: String? = nil) -> StorageDevice {
-    StorageDevice(name: name, disk: disk ?? name, partitionName: partition, bytes: 1 << 30)
+  private static func device(_ name: String, disk: String? = nil, partition: String? = nil) -> BlockNode {
+    BlockNode(name, number: "8:0", disk: disk, size: 1 << 30, partitionName: partition)
   }
 
-  private static func physical(_ device: StorageDevice, _ uuid: String) -> HomeSearch.Candidate {
+  private static func physical(_ device: BlockNode, _ uuid: String) -> HomeSearch.Candidate {
     .init(device: device, type: "LVM2_member", uuid: uuid)
   }
 

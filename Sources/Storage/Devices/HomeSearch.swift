@@ -1,4 +1,6 @@
 internal import FoundationEssentials
+internal import Identity
+internal import Platform
 
 /// What LVM reads on one device of the group that it belongs to.
 struct GroupReport: Codable, Hashable, Sendable {
@@ -26,9 +28,9 @@ enum Home: Hashable, Sendable {
   /// In memory: they are gone with the power.
   case memory
   /// In a partition that waits for its first use: what it holds, if anything, is of an attempt that did not get far.
-  case fresh(StorageDevice)
+  case fresh(BlockNode)
   /// On these devices, which are all that the group has beside the medium.
-  case disks([StorageDevice])
+  case disks([BlockNode])
 
   /// Whether it waits for its first use.
   var isFresh: Bool {
@@ -43,12 +45,10 @@ enum Home: Hashable, Sendable {
 struct HomeSearch: Sendable {
   /// The tag of a group that is complete without the memory of the session that made it.
   static let tag = "roost.home"
-  /// The name of the partition that `roost provision` leaves for the group.
-  static let partitionName = "roost-storage"
 
   /// A device that holds something.
   struct Candidate: Sendable {
-    var device: StorageDevice
+    var device: BlockNode
     /// Type of the content as libblkid names it; nil where there is none.
     var type: String?
     /// Its identifier: of a physical volume, LVM's.
@@ -81,12 +81,12 @@ struct HomeSearch: Sendable {
   /// - Throws: `home` where a choice could be wrong.
   init(
     _ candidates: [Candidate], mediumDisk: String?, mediumUUID: String, ramUUID: String,
-    inspect: (StorageDevice) throws(StorageError) -> GroupReport?,
-    isBlank: (StorageDevice, Int) throws(StorageError) -> Bool
+    inspect: (BlockNode) throws(StorageError) -> GroupReport?,
+    isBlank: (BlockNode, Int) throws(StorageError) -> Bool
   ) throws(StorageError) {
     var warnings: [String] = []
-    func isOurs(_ device: StorageDevice) -> Bool {
-      device.partitionName == Self.partitionName && device.disk == mediumDisk
+    func isOurs(_ device: BlockNode) -> Bool {
+      device.partitionName == StickPartition.storage.rawValue && device.disk == mediumDisk
     }
 
     var physical: [Candidate] = []
@@ -105,7 +105,7 @@ struct HomeSearch: Sendable {
             + "and restart")
       }
     }
-    var reports: [(device: StorageDevice, uuid: String, report: GroupReport)] = []
+    var reports: [(device: BlockNode, uuid: String, report: GroupReport)] = []
     /// Devices with groups that have nothing to do with this medium.
     var foreign: Set<String> = []
     for candidate in physical {
@@ -122,7 +122,7 @@ struct HomeSearch: Sendable {
       }
     }
 
-    var homes: [String: [(device: StorageDevice, uuid: String, report: GroupReport)]] = [:]
+    var homes: [String: [(device: BlockNode, uuid: String, report: GroupReport)]] = [:]
     for entry in reports {
       if entry.report.tags.contains(Self.tag) {
         homes[entry.report.group, default: []].append(entry)

@@ -19,11 +19,11 @@ enum Target {
   }
 
   /// Whether the first and last mebibyte of a device hold nothing but zeros, from byte `offset` on.
-  static func isBlank(_ device: StorageDevice, from offset: Int) throws(StorageError) -> Bool {
+  static func isBlank(_ device: BlockNode, from offset: Int) throws(StorageError) -> Bool {
     let edge = 1 << 20
     return try storage("look into \(device.path)") { () throws(SystemError) in
       let file = try FileDescriptor(opening: device.path)
-      for start in [offset, max(edge, device.bytes - edge)] {
+      for start in [offset, max(edge, device.size - edge)] {
         let bytes = try file.read(upTo: start == offset ? edge - offset : edge, at: start)
         if !bytes.allSatisfy({ $0 == 0 }) { return false }
       }
@@ -38,14 +38,14 @@ enum Target {
   ///   - least: bytes that it must have.
   ///   - wipe: whether the user gives up what it holds.
   static func take(_ path: String, least: Int, wipe: Bool) throws(StorageError) {
-    guard let device = StorageDevice.at(path) else {
+    guard let device = BlockTree().node(at: path) else {
       throw StorageError(.plan, "\(path) is no disk or partition; `lsblk` shows those that there are")
     }
     try claim(device.path)
-    guard device.bytes >= least else {
+    guard device.size >= least else {
       throw StorageError(
         .plan,
-        "\(path) has \(device.bytes >> 20) MiB and at least \((least + 0xFFFFF) >> 20) MiB are needed; use a larger one"
+        "\(path) has \(device.size >> 20) MiB and at least \((least + 0xFFFFF) >> 20) MiB are needed; use a larger one"
       )
     }
     let queue = "/sys/class/block/\(device.disk)/queue/logical_block_size"

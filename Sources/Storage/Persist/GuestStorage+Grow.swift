@@ -5,7 +5,7 @@ extension GuestStorage {
   /// Adds a disk or partition to the group and gives its room to the pool. Guests that wait for room go on. It may be
   /// run again after it was cut off anywhere.
   public func grow(by target: String, wipe: Bool, inspect: Inspection) throws(StorageError) {
-    guard let device = StorageDevice.at(target) else {
+    guard let device = BlockTree().node(at: target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
     }
     let lock = try moveLock()
@@ -32,7 +32,7 @@ extension GuestStorage {
       // What the file has not filled yet is promised as well.
       let report = poolReport(state)
       let used = Int(Double(report.poolBytes) * report.dataPercent / 100)
-      let available = try Self.availableMemory()
+      let available = try Self.memory("MemAvailable")
       guard bytes - used < available else {
         throw StorageError(
           .memory,
@@ -54,14 +54,5 @@ extension GuestStorage {
       try state.write(to: statePath)
       try enlargePool(lvm, state.volumeGroup, keepingSpare: false)
     }
-  }
-
-  private static func availableMemory() throws(StorageError) -> Int {
-    let text = try storage("find the free memory") { () throws(SystemError) in try Files.readText("/proc/meminfo") }
-    for line in text.split(separator: "\n") {
-      let words = line.split(separator: " ")
-      if words.count == 3, words[0] == "MemAvailable:", let kibibytes = Int(words[1]) { return kibibytes << 10 }
-    }
-    throw StorageError(.system, "/proc/meminfo does not tell what memory is free")
   }
 }

@@ -43,7 +43,7 @@ extension GuestStorage {
   public func persist(
     to target: String, wipe: Bool, inspect: Inspection, progress: @escaping @Sendable (MoveProgress) -> Void
   ) throws(StorageError) {
-    guard let device = StorageDevice.at(target) else {
+    guard let device = BlockTree().node(at: target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
     }
     let lock = try moveLock()
@@ -68,7 +68,7 @@ extension GuestStorage {
   /// Whether it is one already is asked without LVM seeing both: a group of an earlier session of the same medium has
   /// the same name.
   func join(
-    _ device: StorageDevice, wipe: Bool, isMoving: Bool, inspect: Inspection
+    _ device: BlockNode, wipe: Bool, isMoving: Bool, inspect: Inspection
   ) throws(StorageError) {
     let found = try Probe(device.path)
     let report =
@@ -91,7 +91,7 @@ extension GuestStorage {
   }
 
   /// Makes the group need nothing but `device` and the medium. It may be run again after it was cut off anywhere.
-  private func finish(_ device: StorageDevice) throws(StorageError) {
+  private func finish(_ device: BlockNode) throws(StorageError) {
     try withGroup { lvm, state throws(StorageError) in
       var state = state
       let group = state.volumeGroup
@@ -169,7 +169,7 @@ extension GuestStorage {
 
   /// The group's physical volumes beside a device and the medium.
   private func others(
-    than device: StorageDevice, _ lvm: LVM, _ group: String
+    than device: BlockNode, _ lvm: LVM, _ group: String
   ) throws(StorageError) -> [PhysicalVolume] {
     let medium = try mediumDevice()
     return try PhysicalVolume.list(lvm).filter { $0.group == group && $0.path != medium && $0.path != device.path }

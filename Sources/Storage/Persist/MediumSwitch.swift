@@ -1,3 +1,4 @@
+internal import Identity
 internal import Platform
 
 /// Puts a copy of the medium in the place of the medium that the machine runs from, so that that one can be taken out.
@@ -20,10 +21,11 @@ public struct MediumSwitch: Sendable {
 
   /// The partitions of a disk that hold a copy of this medium and the guests' storage; nil where one is not there.
   public func copy(on disk: String) throws(StorageError) -> Copy? {
-    guard let device = StorageDevice.at(disk), let wanted = try Self.uuid(at: medium) else { return nil }
-    let parts = StorageDevice.list().filter { $0.disk == device.name && $0.isPartition }
+    let tree = BlockTree()
+    guard let device = tree.node(at: disk), let wanted = try Self.uuid(at: medium) else { return nil }
+    let parts = tree.parts(of: device.name).filter(\.isPartition)
     guard let medium = parts.first(where: { Self.volume($0.path) == wanted }),
-      let storage = parts.first(where: { $0.partitionName == HomeSearch.partitionName })
+      let storage = parts.first(where: { $0.partitionName == StickPartition.storage.rawValue })
     else { return nil }
     return Copy(medium: medium.path, storage: storage.path)
   }

@@ -1,0 +1,12 @@
+internal import Platform
+
+extension BlockTree {
+  /// Kinds of devices that are made of others, are memory, or are for media that come and go.
+  private static let passedOver = ["loop", "ram", "zram", "fd", "sr", "dm-", "md"]
+
+  /// All disks and partitions that can hold a physical volume, by name.
+  var storage: [BlockNode] {
+    nodes.values.filter { node in node.size > 0 && !Self.passedOver.contains { node.name.hasPrefix($0) } }
+      .sorted { $0.name < $1.name }
+  }
+}
