@@ -41,6 +41,7 @@ let package = Package(
     // Libraries, lowest first; nothing imports upwards.
     .target(name: "Binary", swiftSettings: strict),
     .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict),
+    .target(name: "Probing", dependencies: ["Platform", "CBlkid"], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Binary"], swiftSettings: strict),
     .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: strict),
     .target(
@@ -51,13 +52,13 @@ let package = Package(
     .target(
       name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"], swiftSettings: strict),
     .target(
-      name: "Storage", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CBlkid", "CLVM"],
+      name: "Storage", dependencies: ["Manifest", "Identity", "Probing", "Platform", "Binary", "CLVM"],
       swiftSettings: strict),
     .target(
       name: "ImageBuilder",
-      dependencies: ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CArchive", "CBlkid", "CISOFS"],
+      dependencies: ["Recipe", "Manifest", "Identity", "Probing", "Platform", "Binary", "CArchive", "CISOFS"],
       swiftSettings: strict),
-    .target(name: "Init", dependencies: ["Identity", "Platform", "Binary", "CBlkid"], swiftSettings: strict),
+    .target(name: "Init", dependencies: ["Identity", "Probing", "Platform", "Binary"], swiftSettings: strict),
     .target(
       name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CZlib"], swiftSettings: strict),
 

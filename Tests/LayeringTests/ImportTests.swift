@@ -8,6 +8,7 @@ struct ImportTests {
   static let allowed: [String: Set<String>] = [
     "Binary": [],
     "Platform": ["CLinux", "Glibc", "Binary", "Synchronization"],
+    "Probing": ["Platform", "CBlkid"],
     "Identity": ["Binary"],
     "Manifest": ["Identity", "Platform", "FoundationEssentials"],
     "Recipe": ["Manifest", "Identity", "Platform", "Binary", "Yams"],
@@ -16,13 +17,13 @@ struct ImportTests {
     "Hypervisor/KVM": ["Devices", "Platform", "Binary", "Synchronization", "CKVM"],
     "Hypervisor/Machine": ["Devices", "Platform", "Binary", "Synchronization", "CURing"],
     "Storage": [
-      "Manifest", "Identity", "Platform", "Binary", "CBlkid", "CLVM", "FoundationEssentials", "Synchronization",
+      "Manifest", "Identity", "Probing", "Platform", "Binary", "CLVM", "FoundationEssentials", "Synchronization",
     ],
     "ImageBuilder": [
       "Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization",
     ],
-    "ImageBuilder/Provision": ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CBlkid", "Synchronization"],
-    "Init": ["Identity", "Platform", "Binary", "CBlkid", "Synchronization"],
+    "ImageBuilder/Provision": ["Recipe", "Manifest", "Identity", "Probing", "Platform", "Binary", "Synchronization"],
+    "Init": ["Identity", "Probing", "Platform", "Binary", "Synchronization"],
     "Control": ["Manifest", "Identity", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
     "Control/Screen": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "CZlib"],
     "roost": [
