@@ -33,6 +33,14 @@ public enum Terminal {
     return Size(columns: Int(raw.ws_col), rows: Int(raw.ws_row))
   }
 
+  /// A bar of `width` cells, so much of which is filled, such as `[####......]`.
+  ///
+  /// - Parameter fraction: from 0 to 1; what is outside is taken for the nearer of them.
+  public static func bar(_ fraction: Double, width: Int) -> String {
+    let filled = fraction > 0 ? Int(min(fraction, 1) * Double(width)) : 0
+    return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled) + "]"
+  }
+
   /// The modes of a terminal before they were changed.
   public struct Modes: Sendable {
     fileprivate let raw: termios

@@ -21,9 +21,9 @@ final class MoveScreen: Sendable {
       let step = progress.step.rawValue
       StandardStream.output.write("{\"step\":\"\(step)\",\"percent\":\(progress.percent)}\n")
     } else if isTerminal {
-      let filled = max(0, min(30, Int(progress.percent * 0.3)))
-      let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
-      StandardStream.output.write("\r\u{1B}[K[\(bar)] \(Int(progress.percent)) % \(text)")
+      let width = (Terminal.size(of: 1)?.columns ?? 80) - 1
+      let line = "\(Terminal.bar(progress.percent / 100, width: 20)) \(Int(progress.percent)) % \(text)"
+      StandardStream.output.write("\r\u{1B}[K\(line.prefix(width))")
     } else {
       StandardStream.output.write("\(Int(progress.percent)) % \(text)\n")
     }

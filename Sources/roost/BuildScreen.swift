@@ -15,18 +15,16 @@ final class BuildScreen: Sendable {
   private struct State {
     var names: [String] = []
     var running: [Running] = []
-    /// Lines below the finished ones that are redrawn.
-    var drawn = 0
-    var isFinished = false
+    /// Below the finished ones, a line for each that is running.
+    var live: LiveLines
   }
 
   private let isQuiet: Bool
-  private let isLive: Bool
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   init(isQuiet: Bool) {
     self.isQuiet = isQuiet
-    isLive = !isQuiet && Terminal.isTerminal(StandardStream.output.rawValue)
+    state = Mutex(State(live: LiveLines(isLive: !isQuiet && Terminal.isTerminal(StandardStream.output.rawValue))))
   }
 
   /// Shows what the build tells.
@@ -38,19 +36,17 @@ final class BuildScreen: Sendable {
         state.names = names
       case .started(let index):
         state.running.append(Running(index: index, started: MonotonicClock.now()))
-        if !isLive { line("\(label(state, index)) …") }
+        if !state.live.isLive { state.live.say("\(label(state, index)) …") }
       case .progress(let index, let text):
         guard let position = state.running.firstIndex(where: { $0.index == index }) else { return }
         state.running[position].text = text
       case .finished(let index, let reused, let seconds, let bytes):
         state.running.removeAll { $0.index == index }
-        erase(&state)
         let result = reused ? "unchanged" : Self.seconds(seconds)
-        line("\(label(state, index, padded: true)) \(pad(result, 10)) \(pad(Self.size(bytes), 9))")
+        state.live.say("\(label(state, index, padded: true)) \(pad(result, 10)) \(pad(Self.size(bytes), 9))")
       case .failed(let index):
         state.running.removeAll { $0.index == index }
-        erase(&state)
-        line("\(label(state, index, padded: true)) \(pad("stopped", 10))")
+        state.live.say("\(label(state, index, padded: true)) \(pad("stopped", 10))")
       }
       draw(&state)
     }
@@ -60,45 +56,30 @@ final class BuildScreen: Sendable {
   func say(_ text: String) {
     guard !isQuiet else { return }
     state.withLock { state in
-      erase(&state)
-      line(text)
+      state.live.say(text)
       draw(&state)
     }
   }
 
   /// Brings the running steps' times up to date.
   func tick() {
-    guard isLive else { return }
-    state.withLock { state in
-      erase(&state)
-      draw(&state)
-    }
+    state.withLock { draw(&$0) }
   }
 
   /// Clears what is redrawn.
   func finish() {
     state.withLock { state in
-      erase(&state)
       state.running = []
-      state.isFinished = true
+      state.live.erase()
     }
-  }
-
-  private func erase(_ state: inout State) {
-    guard isLive, state.drawn > 0 else { return }
-    StandardStream.output.write("\u{1B}[\(state.drawn)A\u{1B}[J")
-    state.drawn = 0
   }
 
   private func draw(_ state: inout State) {
-    guard isLive, !state.isFinished, state.drawn == 0 else { return }
-    let width = (Terminal.size(of: StandardStream.output.rawValue)?.columns ?? 80) - 1
-    for running in state.running {
-      let seconds = Double(MonotonicClock.now() - running.started) / 1e9
-      let text = "\(label(state, running.index, padded: true)) \(pad(Self.seconds(seconds), 10)) \(running.text)"
-      line(String(text.prefix(width)))
-      state.drawn += 1
-    }
+    state.live.draw(
+      state.running.map { running in
+        let seconds = Double(MonotonicClock.now() - running.started) / 1e9
+        return "\(label(state, running.index, padded: true)) \(pad(Self.seconds(seconds), 10)) \(running.text)"
+      })
   }
 
   private func label(_ state: State, _ index: Int, padded: Bool = false) -> String {
@@ -106,10 +87,6 @@ final class BuildScreen: Sendable {
     let name = index < state.names.count ? state.names[index] : ""
     let width = (state.names.map(\.count).max() ?? 0)
     return "[\(number)] \(name)" + (padded ? String(repeating: " ", count: max(0, width - name.count)) : "")
-  }
-
-  private func line(_ text: String) {
-    StandardStream.output.write(text + "\n")
   }
 
   private func pad(_ text: String, _ width: Int) -> String {

@@ -19,21 +19,20 @@ final class ProvisionScreen: Sendable {
 
   private struct State {
     var rows: [Row] = []
-    /// Lines that are redrawn.
-    var drawn = 0
+    /// A line for each stick that is being written.
+    var live: LiveLines
     var started: UInt64 = 0
     /// When progress was last told as JSON.
     var told: [Int: UInt64] = [:]
-    var isFinished = false
   }
 
   private let printsJSON: Bool
-  private let isLive: Bool
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   init(printsJSON: Bool) {
     self.printsJSON = printsJSON
-    isLive = !printsJSON && Terminal.isTerminal(StandardStream.output.rawValue)
+    state = Mutex(
+      State(live: LiveLines(isLive: !printsJSON && Terminal.isTerminal(StandardStream.output.rawValue))))
   }
 
   /// One line of JSON.
@@ -64,13 +63,13 @@ final class ProvisionScreen: Sendable {
       }
       if printsJSON {
         for target in provisioning.targets {
-          emit(Line(event: "target", target: target.path, hostname: target.hostname, bytes: target.size))
+          emit(&state, Line(event: "target", target: target.path, hostname: target.hostname, bytes: target.size))
         }
         return
       }
-      line(
+      state.live.say(
         "\(provisioning.applianceName) (\(BuildScreen.size(provisioning.imageBytes))) from \(provisioning.imagePath)")
-      for target in provisioning.targets { line("  to \(target.path): \(target.description)") }
+      for target in provisioning.targets { state.live.say("  to \(target.path): \(target.description)") }
       draw(&state)
     }
   }
@@ -100,9 +99,9 @@ final class ProvisionScreen: Sendable {
     if printsJSON {
       guard isNew || done == total || now - state.told[index, default: 0] > 500_000_000 else { return }
       state.told[index] = now
-      emit(Line(event: "progress", target: state.rows[index].name, phase: phase, done: done, total: total))
-    } else if !isLive, isNew {
-      line("\(state.rows[index].name): \(Self.words(phase))")
+      emit(&state, Line(event: "progress", target: state.rows[index].name, phase: phase, done: done, total: total))
+    } else if !state.live.isLive, isNew {
+      state.live.say("\(state.rows[index].name): \(Self.words(phase))")
     }
   }
 
@@ -120,6 +119,7 @@ final class ProvisionScreen: Sendable {
     state.rows[index].result = text
     if printsJSON {
       emit(
+        &state,
         outcome.error.map { Line(event: "failed", target: name, message: $0.description) }
           ?? Line(
             event: "done", target: name, bytes: outcome.bytes,
@@ -127,8 +127,7 @@ final class ProvisionScreen: Sendable {
             verifyMegabytesPerSecond: Self.speed(outcome.bytes, outcome.verifySeconds), message: outcome.notice))
       return
     }
-    erase(&state)
-    line("\(name): \(text)")
+    state.live.say("\(name): \(text)")
     draw(&state)
   }
 
@@ -136,38 +135,33 @@ final class ProvisionScreen: Sendable {
   @Sendable func say(_ text: String) {
     guard !printsJSON else { return }
     state.withLock { state in
-      erase(&state)
-      line(text)
+      state.live.say(text)
       draw(&state)
     }
   }
 
   /// Brings the bars up to date.
   @Sendable func tick() {
-    guard isLive else { return }
-    state.withLock { state in
-      erase(&state)
-      draw(&state)
-    }
+    state.withLock { draw(&$0) }
   }
 
   /// The last line.
   func finish(_ outcomes: [ProvisionOutcome]) {
     state.withLock { state in
-      erase(&state)
-      state.isFinished = true
+      state.rows = []  // nothing is redrawn any more
       let seconds = Double(MonotonicClock.now() - state.started) / 1e9
       let good = outcomes.filter { $0.error == nil }
       let bytes = good.reduce(0) { $0 + $1.bytes }
       if printsJSON {
         emit(
+          &state,
           Line(
             event: "summary", bytes: bytes, seconds: seconds, megabytesPerSecond: Self.speed(bytes, seconds),
             written: good.count, failed: outcomes.count - good.count))
         return
       }
       let noun = outcomes.count == 1 ? "stick is" : "sticks are"
-      line(
+      state.live.say(
         "\(good.count) of \(outcomes.count) \(noun) written and compared: \(BuildScreen.size(bytes)) in "
           + "\(BuildScreen.seconds(seconds)), \(Self.rate(bytes, seconds))")
     }
@@ -175,45 +169,34 @@ final class ProvisionScreen: Sendable {
 
   /// What kept it from beginning.
   func fail(_ error: BuildError) {
-    if printsJSON { emit(Line(event: "refused", message: error.description)) }
+    if printsJSON { state.withLock { emit(&$0, Line(event: "refused", message: error.description)) } }
     StandardStream.error.write("roost provision: \(error)\n")
   }
 
-  private func emit(_ line: Line) {
+  private func emit(_ state: inout State, _ line: Line) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     guard let data = try? encoder.encode(line) else { return }
-    self.line(String(decoding: data, as: UTF8.self))
-  }
-
-  private func erase(_ state: inout State) {
-    guard isLive, state.drawn > 0 else { return }
-    StandardStream.output.write("\u{1B}[\(state.drawn)A\u{1B}[J")
-    state.drawn = 0
+    state.live.say(String(decoding: data, as: UTF8.self))
   }
 
   private func draw(_ state: inout State) {
-    guard isLive, !state.isFinished, state.drawn == 0 else { return }
-    let width = (Terminal.size(of: StandardStream.output.rawValue)?.columns ?? 80) - 1
     let names = state.rows.map(\.name.count).max() ?? 0
-    for row in state.rows where row.result == nil {
-      let padding = String(repeating: " ", count: names - row.name.count)
-      line(String("\(row.name)\(padding)  \(bar(row))".prefix(width)))
-      state.drawn += 1
-    }
+    state.live.draw(
+      state.rows.filter { $0.result == nil }.map { row in
+        "\(row.name)\(String(repeating: " ", count: names - row.name.count))  \(bar(row))"
+      })
   }
 
   /// Such as `reading back [######..............]  31 %  24.1 MB/s`.
   private func bar(_ row: Row) -> String {
-    let width = 20
-    let filled = max(0, min(width, Int(row.fraction * Double(width))))
     let words = Self.words(row.phase)
     let head = words + String(repeating: " ", count: max(0, 14 - words.count))
-    let cells = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
     let percent = "\(Int(row.fraction * 100))"
     let seconds = Double(MonotonicClock.now() - row.phaseStarted) / 1e9
     let speed = row.done > 1 ? "  \(Self.rate(row.done, seconds))" : ""
-    return "\(head)[\(cells)]\(String(repeating: " ", count: max(0, 4 - percent.count)))\(percent) %\(speed)"
+    return
+      "\(head)\(Terminal.bar(row.fraction, width: 20))\(String(repeating: " ", count: max(0, 4 - percent.count)))\(percent) %\(speed)"
   }
 
   private static func words(_ phase: String) -> String {
@@ -224,10 +207,6 @@ final class ProvisionScreen: Sendable {
     case "finish": "finishing"
     default: "waiting"
     }
-  }
-
-  private func line(_ text: String) {
-    StandardStream.output.write(text + "\n")
   }
 
   private static func speed(_ bytes: Int, _ seconds: Double) -> Double {
