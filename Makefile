@@ -12,7 +12,7 @@ ROOST := $(RELEASE)/roost
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Debian packages, by what needs them; docs/dependencies.md says why each is here.
-BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev liburing-dev pkg-config zlib1g-dev
+BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev liburing-dev libvterm-dev pkg-config zlib1g-dev
 IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs grub-common grub-pc-bin \
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk
@@ -129,7 +129,7 @@ bench: build conformance ## measure against peers (PART=builds, provision, start
 
 docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli
-	for command in build boot provision doctor list console log screenshot start stop reboot destroy disk storage screen; do
+	for command in build boot provision doctor list console log screenshot start stop reboot destroy disk storage screen mosaic top; do
 	  $(ROOST) help $$command > docs/cli/$$command.txt
 	done
 	for verb in list create resize snapshot rollback clone attach detach destroy; do

@@ -36,6 +36,7 @@ let package = Package(
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
     .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
     .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CVTerm", providers: [.apt(["libvterm-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // Libraries, lowest first; nothing imports upwards.
@@ -60,7 +61,10 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "Init", dependencies: ["Identity", "Probing", "Platform", "Binary"], swiftSettings: strict),
     .target(
-      name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CZlib"], swiftSettings: strict),
+      name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CVTerm", "CZlib"],
+      swiftSettings: strict,
+      // The archive: a Debian's libvterm has other structures than the next one's under the same name.
+      linkerSettings: [.linkedLibrary(":libvterm.a")]),
 
     // Executables: thin.
     .executableTarget(
@@ -98,7 +102,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "InitTests", dependencies: ["Init", "Identity", "Platform", "Binary"], swiftSettings: strict),
     .testTarget(
-      name: "ControlTests", dependencies: ["Control", "Manifest", "Identity", "Platform", "Binary", "CZlib"],
+      name: "ControlTests",
+      dependencies: ["Control", "Manifest", "Identity", "Platform", "Binary", "CZlib", "TestMachine"],
       swiftSettings: strict),
     .testTarget(
       name: "ImageBuilderTests",

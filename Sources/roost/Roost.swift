@@ -23,6 +23,8 @@ struct Roost: ParsableCommand {
       DiskCommand.self,
       StorageCommand.self,
       ScreenCommand.self,
+      MosaicCommand.self,
+      TopCommand.self,
       PowerOffCommand.self,
       RebootHostCommand.self,
     ])

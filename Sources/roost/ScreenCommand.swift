@@ -15,17 +15,48 @@ struct ScreenCommand: ParsableCommand {
 
   func run() throws {
     try appliance.orExplain { () throws(ControlError) in
-      let input = StandardStream.input.rawValue
-      guard Terminal.isTerminal(input) else {
-        throw ControlError(.system, "the screen needs a terminal; `roost list` prints a table without one")
-      }
-      let stays = noQuit || TerminalSession.isStartedByInit
-      try TerminalSession.run(on: input) { stop throws(ControlError) in
-        try ScreenLoop(
-          socket: appliance.socket, input: input, output: StandardStream.output.rawValue, stop: stop,
-          allowsQuit: !stays
-        ).run()
-      }
+      try appliance.showScreen(noQuit: noQuit, asMosaic: false)
+    }
+  }
+}
+
+/// `roost mosaic`
+struct MosaicCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mosaic", abstract: "Show all domains' consoles side by side, and type into any of them.",
+    discussion: """
+      Each domain has a tile with its console, its state, and what it takes of the machine. The arrows, Tab or a \
+      number choose a tile; Enter types into it until Ctrl-]; z shows it alone; t shows the table of `roost screen`.
+
+      EXAMPLES:
+        roost mosaic                                    inside the appliance
+        ssh -t root@appliance roost mosaic              from another machine, where the recipe or the stick has keys
+      """)
+
+  @Flag(help: "Without a key to quit, for the appliance's own consoles.")
+  var noQuit = false
+  @OptionGroup var appliance: ApplianceOptions
+
+  func run() throws {
+    try appliance.orExplain { () throws(ControlError) in
+      try appliance.showScreen(noQuit: noQuit, asMosaic: true)
+    }
+  }
+}
+
+extension ApplianceOptions {
+  /// Hands this terminal to the screen until it is left.
+  fileprivate func showScreen(noQuit: Bool, asMosaic: Bool) throws(ControlError) {
+    let input = StandardStream.input.rawValue
+    guard Terminal.isTerminal(input) else {
+      throw ControlError(.system, "the screen needs a terminal; `roost list` prints a table without one")
+    }
+    let stays = noQuit || TerminalSession.isStartedByInit
+    try TerminalSession.run(on: input) { stop throws(ControlError) in
+      try ScreenLoop(
+        socket: socket, input: input, output: StandardStream.output.rawValue, stop: stop, allowsQuit: !stays,
+        showsMosaic: asMosaic
+      ).run()
     }
   }
 }

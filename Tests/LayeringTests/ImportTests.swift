@@ -25,7 +25,7 @@ struct ImportTests {
     "ImageBuilder/Provision": ["Recipe", "Manifest", "Identity", "Probing", "Platform", "Binary", "Synchronization"],
     "Init": ["Identity", "Probing", "Platform", "Binary", "Synchronization"],
     "Control": ["Manifest", "Identity", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
-    "Control/Screen": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "CZlib"],
+    "Control/Screen": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "CVTerm", "CZlib"],
     "roost": [
       "ImageBuilder", "Recipe", "Control", "Manifest", "Platform", "Binary", "ArgumentParser", "FoundationEssentials",
       "Synchronization",

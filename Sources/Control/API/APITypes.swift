@@ -173,6 +173,8 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   case diskDetach = "disk-detach"
   /// Removes a disk and what is on it.
   case diskDestroy = "disk-destroy"
+  /// What running domains take of the machine. Result: `UsageReport`.
+  case usage
   /// Whether the guests' storage is there, and how full it is. Result: `StorageStatus`.
   case storage
   /// Looks at once at what `roost-storage` reported, and not only in some seconds. Result: `StorageStatus`.

@@ -87,6 +87,11 @@ public final class ControlClient {
     try call(operation, domain: domain)
   }
 
+  /// What running domains took of the machine so far.
+  public func usage() throws(ControlError) -> UsageReport {
+    try call(.usage)
+  }
+
   /// Powers the appliance off.
   public func powerOff() throws(ControlError) {
     let _: Nothing = try call(.poweroff)

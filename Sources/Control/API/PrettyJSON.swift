@@ -15,6 +15,11 @@ extension DiskResult {
   public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
 }
 
+extension UsageTable {
+  /// The rows as indented JSON with sorted keys, for `roost top --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: rows) }
+}
+
 private enum PrettyJSON {
   static func text(of value: some Encodable) throws(ControlError) -> String {
     let encoder = JSONEncoder()

@@ -50,6 +50,7 @@ extension Daemon {
       case .rebootHost:
         try command(configuration.rebootCommand)
         responder.succeed(Nothing())
+      case .usage: responder.succeed(usage)
       case .storage: responder.succeed(storageStatus)
       case .reload:
         lookAtStorage()
@@ -72,6 +73,17 @@ extension Daemon {
 
   private var overview: Overview {
     Overview(appliance: applianceStatus, domains: supervisors.map(\.status))
+  }
+
+  private var usage: UsageReport {
+    UsageReport(
+      uptimeSeconds: loop.now,
+      domains: supervisors.compactMap { supervisor in
+        // A process that ended a moment ago has nothing any more.
+        guard let pid = supervisor.machine.pid, let usage = ProcessUsage(pid: pid) else { return nil }
+        return UsageReport.Domain(
+          name: supervisor.domain.name, pid: pid, cpuSeconds: usage.cpuSeconds, memoryBytes: usage.residentBytes)
+      })
   }
 
   private func find(_ request: ControlRequest) throws(ControlError) -> DomainSupervisor {

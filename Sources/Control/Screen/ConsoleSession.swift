@@ -17,17 +17,10 @@ public final class ConsoleSession {
   /// Ctrl-].
   public static let leaveByte: UInt8 = 0x1D
 
-  /// How long after connecting the console's bytes are what happened before, in seconds.
-  private static let replayTime = 0.3
-
   private let loop: EventLoop
-  private let console: FileDescriptor
   private let input: Int32
   private let output: Int32
-  private var replay = ReplayFilter()
-  private let replayEnd: Double
-  private var typed: [UInt8] = []
-  private var consoleToken: EventLoop.Token?
+  private var link: ConsoleLink?
   private var end: End?
 
   /// Connects to the console at `path`. The terminal, raw by now, is `input` and `output`; the session does not close
@@ -37,12 +30,14 @@ public final class ConsoleSession {
     self.output = output
     do throws(SystemError) {
       loop = try EventLoop()
-      console = try UnixSocket.connect(path)
-      try console.setNonBlocking(true)
+      link = try ConsoleLink(
+        path: path, loop: loop,
+        onBytes: { [unowned self] bytes in
+          if !TerminalStream.write(bytes, to: output) { end = .hungUp }
+        }, onEnd: { [unowned self] in end = end ?? .closed })
     } catch {
       throw ControlError(.unreachable, "the console does not answer: \(error); is the domain running?")
     }
-    replayEnd = loop.now + Self.replayTime
   }
 
   /// Relays until the end. `stop` is a descriptor that ends the session when it becomes readable, such as a signalfd.
@@ -50,8 +45,6 @@ public final class ConsoleSession {
     do throws(SystemError) {
       let inputToken = try loop.watch(input, .readable) { [unowned self] _ in fromTerminal() }
       defer { loop.unwatch(inputToken) }
-      consoleToken = try loop.watch(console.rawValue, .readable) { [unowned self] in fromConsole($0) }
-      defer { loop.unwatch(consoleToken) }
       var stopToken: EventLoop.Token?
       if let stop { stopToken = try loop.watch(stop, .readable) { [unowned self] _ in end = .stopped } }
       defer { loop.unwatch(stopToken) }
@@ -67,44 +60,12 @@ public final class ConsoleSession {
       end = .hungUp
       return
     }
-    if let leave = bytes.firstIndex(of: Self.leaveByte) {
-      typed += bytes[..<leave]
-      flushTyped()
-      end = .left
+    guard let leave = bytes.firstIndex(of: Self.leaveByte) else {
+      link?.send(bytes)
       return
     }
-    // A guest that does not read loses what is typed beyond this.
-    if typed.count < 1 << 16 { typed += bytes }
-    flushTyped()
-  }
-
-  private func fromConsole(_ readiness: Readiness) {
-    if readiness.contains(.writable) { flushTyped() }
-    guard readiness != .writable else { return }
-    do throws(SystemError) {
-      var bytes = try console.read(upTo: 1 << 14)
-      guard !bytes.isEmpty else {
-        end = end ?? .closed
-        return
-      }
-      if loop.now < replayEnd { bytes = replay.filter(bytes) }
-      if !TerminalStream.write(bytes, to: output) { end = .hungUp }
-    } catch {
-      if error.errno != .wouldBlock { end = end ?? .closed }
-    }
-  }
-
-  private func flushTyped() {
-    do throws(SystemError) {
-      while !typed.isEmpty { typed.removeFirst(try console.write(typed[...])) }
-      loop.change(consoleToken ?? 0, to: .readable)
-    } catch {
-      if error.errno == .wouldBlock {
-        loop.change(consoleToken ?? 0, to: [.readable, .writable])
-      } else {
-        end = end ?? .closed
-      }
-    }
+    link?.send(bytes[..<leave])
+    end = .left
   }
 }
 

@@ -1,7 +1,7 @@
 /// A key that a terminal sent.
 enum Key: Hashable, Sendable {
   case character(Character)
-  case up, down, pageUp, pageDown, home, end, enter, escape
+  case up, down, left, right, pageUp, pageDown, home, end, enter, escape
   /// Control and a lower-case letter.
   case control(Character)
 }
@@ -57,6 +57,8 @@ struct KeyDecoder: Sendable {
     switch String(decoding: bytes.dropFirst(2), as: UTF8.self) {
     case "A": .up
     case "B": .down
+    case "C": .right
+    case "D": .left
     case "H", "1~", "7~": .home
     case "F", "4~", "8~": .end
     case "5~": .pageUp

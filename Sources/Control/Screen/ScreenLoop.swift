@@ -1,6 +1,7 @@
 internal import Platform
 
-/// Runs the screen on a terminal: reads keys, follows the domain manager, and draws what changed.
+/// Runs the screen on a terminal: reads keys, follows the domain manager, and draws what changed: the table of domains,
+/// or their consoles side by side.
 public final class ScreenLoop {
   /// What a terminal is believed to have that does not say.
   private static let assumedSize = Terminal.Size(columns: 80, rows: 24)
@@ -8,6 +9,10 @@ public final class ScreenLoop {
   private static let tickPause = (sized: 1.0, serial: 5.0)
   private static let reconnectPause = 1.0
   private static let escapePause = 0.05
+  /// Seconds between two drawings of a mosaic: guests may write without a pause.
+  private static let framePause = 0.04
+  /// Seconds between questions how busy the domains are.
+  private static let usagePause = 2.0
 
   private let loop: EventLoop
   private let socket: String
@@ -22,14 +27,20 @@ public final class ScreenLoop {
   private var escapeTimer: EventLoop.Token?
   private var drawn: [ScreenModel.Line] = []
   private var drawnSize: Terminal.Size?
+  private var mosaic: MosaicView?
+  private var drawnCanvas: Canvas?
+  private var nextFrame = 0.0
+  private var frameTimer: EventLoop.Token?
+  private var nextUsage = 0.0
   /// The appliance's uptime minus this machine's clock; 0 inside the appliance.
   private var clockOffset = 0.0
   private var isDone = false
 
   /// A screen on the terminal `input` and `output`, raw by now, that asks the domain manager at `socket`. It ends when
-  /// `stop` becomes readable, when the terminal hangs up, or, if that is allowed, when `q` is typed.
+  /// `stop` becomes readable, when the terminal hangs up, or, if that is allowed, when `q` is typed. It begins with the
+  /// table, or with the mosaic.
   public init(
-    socket: String, input: Int32, output: Int32, stop: Int32? = nil, allowsQuit: Bool
+    socket: String, input: Int32, output: Int32, stop: Int32? = nil, allowsQuit: Bool, showsMosaic: Bool = false
   ) throws(ControlError) {
     do throws(SystemError) {
       loop = try EventLoop()
@@ -41,6 +52,7 @@ public final class ScreenLoop {
     self.output = output
     self.stop = stop
     model = ScreenModel(allowsQuit: allowsQuit)
+    if showsMosaic { mosaic = MosaicView(loop: loop, allowsQuit: allowsQuit) }
   }
 
   /// Draws and handles keys until the end, and leaves the terminal clean.
@@ -121,12 +133,20 @@ public final class ScreenLoop {
   // MARK: Keys
 
   private func typed() {
-    guard let bytes = try? TerminalStream.read(input), !bytes.isEmpty else {
+    guard var bytes = try? TerminalStream.read(input), !bytes.isEmpty else {
       isDone = true
       return
     }
     loop.cancel(escapeTimer)
-    act(keys.append(bytes))
+    // The rest after the key that ends typing is for the screen, as what follows the key that begins it is for the guest:
+    // keys are taken one by one.
+    while !bytes.isEmpty {
+      if let mosaic, mosaic.isTyping {
+        bytes = mosaic.type(bytes)
+      } else {
+        act(keys.append([bytes.removeFirst()]))
+      }
+    }
     if keys.isWaiting {
       escapeTimer = loop.after(Self.escapePause) { [unowned self] in act(keys.flush()) }
     }
@@ -134,6 +154,10 @@ public final class ScreenLoop {
 
   private func act(_ keys: [Key]) {
     for key in keys {
+      if let mosaic {
+        for action in mosaic.handle(key) { perform(action) }
+        continue
+      }
       for action in model.handle(key) {
         perform(action)
         switch action {
@@ -142,6 +166,17 @@ public final class ScreenLoop {
         default: break
         }
       }
+    }
+  }
+
+  private func perform(_ action: MosaicModel.Action) {
+    switch action {
+    case .perform(let operation, let name): perform(ScreenModel.Action.perform(operation, name))
+    case .redraw: drawnCanvas = nil
+    case .leave:
+      mosaic = nil
+      drawnSize = nil
+    case .quit: isDone = true
     }
   }
 
@@ -162,6 +197,10 @@ public final class ScreenLoop {
         try client.rebootHost()
         model.setMessage("The appliance restarts; its domains power off first.")
       }
+    case .mosaic:
+      mosaic = MosaicView(loop: loop, allowsQuit: model.allowsQuit)
+      drawnCanvas = nil
+      nextUsage = 0
     case .shell: runShell()
     case .redraw: drawnSize = nil
     case .quit: isDone = true
@@ -235,6 +274,7 @@ public final class ScreenLoop {
   /// Writes the rows that are not on the terminal yet.
   private func draw() {
     let size = Terminal.size(of: output) ?? Self.assumedSize
+    if let mosaic { return draw(mosaic, size) }
     // The last row stays free: each row ends in a newline, so that a log of the line can be read.
     let seconds = model.ticks ? loop.now + clockOffset : 0
     let lines = model.lines(columns: size.columns, rows: size.rows - 1, now: seconds)
@@ -252,6 +292,33 @@ public final class ScreenLoop {
     }
     drawn = lines
     if !text.isEmpty, !TerminalStream.write(Array(text.utf8), to: output) { isDone = true }
+  }
+
+  /// Writes the cells that are not on the terminal yet, a bounded number of times a second.
+  private func draw(_ mosaic: MosaicView, _ size: Terminal.Size) {
+    let now = loop.now
+    if now >= nextUsage {
+      nextUsage = now + Self.usagePause
+      loop.after(Self.usagePause) {}
+      ask { client throws(ControlError) in mosaic.take(try client.usage()) }
+    }
+    mosaic.show(model.overview, problem: model.problem)
+    if let message = model.message {
+      mosaic.setMessage(message.text)
+      model.forgetMessage()
+    }
+    guard now >= nextFrame else {
+      if frameTimer == nil {
+        frameTimer = loop.after(nextFrame - now) { [unowned self] in frameTimer = nil }
+      }
+      return
+    }
+    let canvas = mosaic.draw(columns: size.columns, rows: size.rows)
+    guard canvas != drawnCanvas else { return }
+    nextFrame = now + Self.framePause
+    let text = canvas.changes(from: drawnCanvas)
+    drawnCanvas = canvas
+    if !TerminalStream.write(Array(text.utf8), to: output) { isDone = true }
   }
 
   private static func begin(_ style: ScreenModel.Line.Style) -> String {

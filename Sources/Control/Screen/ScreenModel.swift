@@ -19,6 +19,8 @@ struct ScreenModel: Sendable {
     case fetchLog(String)
     case powerOff
     case rebootHost
+    /// Show the domains' consoles side by side.
+    case mosaic
     /// Hand the terminal to a shell of the control domain.
     case shell
     /// Draw everything anew.
@@ -40,7 +42,7 @@ struct ScreenModel: Sendable {
   private var view = View.table
   private var selected = 0
   /// Outcome of the last action.
-  private var message: Line?
+  private(set) var message: Line?
   private var log: [String] = []
   /// How many rows the log's page has, as of the last drawing.
   private var page = 20
@@ -92,6 +94,11 @@ struct ScreenModel: Sendable {
     message = Line(text: text, style: isError ? .bad : .plain)
   }
 
+  /// The outcome has been shown elsewhere.
+  mutating func forgetMessage() {
+    message = nil
+  }
+
   /// The end of the log that is shown.
   mutating func setLog(_ text: String) {
     log = Text.printable(text).split(separator: "\n", omittingEmptySubsequences: false).map { line in
@@ -127,6 +134,7 @@ struct ScreenModel: Sendable {
     case .end: selected = max(0, domains.count - 1)
     case .character("h"), .character("?"): view = .help
     case .character("p"): view = .power
+    case .character("m"): return [.mosaic]
     case .character("q") where allowsQuit: return [.quit]
     case .character("x") where !allowsQuit: return [.shell]
     case .character(let character):
@@ -138,7 +146,7 @@ struct ScreenModel: Sendable {
       selected = number - 1
       return attach()
     case .enter: return attach()
-    case .pageUp, .pageDown, .escape, .control: break
+    case .left, .right, .pageUp, .pageDown, .escape, .control: break
     }
     return []
   }
@@ -185,7 +193,7 @@ struct ScreenModel: Sendable {
     case .home, .character("g"): view = .log(domain: domain, scrolledBack: most)
     case .end, .character("G"): view = .log(domain: domain, scrolledBack: 0)
     case .escape, .enter, .character("q"), .character("l"): view = .table
-    case .character, .control: break
+    case .left, .right, .character, .control: break
     }
   }
 
@@ -232,7 +240,9 @@ struct ScreenModel: Sendable {
     }
     let keys = [
       Line(text: ""),
-      Line(text: "1-9 console  l log  s start/stop  r reboot  p power  \(allowsQuit ? "q quit" : "x shell")  h help"),
+      Line(
+        text: "1-9 console  m mosaic  l log  s start/stop  r reboot  p power  "
+          + (allowsQuit ? "q quit  h help" : "x shell  h help")),
     ]
 
     let table = DomainTable.lines(domains, width: columns - 4, now: now)
@@ -274,6 +284,7 @@ struct ScreenModel: Sendable {
       title, Line(text: ""),
       Line(text: "1-9         the console of that domain; Ctrl-] comes back"),
       Line(text: "up, down    choose a domain; Enter opens its console"),
+      Line(text: "m           all consoles side by side; t comes back"),
       Line(text: "l           its log; q comes back"),
       Line(text: "s           start it, or press its power button"),
       Line(text: "r           press its power button and start it again"),
