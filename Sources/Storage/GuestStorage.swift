@@ -86,6 +86,7 @@ public struct GuestStorage: Sendable {
     let lvm = group.lvm
     try makePool(plan, group)
     try waitWhenFull(plan.volumeGroup, lvm)
+    try Self.tellPool(plan.volumeGroup, lvm)
     try Self.finishRollbacks(lvm, group: plan.volumeGroup)
     let volumes = try activateVolumes(plan, lvm, &warnings)
     if isFresh { try lvm.run(["vgchange", "--addtag", HomeSearch.tag, plan.volumeGroup]) }
@@ -331,6 +332,26 @@ public struct GuestStorage: Sendable {
     let rows = try lvm.report("lvs", columns: ["lv_name", "lv_when_full"], [group])
     guard rows.contains(where: { $0["lv_name"] == Self.pool && $0["lv_when_full"] == "error" }) else { return }
     try lvm.run(["lvchange", "--errorwhenfull", "n", "\(group)/\(Self.pool)"])
+  }
+
+  /// Has the pool make and delete what an interrupted command recorded in the group and did not tell the pool any more.
+  ///
+  /// LVM records a new volume first, with a message for the pool. A message that was left over is not sent when the
+  /// pool is activated, only before the next volume is made in it (LVM, lib/metadata/thin_manip.c,
+  /// `update_thin_pool_lv`): so one is made, and removed.
+  private static func tellPool(_ group: String, _ lvm: LVM) throws(StorageError) {
+    let rows = try lvm.report("lvs", columns: ["lv_name", "transaction_id"], [group])
+    guard let recorded = rows.first(where: { $0["lv_name"] == pool })?["transaction_id"].flatMap({ Int($0) }),
+      let status = PoolStatus.of(PoolStatus.deviceName(group: group, pool: pool)), status.mode == .readWrite,
+      recorded == status.transaction + 1
+    else { return }
+    // Left over itself, it is a rollback that was not ready, and goes.
+    let messenger = Rollback.next("message")
+    try lvm.run([
+      "lvcreate", "--yes", "--type", "thin", "--virtualsize", "1M", "--thinpool", "\(group)/\(pool)", "--name",
+      messenger,
+    ])
+    try lvm.run(["lvremove", "--yes", "\(group)/\(messenger)"])
   }
 
   /// Writes to a full pool wait for as long as it takes, not a minute: then they would fail.

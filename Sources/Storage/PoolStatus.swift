@@ -28,6 +28,8 @@ public struct PoolStatus: Hashable, Sendable {
     }
   }
 
+  /// Counts what LVM had the pool do; LVM's own count is ahead while the pool has not been told.
+  let transaction: Int
   /// What the pool does with writes.
   public let mode: Mode
   /// Blocks of the bookkeeping.
@@ -44,6 +46,7 @@ public struct PoolStatus: Hashable, Sendable {
     let words = parameters.split(separator: " ")
     if words.first == "Fail" {
       self.mode = .failed
+      transaction = 0
       metadata = Share(used: 0, total: 0)
       data = Share(used: 0, total: 0)
       needsCheck = true
@@ -56,9 +59,10 @@ public struct PoolStatus: Hashable, Sendable {
       }
       return Share(used: used, total: total)
     }
-    guard words.count >= 8, let metadata = pair(words[1]), let data = pair(words[2]),
+    guard words.count >= 8, let transaction = Int(words[0]), let metadata = pair(words[1]), let data = pair(words[2]),
       let mode = Mode(rawValue: String(words[4]))
     else { return nil }
+    self.transaction = transaction
     self.mode = mode
     self.metadata = metadata
     self.data = data

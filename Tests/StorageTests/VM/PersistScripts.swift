@@ -99,6 +99,32 @@ let disksScript = #"""
   check snapshots-outlive-it roost-storage disk clone before data
   check unknown-is-refused refused 'no disk named nobody' roost-storage disk clone nobody more
   roost-storage disk list
+  # A command that ends after it recorded a volume, and before the pool was told: it runs a few milliseconds at a time,
+  # and between them it is looked whether its record is on the disk. The area with the records begins at byte 4096, and
+  # at byte 40 of it stand place and length of the record that holds (LVM, lib/format_text/layout.h).
+  recorded() {
+    set -- $(od -An -tu8 -j 4136 -N 16 /dev/vda) "$1"
+    dd if=/dev/vda bs=512 skip=$(((4096 + $1) / 512)) count=$(($2 / 512 + 1)) 2>/dev/null | grep -qa "create = \"$3\""
+  }
+  told() { dmsetup status --noflush roost-roost--pool.thin-tpool | cut -d' ' -f4; }
+  caught=0 broken=
+  for try in 1 2 3; do
+    before=$(told)
+    roost-storage disk create pending-$try --size 32MiB >/dev/null 2>&1 &
+    command=$!
+    while kill -STOP $command 2>/dev/null; do
+      recorded pending-$try && break
+      kill -CONT $command
+      usleep 3000
+    done
+    [ "$(told)" = "$before" ] && caught=$((caught + 1))
+    kill -9 $command; wait $command
+    roost-storage deactivate && roost-storage activate && [ -b /dev/roost/pending-$try ] &&
+      roost-storage disk destroy pending-$try || broken="$broken $try"
+  done
+  echo "commands ended before the pool was told: $caught"
+  check a-command-was-caught [ $caught -gt 0 ]
+  check all-came-back [ -z "$broken" ]
   check attaches-for-later roost-storage disk attach copy alpha
   check own-disk-rolls-back sh -c 'roost-storage disk snapshot alpha mark && roost-storage disk rollback alpha mark'
   check deactivates roost-storage deactivate
