@@ -37,7 +37,7 @@ struct ProvisionPowerCutTests {
   }
 
   @Test func afterEachAStickIsWholeOrNone() throws {
-    let cuts = ProcessEnvironment.value("ROOST_CUTS").flatMap(Int.init) ?? 24
+    let cuts = ProcessEnvironment.value("ROOST_CUTS").flatMap(Int.init) ?? 20
     let seed = ProcessEnvironment.value("ROOST_CUT_SEED").flatMap(UInt64.init) ?? MonotonicClock.now()
     print("power cuts while provisioning: \(cuts), seed \(seed) (ROOST_CUT_SEED=\(seed) repeats them)")
     var random = SeededNumbers(seed)
