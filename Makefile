@@ -116,13 +116,13 @@ fuzz: ## run the seeded fuzz tests and libFuzzer's targets for a while (FUZZ_SEC
 	echo "==> fuzz: libFuzzer (what it finds interesting stays in build/fuzz/corpus)"
 	Tests/Fuzz/run.sh $$(($${FUZZ_SECONDS:-300} * 4 / 5))
 
-soak: ## cut the power for as long as asked (SOAK_CUTS=500) in all that storage does, and print the counts
+soak: ## cut the power for as long as asked (SOAK_CUTS=500) in all that storage and provision do, and print the counts
 	@test -f build/quickstart.iso || $(MAKE) iso
 	$(call install,$(TEST_PACKAGES))
 	swift build --build-tests --quiet
 	ROOST_CUTS=$${SOAK_CUTS:-500} swift test --skip-build --filter PowerCutTests 2>&1 | grep -E '^power cuts|✘|Test run|↳'
 
-bench: build conformance ## measure against peers (PART=builds, provision, starts, rates, network, memory, families: only that)
+bench: build conformance ## measure against peers (PART=builds, provision, starts, rates, network, memory, storage, families: only that)
 	@$(call install,$(TEST_PACKAGES))
 	swift build --build-tests --quiet
 	ROOST_BENCH=$(or $(PART),1) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks

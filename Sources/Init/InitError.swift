@@ -6,6 +6,8 @@ public struct InitError: Error, Hashable, Sendable, CustomStringConvertible {
     case badParameter
     /// No volume with the wanted identifier appeared.
     case mediumMissing
+    /// There is more than one medium, and none of them is the right one.
+    case mediumAmbiguous
     /// The medium is there and cannot be mounted or read.
     case mediumUnreadable
     /// The medium's content is not what was built.

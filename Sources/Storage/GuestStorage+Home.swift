@@ -25,14 +25,18 @@ extension GuestStorage {
     for _ in 0..<10 {
       var found: [String] = []
       let mediumDisk = mount.flatMap { tree.node(number: $0.device) }?.disk
-      let search = try search(plan, tree.storage, mediumDisk: mediumDisk, &found, inspect: inspect)
-      if case .disks = search.home {
-        warnings += found + search.warnings
-        return search.home
+      let outcome: Result<HomeSearch, StorageError>
+      do throws(StorageError) {
+        outcome = .success(try search(plan, tree.storage, mediumDisk: mediumDisk, &found, inspect: inspect))
+      } catch {
+        outcome = .failure(error)
       }
-      MonotonicClock.sleep(milliseconds: 1500)
-      let now = BlockTree()
+      var isHome = false
+      if case .success(let search) = outcome, case .disks = search.home { isHome = true }
+      if !isHome { MonotonicClock.sleep(milliseconds: 1500) }
+      let now = isHome ? tree : BlockTree()
       if now.storage.map(\.name) == tree.storage.map(\.name) {
+        let search = try outcome.get()
         warnings += found + search.warnings
         return search.home
       }
@@ -51,8 +55,12 @@ extension GuestStorage {
         let found = try Probe(device.path)
         candidates.append(.init(device: device, type: found.type, uuid: found.uuid))
       } catch {
-        // A device that is damaged or of two minds is somebody else's trouble, but a home may be on it.
-        warnings.append("\(error.message): it is not looked at for the guests' home")
+        if error.cause?.errno == .inputOutput {
+          candidates.append(.init(device: device, failure: error.reason))
+        } else {
+          // Content of two minds is somebody else's trouble.
+          warnings.append("\(error.message): it is not looked at for the guests' home")
+        }
       }
     }
     var failures: [String] = []
@@ -61,12 +69,15 @@ extension GuestStorage {
       candidates, mediumDisk: mediumDisk, mediumUUID: plan.storage.mediumUUID, ramUUID: plan.storage.ramUUID
     ) { device throws(StorageError) in
       do throws(StorageError) {
-        return try GroupReport.decode(try inspect(device.path), device: device.path)
+        if let report = try GroupReport.decode(try inspect(device.path), device: device.path) { return report }
       } catch {
+        if error.cause?.errno == .timedOut { throw StorageError(.device, error.message, cause: error.cause) }
+        try Target.proveReadable(device)
         if device.disk == mediumDisk { throw error }
         failures.append("\(error.message): it is not looked at for the guests' home")
-        return nil
       }
+      try Target.proveReadable(device)
+      return nil
     } isBlank: { device, offset throws(StorageError) in
       try Target.isBlank(device, from: offset)
     }
@@ -162,10 +173,21 @@ extension GuestStorage {
   private func checkPool(_ plan: LivePlan, _ lvm: LVM, _ warnings: inout [String]) throws(StorageError) {
     let name = "\(plan.volumeGroup)/\(Self.pool)"
     guard try sizes(plan.volumeGroup, lvm)[Self.pool] != nil else { return }
+    let isActive = PoolStatus.of(PoolStatus.deviceName(group: plan.volumeGroup, pool: Self.pool)) != nil
+    let metadata = try PoolMetadata(lvm, group: plan.volumeGroup, pool: Self.pool)
+    // The check takes the mark away.
+    let isMarked = isActive ? false : try metadata.needsCheck()
     do throws(StorageError) {
       try lvm.run(["lvchange", "--activate", "y", name])
+      if isMarked {
+        warnings.append(
+          "the guests' storage met with errors of its disk when it was last used; its bookkeeping was checked and is "
+            + "whole. Let the guests check their file systems, and think of another disk: roost storage persist DEVICE")
+      }
     } catch {
       let first = error
+      // A repair out of what can still be read would be made on a disk that loses what it holds.
+      try metadata.proveReadable()
       guard first.log.contains(where: { $0.contains("Check of pool") }) else { throw first }
       do throws(StorageError) {
         try lvm.run(["lvconvert", "--yes", "--repair", name])
@@ -180,5 +202,15 @@ extension GuestStorage {
             + "boot menu, which does not touch it; thin_dump(8) may save what is left", log: first.log + error.log)
       }
     }
+  }
+
+  /// What keeps a home on disks from coming up, with the way around it.
+  static func unusable(_ error: StorageError, _ devices: [BlockNode]) -> StorageError {
+    guard [.lvm, .system, .device].contains(error.code) else { return error }
+    let cause = error.cause.map { ": \($0.errno)" } ?? ""
+    return StorageError(
+      .home,
+      "the guests' home on \(devices.map(\.path).joined(separator: ", ")) cannot be used: \(error.message)\(cause). "
+        + "Choose the live session in the boot menu, which does not touch it", log: error.log)
   }
 }

@@ -65,7 +65,12 @@ public struct GuestStorage: Sendable {
     switch home {
     case .memory: group = try openInMemory(plan, medium: medium, beside: earlier?.devices ?? [], &warnings)
     case .fresh(let device): group = try openFresh(plan, medium: medium, device, &warnings)
-    case .disks(let devices): group = try openOnDisks(plan, medium: medium, devices, &warnings)
+    case .disks(let devices):
+      do throws(StorageError) {
+        group = try openOnDisks(plan, medium: medium, devices, &warnings)
+      } catch {
+        throw Self.unusable(error, devices)
+      }
     }
     do throws(StorageError) {
       var state = try bringUp(plan, group, isFresh: home.isFresh, warnings)
@@ -74,6 +79,7 @@ public struct GuestStorage: Sendable {
     } catch {
       // What is half made must not keep the next attempt from beginning anew.
       if home.isFresh { _ = try? group.lvm.run(["vgchange", "--activate", "n", plan.volumeGroup]) }
+      if case .disks(let devices) = home { throw Self.unusable(error, devices) }
       throw error
     }
   }

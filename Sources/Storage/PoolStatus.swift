@@ -1,4 +1,3 @@
-internal import CLVM
 internal import Platform
 
 /// What the kernel says of a thin pool (Documentation/admin-guide/device-mapper/thin-provisioning.rst, "Status").
@@ -71,31 +70,21 @@ public struct PoolStatus: Hashable, Sendable {
 
   /// What the kernel says of the pool with this device-mapper name; nil where there is none.
   static func of(_ name: String) -> PoolStatus? {
-    // SAFETY: the task is made and destroyed here, and what it points at is copied before.
-    guard let task = unsafe dm_task_create(Int32(DM_DEVICE_STATUS)) else { return nil }
-    defer { unsafe dm_task_destroy(task) }
-    // A flush would wait for writes that wait for room.
-    guard unsafe dm_task_set_name(task, name) == 1, unsafe dm_task_no_flush(task) == 1,
-      unsafe dm_task_run(task) == 1
-    else { return nil }
-    var start: UInt64 = 0
-    var length: UInt64 = 0
-    var type: UnsafeMutablePointer<CChar>?
-    var parameters: UnsafeMutablePointer<CChar>?
-    _ = unsafe dm_get_next_target(task, nil, &start, &length, &type, &parameters)
-    guard let type = unsafe type, let parameters = unsafe parameters, unsafe String(cString: type) == "thin-pool" else {
-      return nil
-    }
-    return unsafe PoolStatus(parameters: String(cString: parameters))
+    DeviceStatus.lines(of: name).first { $0.type == "thin-pool" }.flatMap { PoolStatus(parameters: $0.parameters) }
   }
 
-  /// The name that device-mapper knows the pool of a group by: LVM doubles hyphens, and the pool proper is a layer of
-  /// its volume (lib/misc/lvm-string.c, `build_dm_name`).
+  /// The name that device-mapper knows the pool of a group by: the pool proper is a layer of its volume.
   static func deviceName(group: String, pool: String) -> String {
+    "\(deviceName(group: group, volume: pool))-tpool"
+  }
+
+  /// The name that device-mapper knows a volume of a group by: LVM doubles hyphens (lib/misc/lvm-string.c,
+  /// `build_dm_name`).
+  static func deviceName(group: String, volume: String) -> String {
     func doubled(_ name: String) -> String {
       name.split(separator: "-", omittingEmptySubsequences: false).joined(separator: "--")
     }
-    return "\(doubled(group))-\(doubled(pool))-tpool"
+    return "\(doubled(group))-\(doubled(volume))"
   }
 }
 
@@ -133,11 +122,11 @@ public struct PoolReport: Codable, Hashable, Sendable {
     isFull = status?.mode == .outOfSpace
     self.home = home
     switch status?.mode {
-    case .readWrite, .outOfSpace: degraded = nil
-    case .readOnly:
+    case .readWrite where status?.needsCheck == false, .outOfSpace where status?.needsCheck == false: degraded = nil
+    case .readWrite, .outOfSpace, .readOnly:
       degraded =
-        "the guests' storage takes no writes any more: its bookkeeping is damaged or full. Stop the guests and "
-        + "restart the appliance, which checks and repairs it"
+        "the guests' storage takes no writes any more: its bookkeeping is damaged or full, or its disk does not take "
+        + "what is written to it (see dmesg). Stop the guests and restart the appliance, which checks and repairs it"
     case .failed:
       degraded =
         "the guests' storage failed: the disk does not answer as it should (see dmesg). Stop the guests and restart "

@@ -16,6 +16,8 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
     case lvm
     /// The guests' home on a disk is not as it should be.
     case home
+    /// A disk does not answer as it should: it cannot be read, or takes no writes.
+    case device
     /// A volume is still in use.
     case busy
   }
@@ -36,6 +38,9 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
     self.cause = cause
     self.log = log
   }
+
+  /// The kernel's answer alone, or the message where there is none.
+  var reason: String { cause.map { "\($0.errno)" } ?? message }
 
   /// All of it in one text of several lines.
   public var description: String {

@@ -10,6 +10,7 @@ let help = """
     roost-storage persist DEVICE [--wipe] [--standalone] [--json]
                                                move what guests wrote to a disk while they run; it is their home then
     roost-storage persist --abort              take a move back that is not at its end
+    roost-storage copy TARGET [SOURCE]         the copying of a move, which persist has done in a process of its own
     roost-storage grow DEVICE [--wipe]         add a disk's room to the guests' storage
     roost-storage grow --ram SIZE              give it more of the machine's memory
     roost-storage disk list [--json]

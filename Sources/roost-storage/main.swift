@@ -23,6 +23,15 @@ func run(_ words: ArraySlice<String>) -> Int32 {
       _ = try Arguments(rest, of: verb, count: 0...0)
       try watch()
     case "persist": try persist(rest)
+    case "copy":
+      let arguments = try Arguments(rest, of: verb, count: 1...2)
+      try GuestStorage().copy(
+        from: arguments.plain.count > 1 ? arguments.plain[1] : nil, to: arguments.plain[0],
+        percent: { StandardStream.output.write("\($0)\n") },
+        abandon: { reason in
+          complain(reason)
+          exitProcess(CopyProcess.abandoned)
+        })
     case "grow": try grow(rest)
     case "disk": try disk(rest)
     case "inspect":
@@ -158,7 +167,7 @@ func persist(_ words: ArraySlice<String>) throws {
   let arguments = try Arguments(
     words, of: "persist", known: ["--standalone", "--wipe", "--json", "--abort"], count: 0...1)
   if arguments.has("--abort") {
-    try GuestStorage().abortPersist()
+    try GuestStorage().abortPersist(copying: CopyProcess.run)
     print("The move was taken back: this session lives in memory, and the disk is free.")
     return
   }
@@ -166,7 +175,9 @@ func persist(_ words: ArraySlice<String>) throws {
   let state = try loadState()
   let screen = MoveScreen(json: arguments.has("--json"))
   guard arguments.has("--standalone") else {
-    try GuestStorage().persist(to: target, wipe: arguments.has("--wipe"), inspect: inspectApart) { screen.show($0) }
+    try GuestStorage().persist(
+      to: target, wipe: arguments.has("--wipe"), inspect: inspectApart, copying: CopyProcess.run
+    ) { screen.show($0) }
     return screen.end(target: target, standalone: false, left: nil)
   }
   // A disk that starts by itself is a stick: the medium, and a partition for the guests.
@@ -183,7 +194,9 @@ func persist(_ words: ArraySlice<String>) throws {
   guard let parts else {
     throw StorageError(.medium, "\(target) has no copy of the medium with a partition for the guests behind it")
   }
-  try GuestStorage().persist(to: parts.storage, wipe: false, inspect: inspectApart) { screen.show($0) }
+  try GuestStorage().persist(
+    to: parts.storage, wipe: false, inspect: inspectApart, copying: CopyProcess.run
+  ) { screen.show($0) }
   screen.end(target: target, standalone: true, left: try MediumSwitch().use(parts.medium))
 }
 

@@ -1,6 +1,7 @@
-import Init
 import Platform
 import Testing
+
+@testable import Init
 
 /// A directory that looks like /sys.
 private func withTree(_ files: [String: String], _ body: (String) throws -> Void) throws {
@@ -46,6 +47,60 @@ private func withTree(_ files: [String: String], _ body: (String) throws -> Void
       // A whole disk that is mounted would keep its other partitions from being used.
       #expect(search.medium?.name == "sda1")
       #expect(probed == ["sr0", "nvme0n1p1", "sda1"])
+    }
+  }
+
+  /// A disc in a drive, a stick without an identity, and provisioned ones: each holds the wanted volume.
+  private static func withMedia(sticks: [String: String?], _ body: (MediumSearch) throws -> Void) throws {
+    try withTree([:]) { root in
+      var number = 0
+      func add(_ name: String, below disk: String? = nil, _ more: [String: String] = [:]) throws {
+        number += 1
+        let place = "devices/\(disk.map { "\($0)/" } ?? "")\(name)"
+        for (file, text) in ["dev": "8:\(number)\n", "size": "4096\n"].merging(more, uniquingKeysWith: { $1 }) {
+          try Files.makeDirectories("\(root)/\(place)")
+          try Files.write(text, to: "\(root)/\(place)/\(file)")
+        }
+        try Files.makeDirectories("\(root)/class/block")
+        try Files.link("\(root)/class/block/\(name)", to: "../../\(place)")
+      }
+      try add("sr0")
+      try add("sda")
+      try add("sda1", below: "sda", ["partition": "1\n"])
+      for (disk, identity) in sticks {
+        try add(disk)
+        try add("\(disk)1", below: disk, ["partition": "1\n"])
+        if identity != nil {
+          try add("\(disk)3", below: disk, ["partition": "3\n", "uevent": "PARTNAME=roost-identity\n"])
+        }
+      }
+      let holders = Set(["sr0", "sda1"] + sticks.keys.map { "\($0)1" })
+      try body(
+        MediumSearch("2026-01", among: BlockDevice.list(sys: root)) { device in
+          holders.contains(device.name) ? .known(type: "iso9660", uuid: "2026-01", label: "ROOST") : .unknown
+        })
+    }
+  }
+
+  @Test func aProvisionedStickGoesBeforeABareMedium() throws {
+    try Self.withMedia(sticks: [:]) { #expect($0.medium?.name == "sr0") }
+    try Self.withMedia(sticks: ["sdb": nil]) { #expect($0.medium?.name == "sr0") }
+    try Self.withMedia(sticks: ["sdb": "lab-02"]) { search in
+      #expect(search.medium?.name == "sdb1" && search.refusal == nil)
+      #expect(search.medium?.identity == "/dev/sdb3")
+    }
+  }
+
+  @Test func betweenTwoSticksThereIsNoChoice() throws {
+    try Self.withMedia(sticks: ["sdb": "lab-02", "sdc": "lab-03"]) { search in
+      #expect(search.medium == nil)
+      let refusal = try #require(search.refusal)
+      #expect(refusal.code == .mediumAmbiguous)
+      // Their identities cannot be read here.
+      #expect(
+        refusal.details.dropFirst() == [
+          "  a stick without a name on /dev/sdb1", "  a stick without a name on /dev/sdc1",
+        ])
     }
   }
 

@@ -50,6 +50,7 @@ import Testing
       let path = "\(root)/partition"
       try Files.write(IdentityDocument.encode(Self.sample) + [UInt8](repeating: 0, count: 1000), to: path)
       #expect(StickIdentity.read(path) == .identity(Self.sample))
+      #expect(StickIdentity.hostname(path) == "lab-07" && StickIdentity.hostname("\(root)/none") == nil)
       try Files.write([UInt8](repeating: 0, count: 1 << 20), to: path)
       #expect(StickIdentity.read(path) == .nothing)
       try Files.write("roost identity 1\nno", to: path)

@@ -64,6 +64,10 @@ import Testing
       PoolStatus(parameters: "1 17/1024 384/384 - out_of_data_space discard_passdown queue_if_no_space - 1024"))
     #expect(PoolReport(full, chunkBytes: 65536, home: .memory).isFull)
     #expect(PoolReport(full, chunkBytes: 65536, home: .memory).degraded == nil)
+    let marked = try #require(
+      PoolStatus(
+        parameters: "1 17/1024 384/384 - out_of_data_space discard_passdown queue_if_no_space needs_check 1024"))
+    #expect(PoolReport(marked, chunkBytes: 65536, home: .memory).degraded != nil)
 
     let damaged = try #require(
       PoolStatus(parameters: "1 17/1024 96/384 - ro discard_passdown queue_if_no_space needs_check 1024"))

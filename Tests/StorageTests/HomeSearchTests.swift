@@ -24,13 +24,21 @@ import Testing
 
   private static func search(
     _ candidates: [HomeSearch.Candidate], mediumDisk: String? = "sr0", _ reports: [String: GroupReport] = [:],
-    blankFrom: Int? = 0
+    blankFrom: Int? = 0, silent: Set<String> = []
   ) throws -> HomeSearch {
-    try HomeSearch(candidates, mediumDisk: mediumDisk, mediumUUID: medium, ramUUID: memory) {
+    func answer(_ device: BlockNode) throws(StorageError) {
+      if silent.contains(device.name) {
+        throw StorageError(
+          .device, "\(device.path) cannot be read", cause: SystemError("read", errno: .inputOutput))
+      }
+    }
+    return try HomeSearch(candidates, mediumDisk: mediumDisk, mediumUUID: medium, ramUUID: memory) {
       device throws(StorageError) in
-      reports[device.name]
-    } isBlank: { _, offset throws(StorageError) in
-      blankFrom.map { $0 <= offset } ?? false
+      try answer(device)
+      return reports[device.name]
+    } isBlank: { device, offset throws(StorageError) in
+      try answer(device)
+      return blankFrom.map { $0 <= offset } ?? false
     }
   }
 
@@ -157,6 +165,42 @@ import Testing
     // Copies of what is nothing to us are nobody's business.
     let foreign = Self.group(tags: [], ["c"])
     #expect(try Self.search(both, mediumDisk: "sr0", ["sdc4": foreign, "sdd4": foreign]).warnings.isEmpty)
+  }
+
+  @Test func aDiskThatCannotBeReadMayBeTheHome() {
+    let failing = HomeSearch.Candidate(device: Self.sda, failure: "Input/output error")
+    for candidate in [failing, Self.physical(Self.sda, "a")] {
+      let error = #expect(throws: StorageError.self) { _ = try Self.search([candidate], silent: ["sda"]) }
+      #expect(error?.code == .home)
+      #expect(error?.message.contains("/dev/sda cannot be read (Input/output error)") == true)
+      #expect(error?.message.hasSuffix("choose the live session in the boot menu") == true)
+    }
+  }
+
+  @Test func aHomeThatIsThereDoesNotWaitForADiskThatCannotBeRead() throws {
+    let failing = HomeSearch.Candidate(device: Self.sdb, failure: "Input/output error")
+    let search = try Self.search(
+      [Self.physical(Self.sda, "a"), failing], ["sda": Self.group([Self.medium, "a"])])
+    #expect(search.home == .disks([Self.sda]))
+    #expect(search.warnings == ["/dev/sdb cannot be read (Input/output error); it is not used"])
+    #expect(try Self.search([.init(device: Self.own), failing], mediumDisk: "sdc").home == .fresh(Self.own))
+  }
+
+  @Test func theOwnPartitionIsNotPassedOverWhenItCannotBeRead() {
+    let other = Self.physical(Self.sda, "a")
+    let reports = ["sda": Self.group([Self.medium, "a"])]
+    let failing = HomeSearch.Candidate(device: Self.own, failure: "Input/output error")
+    let silent: Set<String> = ["sdc4"]
+    for own in [failing, Self.physical(Self.own, "c")] {
+      let error = #expect(throws: StorageError.self) {
+        _ = try Self.search([own, other], mediumDisk: "sdc", reports, silent: silent)
+      }
+      #expect(error?.message.contains("/dev/sdc4, which is for the guests, cannot be read") == true)
+    }
+    let blank = #expect(throws: StorageError.self) {
+      _ = try Self.search([.init(device: Self.own)], mediumDisk: "sdc", silent: silent)
+    }
+    #expect(blank?.code == .home && blank?.message.contains("/dev/sdc4 cannot be read") == true)
   }
 
   @Test func reportsAreReadBack() throws {

@@ -4,7 +4,7 @@ import Testing
 /// What is measured in the control domain of an appliance, with QEMU there as the peer: the scripts in `Bench`.
 enum ApplianceBenchmarks {
   enum Part: String, CaseIterable {
-    case starts, rates, network, memory, families
+    case starts, rates, network, memory, storage, families
   }
 
   /// A figure of ours beside the same figure of a peer.
@@ -54,6 +54,25 @@ enum ApplianceBenchmarks {
           peer: "QEMU pc with vhost", target: firmware),
       ]
     case .memory: return []
+    case .storage:
+      let rates = [
+        ("read-4k", "random reads of 4 KiB"), ("write-4k", "random writes of 4 KiB"),
+        ("read-1m", "sequential reads of 1 MiB"), ("write-1m", "sequential writes of 1 MiB"),
+      ]
+      let guest = rates.map { name, what in
+        Pair(
+          name: "a guest's \(what), thin volume", unit: "a second", ours: "\(name)-thin", theirs: "\(name)-raw",
+          peer: "the device that it lies on")
+      }
+      return guest + [
+        Pair(
+          name: "first write into a block of an image", unit: "µs", ours: "origin-first", theirs: "origin-second",
+          peer: "the second write"),
+        Pair(name: "clone of 64 MiB", unit: "ms", ours: "clone", theirs: "clone-dd", peer: "dd"),
+        Pair(
+          name: "persist, copied and read back", unit: "MiB/s", ours: "persist", theirs: "persist-dd",
+          peer: "dd with fsync"),
+      ]
     case .families:
       return ["freebsd", "debian", "plan9"].map {
         Pair(
@@ -108,12 +127,18 @@ enum ApplianceBenchmarks {
 
   /// Boots `iso`, runs the scripts of `parts` in its control domain, and reads their figures.
   private static func run(_ parts: [Part], iso: String, memory: Int) throws -> [Benchmarks.Row] {
-    let options = Appliance.Options(iso: iso, memory: memory, disk: "build/bench-cd.iso")
+    var options = Appliance.Options(iso: iso, memory: memory, disk: "build/bench-cd.iso")
+    let target = "build/bench-target.img"
+    defer { try? Files.remove(target) }
+    if parts.contains(.storage) {
+      try DamagedImage.run(["truncate", "-s", "1G", target])
+      options.target = target
+    }
     let machine = try Appliance.start(options, log: "bench-\(parts.map(\.rawValue).joined(separator: "-"))")
     try machine.wait(for: parts == [.families] ? "plan9" : "hatchling is ready.", seconds: 400)
     try machine.type("x")
     try machine.wait(for: "#", seconds: 60)
-    try machine.type("mount -t iso9660 -o ro /dev/vda /mnt; echo mount''ed\r")
+    try machine.type("for d in a b; do mount -t iso9660 -o ro /dev/vd$d /mnt && break; done; echo mount''ed\r")
     try machine.wait(for: "mounted", seconds: 60)
     for part in parts {
       try machine.type("sh /mnt/\(part.rawValue).sh\r")

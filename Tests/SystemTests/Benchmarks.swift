@@ -24,7 +24,7 @@ struct Benchmarks {
 
   @Test("Builds, sizes, memory, and starts beside QEMU's")
   func measure() throws {
-    // ROOST_BENCH=builds, provision, starts, rates, network, memory, families: only this part.
+    // ROOST_BENCH=builds, provision, starts, rates, network, memory, storage, families: only this part.
     let wanted = Environment.value("ROOST_BENCH") ?? "1"
     var rows = wanted == "1" || wanted == "builds" ? try builds() : []
     if wanted == "1" || wanted == "provision" { rows += try ProvisionBenchmarks.measure() }

@@ -45,6 +45,9 @@ struct ConsoleTests {
     try machine.type("\u{1D}")
     try machine.wait(for: "All 3 domains are ready.", seconds: 30)
 
+    // Disks of its own and others change while it runs.
+    try DiskSession(machine: machine).run()
+
     // The log of the chosen domain.
     try machine.type("l")
     try machine.wait(for: "Log of debian", seconds: 30)

@@ -32,7 +32,9 @@ struct ProvisionTests {
     #expect(writing.text.contains("3 of 3 sticks are written and compared"), "\(writing.tail)")
     for (index, stick) in Self.sticks.enumerated() {
       try EmulatorPanic.startingOver { attempt in
-        try check(index, try Appliance.start(.init(stick: stick), log: "stick-\(index + 1)-\(attempt)"))
+        // The disc that it was made of does not keep the last one from being itself.
+        let disc = index == 2 ? try Environment.image() : nil
+        try check(index, try Appliance.start(.init(iso: disc, stick: stick), log: "stick-\(index + 1)-\(attempt)"))
       }
     }
     try EmulatorPanic.startingOver { attempt in
@@ -91,6 +93,47 @@ struct ProvisionTests {
       let state = domain == Self.firstDomains[index] ? "ready" : "defined"
       #expect(states.contains { $0.contains(domain) && $0.contains(state) }, "\(states)")
     }
+  }
+
+  @Test("Killed at any moment, provisioning leaves a whole stick or none, and completes it the next time")
+  func killed() throws {
+    let stick = "build/stick-killed.img"
+    defer { try? Files.remove(stick) }
+    try Files.remove(stick)
+    let iso = try Environment.image()
+    let arguments = ["--size", "1GiB", "--to", stick, "--wipe", "--yes"]
+    func complete() throws -> UInt64 {
+      let start = MonotonicClock.now()
+      let writing = try provision(arguments)
+      #expect(try writing.waitForExit(seconds: 300) == .exited(0), "\(writing.tail)")
+      return (MonotonicClock.now() - start) / 1_000_000
+    }
+    func isWhole() throws -> Bool {
+      let size = try #require(try Files.status(iso)).size - (1 << 20)
+      let compare = ["cmp", "-s", "-i", "1048576", "-n", "\(size)", iso, stick]
+      return try ChildProcess.start(ChildRequest(compare)).wait().isSuccess
+    }
+    let milliseconds = try complete()
+    #expect(try isWhole())
+    let seed = Environment.value("ROOST_CUT_SEED").flatMap(UInt64.init) ?? MonotonicClock.now()
+    print("kills while provisioning: seed \(seed) (ROOST_CUT_SEED=\(seed) repeats them)")
+    var state = seed
+    var whole = 0
+    for kill in 0..<20 {
+      // Knuth's multiplier and increment for MMIX.
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      let writing = try provision(arguments)
+      MonotonicClock.sleep(milliseconds: UInt32((state >> 33) % (milliseconds + 1)))
+      writing.cutPower()
+      guard let status = try Files.status(stick), status.size > 0 else { continue }
+      let record = try FileDescriptor(opening: stick).read(upTo: 512, at: 0)
+      guard record.count == 512, record[510] == 0x55, record[511] == 0xAA else { continue }
+      whole += 1
+      #expect(try isWhole(), "kill \(kill) left half a stick")
+    }
+    print("kills while provisioning: 20, \(whole) of them after the end")
+    _ = try complete()
+    #expect(try isWhole())
   }
 
   @Test("The running appliance clones its medium, keeps off it, and can use the partition behind it")

@@ -20,6 +20,14 @@ struct StickPlan: Sendable {
     let bytes: [UInt8]
 
     var end: Int { offset + bytes.count }
+
+    /// Its first `count` bytes, and the others.
+    func divided(at count: Int) -> (first: Piece, rest: Piece) {
+      (
+        Piece(offset: offset, bytes: Array(bytes.prefix(count))),
+        Piece(offset: offset + count, bytes: Array(bytes.dropFirst(count)))
+      )
+    }
   }
 
   /// The image's content from the first MiB on, and zeros up to `bodyEnd`.

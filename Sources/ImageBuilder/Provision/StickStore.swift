@@ -6,6 +6,8 @@ internal import Platform
 protocol StickStore: Sendable {
   /// Bytes.
   var size: Int { get }
+  /// The least that can be written, in bytes: a medium has all of it after the power was cut, or nothing.
+  var unit: Int { get }
   /// Writes all of `bytes`.
   func write(_ bytes: Span<UInt8>, at offset: Int) throws(SystemError)
   /// Fills `bytes` as far as there are any. How many came.
@@ -43,6 +45,9 @@ final class DeviceStore: StickStore {
     self.size = size
     isDevice = false
   }
+
+  /// A device's sector, which is checked to be no other; of a file a page, as the disk that it is on may have such sectors.
+  var unit: Int { isDevice ? GUIDPartitionTable.sector : 4096 }
 
   /// Bytes of a sector, which reads, writes and partitions are counted in; 512 for a file.
   func sectorSize() throws(SystemError) -> Int {

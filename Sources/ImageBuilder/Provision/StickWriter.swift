@@ -4,9 +4,10 @@ internal import Synchronization
 
 /// Writes one stick and reads it back.
 ///
-/// The order is what makes an interruption safe: first the old boot record and partition tables go, then everything but
-/// the first mebibyte is written, brought to the medium, read back past the cache and compared by digest; only then
-/// comes the first mebibyte. A stick that is pulled out half-way has no boot signature and no partitions.
+/// The order is what makes an interruption safe: first the old boot record goes, then the old partition tables; then
+/// everything but the first mebibyte is written, brought to the medium, read back past the cache and compared by digest;
+/// only then comes the first mebibyte, and of that the boot record last and alone: it is a sector, which a medium takes
+/// whole or not at all. A stick that is pulled out half-way has no boot signature and no partitions.
 ///
 /// Concurrency model: two threads take turns: while one waits for the stick, the other reads and hashes. `cursor` is the
 /// next chunk; it is held while the image is read from a device, as optical drives want to be read from their beginning
@@ -68,7 +69,10 @@ final class StickWriter: Sendable {
   func run() throws(BuildError) -> Times {
     var times = Times()
     progress(.erase, 0, 1)
-    try put([plan.head] + plan.pieces.suffix(1), blank: true)
+    let (record, rest) = plan.head.divided(at: store.unit)
+    try put([record], blank: true)
+    try flush()
+    try put([rest] + plan.pieces.suffix(1), blank: true)
     try flush()
     var start = MonotonicClock.now()
     try pass(.write)
@@ -80,10 +84,11 @@ final class StickWriter: Sendable {
     try compare(plan.pieces)
     times.verify = MonotonicClock.now() - start
     progress(.finish, 0, 1)
-    try cancellation.check()
-    try put([plan.head])
-    try flush()
-    try compare([plan.head])
+    for piece in [rest, record] {
+      try put([piece])
+      try flush()
+      try compare([piece])
+    }
     progress(.finish, 1, 1)
     return times
   }

@@ -54,6 +54,12 @@ enum StickIdentity {
     }
   }
 
+  /// The host name in the partition at `path`; nil where there is none.
+  static func hostname(_ path: String) -> String? {
+    guard case .identity(let identity) = read(path) else { return nil }
+    return identity.hostname
+  }
+
   private static func decode(_ bytes: [UInt8]) -> Finding {
     do throws(IdentityError) {
       return try IdentityDocument.decode(bytes).map { .identity($0) } ?? .nothing

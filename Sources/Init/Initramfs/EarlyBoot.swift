@@ -114,12 +114,13 @@ public enum EarlyBoot {
     while true {
       modules.load(Modalias.collect())
       let search = MediumSearch(parameters.medium, among: BlockDevice.list()) { Volume.probe($0.path) }
-      if let device = search.medium, device.isWholeDisk, !isSettled {
-        // Its partitions appear a moment later.
+      if search.medium != nil, !isSettled {
+        // Its partitions, and a stick that goes before a disc, appear a moment later.
         isSettled = true
-        MonotonicClock.sleep(milliseconds: 250)
+        MonotonicClock.sleep(milliseconds: 500)
         continue
       }
+      if let refusal = search.refusal { throw refusal }
       if let device = search.medium {
         Consoles.say("found it on \(device.path)")
         return device

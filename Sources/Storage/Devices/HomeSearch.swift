@@ -53,6 +53,8 @@ struct HomeSearch: Sendable {
     var type: String?
     /// Its identifier: of a physical volume, LVM's.
     var uuid: String?
+    /// Why it cannot be read, in words; nil where it can.
+    var failure: String?
   }
 
   /// The decision.
@@ -76,7 +78,8 @@ struct HomeSearch: Sendable {
   ///   - mediumDisk: the kernel's name of the disk that the medium is on.
   ///   - mediumUUID: LVM's identifier of the medium's physical volume.
   ///   - ramUUID: LVM's identifier of the memory's physical volume, which a home may list and not need.
-  ///   - inspect: asks LVM about a device that holds a physical volume; nil where it belongs to no group.
+  ///   - inspect: asks LVM about a device that holds a physical volume; nil where it belongs to no group. It throws
+  ///     `device` where the device does not answer.
   ///   - isBlank: whether the edges of a device, from an offset on, hold nothing but zeros.
   /// - Throws: `home` where a choice could be wrong.
   init(
@@ -87,6 +90,24 @@ struct HomeSearch: Sendable {
     var warnings: [String] = []
     func isOurs(_ device: BlockNode) -> Bool {
       device.partitionName == StickPartition.storage.rawValue && device.disk == mediumDisk
+    }
+    var unreadable = candidates.compactMap { candidate in candidate.failure.map { (device: candidate.device, why: $0) }
+    }
+    func look(_ device: BlockNode) throws(StorageError) -> GroupReport? {
+      do throws(StorageError) {
+        return try inspect(device)
+      } catch {
+        guard error.code == .device else { throw error }
+        unreadable.append((device, error.reason))
+        return nil
+      }
+    }
+    func blank(_ device: BlockNode, _ offset: Int) throws(StorageError) -> Bool {
+      do throws(StorageError) {
+        return try isBlank(device, offset)
+      } catch {
+        throw Self.undecided("\(error.message) (\(error.reason)); nothing was written to it. Try another port")
+      }
     }
 
     var physical: [Candidate] = []
@@ -99,7 +120,7 @@ struct HomeSearch: Sendable {
         guard same.count > 1 else { continue }
         warnings.append(
           "\(places) are copies of one another; \(own[0].device.path), on the medium's own disk, is used")
-      } else if let first = same.first, try inspect(first.device)?.volumes.contains(mediumUUID) == true {
+      } else if let first = same.first, try look(first.device)?.volumes.contains(mediumUUID) == true {
         throw Self.undecided(
           "\(places) are copies of one another, and either may be the guests' home. Take one out of the machine "
             + "and restart")
@@ -109,7 +130,7 @@ struct HomeSearch: Sendable {
     /// Devices with groups that have nothing to do with this medium.
     var foreign: Set<String> = []
     for candidate in physical {
-      guard let report = try inspect(candidate.device) else { continue }
+      guard let report = try look(candidate.device) else { continue }
       if report.volumes.contains(mediumUUID) {
         reports.append((candidate.device, candidate.uuid ?? "", report))
         continue
@@ -122,6 +143,11 @@ struct HomeSearch: Sendable {
       }
     }
 
+    if let own = unreadable.first(where: { isOurs($0.device) }) {
+      throw Self.undecided(
+        "\(own.device.path), which is for the guests, cannot be read (\(own.why)); nothing was written to it. Try another "
+          + "port")
+    }
     var homes: [String: [(device: BlockNode, uuid: String, report: GroupReport)]] = [:]
     for entry in reports {
       if entry.report.tags.contains(Self.tag) {
@@ -161,10 +187,10 @@ struct HomeSearch: Sendable {
       // group of ours was begun in it and has no tag.
       let isEmpty: Bool
       switch fresh.type {
-      case nil: isEmpty = try isBlank(fresh.device, 0)
+      case nil: isEmpty = try blank(fresh.device, 0)
       case "LVM2_member" where reports.contains { $0.device == fresh.device }: isEmpty = true
       case "LVM2_member" where !foreign.contains(fresh.device.name):
-        isEmpty = try isBlank(fresh.device, Self.emptyMetadata)
+        isEmpty = try blank(fresh.device, Self.emptyMetadata)
       default: isEmpty = false
       }
       guard isEmpty else {
@@ -174,8 +200,17 @@ struct HomeSearch: Sendable {
             + "what it holds, provision the stick again")
       }
       home = .fresh(fresh.device)
+    } else if let first = unreadable.first {
+      // What was written there would be missed by its guests, and what they write now is gone with the power.
+      let disks = Set(unreadable.map(\.device.disk)).sorted().map { "/dev/\($0)" }
+      throw Self.undecided(
+        "\(disks.joined(separator: " and ")) cannot be read (\(first.why)) and may be the guests' home; nothing was "
+          + "written there. Try another port or take it out of the machine, and restart")
     } else {
       home = .memory
+    }
+    if home != .memory {
+      warnings += unreadable.map { "\($0.device.path) cannot be read (\($0.why)); it is not used" }
     }
     self.warnings = warnings
   }

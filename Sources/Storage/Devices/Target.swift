@@ -18,10 +18,33 @@ enum Target {
     }
   }
 
+  /// Refuses a device that cannot be read where the label and the metadata of a physical volume are: LVM says of such
+  /// a one that it has none.
+  static func proveReadable(_ device: BlockNode) throws(StorageError) {
+    try reading(device.path) { () throws(SystemError) in
+      let file = try FileDescriptor(opening: device.path)
+      var offset = 0
+      while offset < GuestStorage.dataOffset {
+        let bytes = try file.read(upTo: 64 << 10, at: offset)
+        if bytes.isEmpty { return }
+        offset += bytes.count
+      }
+    }
+  }
+
+  /// Reads from a device; a failure of it names the device.
+  static func reading<T>(_ path: String, _ body: () throws(SystemError) -> T) throws(StorageError) -> T {
+    do throws(SystemError) {
+      return try body()
+    } catch {
+      throw StorageError(.device, "\(path) cannot be read", cause: error)
+    }
+  }
+
   /// Whether the first and last mebibyte of a device hold nothing but zeros, from byte `offset` on.
   static func isBlank(_ device: BlockNode, from offset: Int) throws(StorageError) -> Bool {
     let edge = 1 << 20
-    return try storage("look into \(device.path)") { () throws(SystemError) in
+    return try reading(device.path) { () throws(SystemError) in
       let file = try FileDescriptor(opening: device.path)
       for start in [offset, max(edge, device.size - edge)] {
         let bytes = try file.read(upTo: start == offset ? edge - offset : edge, at: start)

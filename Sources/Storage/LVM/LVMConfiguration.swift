@@ -8,7 +8,8 @@ struct LVMConfiguration {
   let devices: [String]
 
   /// The file's text (lvm.conf(5)). In a full pool writes wait (`error_when_full`) until it is larger: an error would be
-  /// a guest's lost data, and most guests take it badly.
+  /// a guest's lost data, and most guests take it badly. A check that finds nothing takes the kernel's mark of an error
+  /// away (`thin_check_options`): with it a pool takes no writes.
   var text: String {
     let filter = (devices.map { "\"a|^\($0)$|\"" } + ["\"r|.*|\""]).joined(separator: ", ")
     // An empty path means: no check. Without the tool LVM would refuse to activate a pool.
@@ -45,6 +46,7 @@ struct LVMConfiguration {
         use_lvmlockd = 0
         locking_dir = "\(directory)/lock"
         thin_check_executable = "\(tool("thin_check"))"
+        thin_check_options = [ "-q", "--clear-needs-check-flag" ]
         thin_repair_executable = "\(tool("thin_repair"))"
         thin_dump_executable = "\(tool("thin_dump"))"
         thin_restore_executable = "\(tool("thin_restore"))"

@@ -1,5 +1,4 @@
 internal import Platform
-internal import Synchronization
 
 /// How far a move is.
 public struct MoveProgress: Codable, Hashable, Sendable {
@@ -39,9 +38,12 @@ extension GuestStorage {
   ///   - target: a disk or partition.
   ///   - wipe: whether the user gives up what `target` holds.
   ///   - inspect: asks LVM, in a process of its own, about the group on a device.
+  ///   - copying: copies, in a process of its own (`copy`).
   ///   - progress: called as it goes on.
+  /// - Throws: `device` where the disk fails; what was moved is then in memory again, and the guests went on.
   public func persist(
-    to target: String, wipe: Bool, inspect: Inspection, progress: @escaping @Sendable (MoveProgress) -> Void
+    to target: String, wipe: Bool, inspect: Inspection, copying: Copying,
+    progress: @escaping @Sendable (MoveProgress) -> Void
   ) throws(StorageError) {
     guard let device = BlockTree().node(at: target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
@@ -50,13 +52,19 @@ extension GuestStorage {
     defer { _ = lock.rawValue }  // held to the end
     progress(MoveProgress(.prepare, percent: 0))
     try join(device, wipe: wipe, isMoving: true, inspect: inspect)
-    let watch = MoveWatch(progress)
-    let (lvm, group, sources) = try withGroup { lvm, state throws(StorageError) in
-      (lvm, state.volumeGroup, try others(than: device, lvm, state.volumeGroup))
+    let (isUnderWay, sources) = try withGroup { lvm, state throws(StorageError) in
+      (
+        try isMoving(lvm, state.volumeGroup),
+        try others(than: device, lvm, state.volumeGroup).filter { $0.usedBytes > 0 }.map(\.path)
+      )
     }
-    if try isMoving(lvm, group) { try move(lvm, ["pvmove", "--interval", "1"], watch) }
-    for source in sources.map(\.path) where try PhysicalVolume.used(source, lvm) > 0 {
-      try move(lvm, ["pvmove", "--yes", "--interval", "1", source, device.path], watch)
+    do throws(StorageError) {
+      for source in (isUnderWay ? [nil] : []) + sources {
+        try copying(source, device.path) { progress(MoveProgress(.move, percent: $0)) }
+      }
+    } catch {
+      guard error.code == .device else { throw error }
+      throw tookBack(device, after: error, copying)
     }
     progress(MoveProgress(.finish, percent: 0))
     try finish(device)
@@ -79,14 +87,25 @@ extension GuestStorage {
       try Target.take(device.path, least: Self.dataOffset + (isMoving ? used : 8 << 20), wipe: wipe)
       return false
     }
-    try withGroup(adding: [device.path]) { lvm, state throws(StorageError) in
-      var state = state
+    try withGroup(adding: [device.path]) { lvm, earlier throws(StorageError) in
+      var state = earlier
       if !state.devices.contains(device.path) { state.devices.append(device.path) }
       if isMoving, state.home == .memory || state.devices != [device.path] { state.movingTo = device.path }
       try state.write(to: statePath)
       guard !isMember else { return }
-      try lvm.run(["pvcreate", "--yes", device.path])
-      try lvm.run(["vgextend", state.volumeGroup, device.path])
+      do throws(StorageError) {
+        try lvm.run(["pvcreate", "--yes", device.path])
+        try lvm.run(["vgextend", state.volumeGroup, device.path])
+      } catch {
+        guard try !PhysicalVolume.list(lvm).contains(where: { $0.path == device.path && $0.group != nil }) else {
+          throw error
+        }
+        try earlier.write(to: statePath)
+        throw StorageError(
+          .device,
+          "\(device.path) was not taken into the guests' storage, which goes on as it was; nothing is lost. If the disk "
+            + "does not take what is written to it (see dmesg), use another one", log: error.log)
+      }
     }
   }
 
@@ -129,28 +148,54 @@ extension GuestStorage {
   }
 
   /// Takes back a move that is not at its end: what went to the disk comes back, and the disk is free again.
-  public func abortPersist() throws(StorageError) {
+  public func abortPersist(copying: Copying) throws(StorageError) {
     let lock = try moveLock()
     defer { _ = lock.rawValue }
-    try withGroup { lvm, state throws(StorageError) in
-      var state = state
+    try takeBack(copying)
+  }
+
+  private func takeBack(_ copying: Copying) throws(StorageError) {
+    let (target, back) = try withGroup { lvm, state throws(StorageError) in
       let group = state.volumeGroup
       guard let target = state.movingTo else { throw StorageError(.plan, "no move to a disk is under way") }
       if try isMoving(lvm, group) { try lvm.run(["pvmove", "--abort"]) }
       let medium = try mediumDevice()
       let volumes = try PhysicalVolume.list(lvm).filter { $0.group == group && $0.path != medium }
-      if let moved = volumes.first(where: { $0.path == target }) {
-        guard let back = volumes.first(where: { $0.path != target }) else {
-          throw StorageError(.plan, "the group has nothing beside \(target) any more: the move is at its end")
-        }
-        if moved.usedBytes > 0 { try lvm.run(["pvmove", "--yes", target, back.path]) }
-        try lvm.run(["vgreduce", group, target])
-        try lvm.run(["pvremove", "--yes", target])
+      guard let moved = volumes.first(where: { $0.path == target }) else { return (target, String?.none) }
+      guard let back = volumes.first(where: { $0.path != target }) else {
+        throw StorageError(.plan, "the group has nothing beside \(target) any more: the move is at its end")
+      }
+      return (target, moved.usedBytes > 0 ? back.path : nil)
+    }
+    if let back { try copying(target, back) { _ in } }
+    try withGroup { lvm, state throws(StorageError) in
+      var state = state
+      if try PhysicalVolume.list(lvm).contains(where: { $0.path == target && $0.group == state.volumeGroup }) {
+        try lvm.run(["vgreduce", state.volumeGroup, target])
+        // A disk that takes no writes keeps its label: it is nobody's nevertheless.
+        _ = try? lvm.run(["pvremove", "--yes", target])
       }
       state.devices.removeAll { $0 == target }
       state.movingTo = nil
       try state.write(to: statePath)
     }
+  }
+
+  /// Takes everything back after a disk failed in the middle of a move; what to tell of it.
+  private func tookBack(_ device: BlockNode, after failure: StorageError, _ copying: Copying) -> StorageError {
+    do throws(StorageError) {
+      try takeBack(copying)
+    } catch {
+      return StorageError(
+        .device,
+        "\(failure.message) (see dmesg), and the move cannot be taken back: \(error.message). Guests go on for as long as "
+          + "the machine is on; leave \(device.path) where it is, and try 'roost storage persist --abort'",
+        cause: error.cause, log: error.log)
+    }
+    return StorageError(
+      .device,
+      "\(failure.message) (see dmesg). The move was taken back: the guests' storage is where it was, and nothing is lost. "
+        + "Use another disk")
   }
 
   /// Keeps other moves and growths from beginning; refuses where one is under way.
@@ -177,10 +222,6 @@ extension GuestStorage {
 
   private func isMoving(_ lvm: LVM, _ group: String) throws(StorageError) -> Bool {
     try lvm.report("lvs", columns: ["lv_name"], ["--all", group]).contains { ($0["lv_name"] ?? "").contains("pvmove") }
-  }
-
-  private func move(_ lvm: LVM, _ command: [String], _ watch: MoveWatch) throws(StorageError) {
-    try lvm.run(command) { line in watch.see(line) }
   }
 
   /// The device of the medium's physical volume.
@@ -214,25 +255,6 @@ extension GuestStorage {
       extents = try free().extents
     }
     if extents > spare { try lvm.run(["lvextend", "--yes", "--extents", "+\(extents - spare)", name]) }
-  }
-}
-
-/// Reads pvmove's lines: `  /dev/loop2: Moved: 12.50%`.
-private final class MoveWatch: Sendable {
-  private let progress: @Sendable (MoveProgress) -> Void
-  private let last = Mutex(-1.0)
-
-  init(_ progress: @escaping @Sendable (MoveProgress) -> Void) {
-    self.progress = progress
-  }
-
-  func see(_ line: String) {
-    guard let percent = PhysicalVolume.movedPercent(line) else { return }
-    let isNew = last.withLock { last in
-      defer { last = percent }
-      return percent != last
-    }
-    if isNew { progress(MoveProgress(.move, percent: percent)) }
   }
 }
 

@@ -41,15 +41,20 @@ public struct MediumSwitch: Sendable {
     guard let old = try Self.uuid(at: medium), Self.volume(device) == old else {
       throw StorageError(.medium, "\(device) holds no copy of this medium; write one there first (roost provision)")
     }
-    try storage("mount the copy on \(device)") { () throws(SystemError) in
-      try Files.makeDirectories(next)
-      if try Mount.find(at: next) == nil {
+    // What an attempt that broke off left there is of use only if it is this copy; another is covered until the end.
+    let left = try storage("look at the mounts") { () throws(SystemError) in try Mount.find(at: next) }
+    let isThere = left?.source == device
+    if !isThere {
+      try storage("mount the copy on \(device)") { () throws(SystemError) in
+        try Files.makeDirectories(next)
         try Mount.mount(device, at: next, type: "iso9660", [.readOnly, .noDevices, .noSetUserID, .noExecution])
       }
     }
-    let (prefix, target) = ("\(medium)/", medium)
+    let target = medium
+    let prefixes = ["\(medium)/"] + (isThere ? [] : ["\(next)/"])
     try storage("read the medium from \(device)") { () throws(SystemError) in
-      for (loop, file) in try LoopDevice.attached() where file.hasPrefix(prefix) {
+      for (loop, file) in try LoopDevice.attached() {
+        guard let prefix = prefixes.first(where: { file.hasPrefix($0) }) else { continue }
         try loop.change(to: "\(next)/\(file.dropFirst(prefix.count))")
       }
     }
@@ -63,6 +68,7 @@ public struct MediumSwitch: Sendable {
         try Mount.unmount(target, lazily: true)
       }
       try Mount.mount(next, at: target, .move)
+      while try Mount.find(at: next) != nil { try Mount.unmount(next, lazily: true) }
     }
     return reason
   }

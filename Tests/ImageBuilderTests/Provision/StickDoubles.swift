@@ -50,6 +50,7 @@ final class TestStick: StickStore {
   }
 
   let size: Int
+  let unit = 512
   private let fault: Fault
   private let content: Mutex<[UInt8]>
   private let writes = Mutex<[Range<Int>]>([])

@@ -15,6 +15,18 @@ enum GuestScript: String, CaseIterable {
   case repair
   /// What a cut of the power left is looked at; then work goes on until the next one.
   case chaos
+  /// Disks that fail (`vda`, behind device-mapper) refuse a session, which a good one (`vdb`) then takes.
+  case faultyTarget
+  /// A home (`vda`, behind device-mapper) fails while guests write.
+  case faultyHome
+  /// A home (`vda`) that failed, and answers again.
+  case healed
+  /// A home (`vda`) that cannot be read.
+  case unreadable
+  /// A stick (`vda`) of which a part cannot be read.
+  case faultyMedium
+  /// A medium (`vda`) whose place a copy of it (`vdb`) takes.
+  case mediumSwitch
 
   /// Its text.
   var text: String {
@@ -26,6 +38,12 @@ enum GuestScript: String, CaseIterable {
     case .stick: stickScript
     case .repair: repairScript
     case .chaos: chaosScript
+    case .faultyTarget: faultyTargetScript
+    case .faultyHome: faultyHomeScript
+    case .healed: healedScript
+    case .unreadable: unreadableScript
+    case .faultyMedium: faultyMediumScript
+    case .mediumSwitch: mediumSwitchScript
     }
   }
 

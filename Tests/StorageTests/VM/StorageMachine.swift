@@ -48,8 +48,8 @@ final class StorageMachine {
 
   /// Kernel modules that the script loads, without what they need.
   private static let modules = [
-    "loop", "squashfs", "dm-mod", "dm-thin-pool", "dm-snapshot", "dm-mirror", "ext4", "crc32c_generic", "virtio_pci",
-    "virtio_blk",
+    "loop", "squashfs", "dm-mod", "dm-thin-pool", "dm-snapshot", "dm-mirror", "dm-flakey", "ext4", "isofs",
+    "crc32c_generic", "virtio_pci", "virtio_blk",
   ]
 
   /// Where its files are, disks that tests make among them.
@@ -83,13 +83,28 @@ final class StorageMachine {
     return Files.exists(path) ? path : try makeDisk(name, mebibytes: mebibytes)
   }
 
+  /// The medium as a disc.
+  func makeDisc() throws -> String {
+    let path = "\(directory)/medium.iso"
+    try Self.command("xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", path, "\(directory)/medium")
+    return path
+  }
+
+  /// The checksum of a disk, which is off.
+  func digest(_ disk: String) throws -> String {
+    String(try Self.command("sha256sum", disk).prefix { $0 != " " })
+  }
+
   /// A disk with the medium in its first partition and an empty second one for the guests.
-  func makeStick(_ name: String, mebibytes: Int) throws -> String {
+  ///
+  /// - Parameter content: a file for the first partition; nil: the medium as a squashfs.
+  func makeStick(_ name: String, mebibytes: Int, content: String? = nil) throws -> String {
     let path = try makeDisk(name, mebibytes: mebibytes)
-    let content = "\(directory)/medium.squashfs"
-    if !Files.exists(content) {
-      try Self.command("mksquashfs", "\(directory)/medium", content, "-quiet", "-no-progress")
+    let squashfs = "\(directory)/medium.squashfs"
+    if content == nil, !Files.exists(squashfs) {
+      try Self.command("mksquashfs", "\(directory)/medium", squashfs, "-quiet", "-no-progress")
     }
+    let content = content ?? squashfs
     let table = """
       label: gpt
       start=2048, size=65536, name="medium"
@@ -102,8 +117,30 @@ final class StorageMachine {
     return path
   }
 
+  /// What the emulator does with reads of a disk, where it should fail.
+  enum Fault: Sendable {
+    /// All fail.
+    case reads
+    /// Those that reach this sector fail.
+    case readsOf(sector: Int)
+  }
+
+  /// The emulator's words for a disk's file (qemu-system-x86_64(1), `-drive`; blkdebug fails requests by rules).
+  private static func drive(_ path: String, _ fault: Fault?) -> String {
+    guard let fault else { return "format=raw,file=\(path)" }
+    let rule = "file.inject-error.0"
+    var words = "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename=\(path)"
+    words += ",\(rule).event=read_aio,\(rule).iotype=read,\(rule).errno=5"
+    if case .readsOf(let sector) = fault { words += ",\(rule).sector=\(sector)" }
+    return words
+  }
+
   /// Starts it with a script and disks, which it has as `vda` and so on.
-  func boot(_ script: GuestScript, disks: [String] = [], words more: String = "") throws -> Running {
+  ///
+  /// - Parameter fault: of the first disk.
+  func boot(
+    _ script: GuestScript, disks: [String] = [], fault: Fault? = nil, words more: String = ""
+  ) throws -> Running {
     boots += 1
     var words = [
       "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", "2048", "-nodefaults",
@@ -113,7 +150,8 @@ final class StorageMachine {
     ]
     for (index, disk) in disks.enumerated() {
       words += [
-        "-drive", "if=none,id=d\(index),format=raw,file=\(disk)", "-device", "virtio-blk-pci,drive=d\(index)",
+        "-drive", "if=none,id=d\(index),\(Self.drive(disk, index == 0 ? fault : nil))", "-device",
+        "virtio-blk-pci,drive=d\(index)",
       ]
     }
     return try Running(words, log: "\(directory)/console-\(boots).log")
@@ -129,7 +167,9 @@ final class StorageMachine {
       self.path = path
       var request = ChildRequest(words)
       request.newProcessGroup = true
-      request.descriptors = [-1, -1, 2]
+      // QEMU takes a disk's descriptor 0 for none, and would not write to it.
+      let null = try FileDescriptor(opening: "/dev/null", .readWrite)
+      request.descriptors = [null.rawValue, null.rawValue, 2]
       process = try ChildProcess.start(request)
     }
 

@@ -133,8 +133,8 @@ struct PowerCutTests {
 extension StorageMachine {
   /// Boots with a script that ends by itself, and looks at each of its checks. What the console showed.
   @discardableResult
-  func check(_ script: GuestScript, disks: [String] = []) throws -> String {
-    let log = try boot(script, disks: disks).waitForEnd()
+  func check(_ script: GuestScript, disks: [String] = [], fault: Fault? = nil) throws -> String {
+    let log = try boot(script, disks: disks, fault: fault).waitForEnd()
     Self.expect(script.checks + ["DONE"], in: log, script)
     return log
   }
