@@ -65,7 +65,9 @@ public struct GuestStorage: Sendable {
     switch home {
     case .memory: group = try openInMemory(plan, medium: medium, beside: earlier?.devices ?? [], &warnings)
     case .fresh(let device): group = try openFresh(plan, medium: medium, device, &warnings)
-    case .disks(let devices): group = try openOnDisks(plan, medium: medium, devices, &warnings)
+    case .disks(let devices):
+      group = try openOnDisks(plan, medium: medium, devices, &warnings)
+      if earlier == nil { try markSession(group.lvm, plan.volumeGroup) }
     }
     do throws(StorageError) {
       var state = try bringUp(plan, group, isFresh: home.isFresh, warnings)
@@ -417,6 +419,9 @@ public struct GuestStorage: Sendable {
       try Files.makeDirectories(directory)
       let file = try FileDescriptor(opening: "\(directory)/storage.lock", [.readWrite, .create], permissions: 0o600)
       try file.lock(waiting: true)
+      // How often it was taken: who keeps the stick sees by it that the group may have changed.
+      let count = Int(String(decoding: try file.read(upTo: 32, at: 0), as: UTF8.self)) ?? 0
+      try file.writeAll(Array("\(count &+ 1)".utf8), at: 0)
       return file
     }
   }
