@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Platform
 
 /// Keeps the processors of all running domains still while the stick is not there, by their monitors' control sockets.
