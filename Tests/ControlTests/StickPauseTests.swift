@@ -68,6 +68,15 @@ struct StickPauseTests {
     let value = Atomic(false)
   }
 
+  @Test("What is asked of disks meanwhile is refused, not left waiting")
+  func disks() throws {
+    let fixture = try fixture(autostart: false)
+    try report(.init(.missing, notice: "gone"), to: fixture)
+    try eventually("it is told") { try !fixture.client().list().appliance.notices.isEmpty }
+    let error = #expect(throws: ControlError.self) { _ = try fixture.client().disks() }
+    #expect(error?.message.contains("put it back") == true && fixture.storageCalls.isEmpty)
+  }
+
   @Test("A domain that is to start waits for the stick")
   func start() throws {
     let fixture = try fixture(autostart: false)

@@ -12,6 +12,8 @@ struct StickWatch {
 /// The stick that the appliance runs from may be pulled out: domains are paused then, and go on when it is back. Its
 /// keeper (of the init) says when; what the keeper tells lies in memory, so that nothing here waits for the stick.
 extension Daemon {
+  var isStickMissing: Bool { stick.isMissing }
+
   /// Looks at what the keeper tells from now on.
   func watchStick() {
     lookAtStick()

@@ -36,6 +36,8 @@ public struct StickKeeper: ~Copyable {
   private var sampled: String?
   private var sampledAt: UInt64 = 0
   private var refusals: [String: String] = [:]
+  /// After how many seconds the kernel would tell of tasks that wait, while it does not.
+  private var waitingLimit: String?
 
   /// Keeps the stick until the machine ends.
   public static func run() -> Never {
@@ -148,17 +150,23 @@ public struct StickKeeper: ~Copyable {
     guard let part = BlockTree().parts(of: disk).first(where: { $0.mapping == nil && $0.partition == partition }) else {
       return
     }
-    // With the lock, so that it is a mark of one state. Who has it is asked again in a moment.
-    let lock = try? FileDescriptor(opening: Self.storageLock)
-    if let lock, (try? lock.lock(waiting: false)) != true { return }
+    guard Files.exists(Self.storageLock) else { return take(part, at: now) }
+    // With the lock, so that it is a mark of one state. Where somebody has it, it is asked for again in a moment.
+    guard let lock = try? FileDescriptor(opening: Self.storageLock), (try? lock.lock(waiting: false)) == true else {
+      return
+    }
+    defer { _ = lock.rawValue }  // held to the end
+    take(part, at: now)
+  }
+
+  private mutating func take(_ part: BlockNode, at now: UInt64) {
     let count = (try? Files.readText(Self.storageLock)) ?? ""
     do throws(SystemError) {
       mark?.group = try StickReader.group(on: part.path)
       sampled = count
       sampledAt = now
     } catch {
-      // It is being pulled out.
-      return
+      Log.toKernel("\(part.path) does not answer: \(error)")
     }
   }
 
@@ -208,7 +216,9 @@ public struct StickKeeper: ~Copyable {
     for action in actions {
       switch action {
       case .say(let text): Self.say(text)
-      case .report(let report): try? Files.replace(MediumReport.path, with: report.json)
+      case .report(let report):
+        expectWaiting(report.state == .missing)
+        try? Files.replace(MediumReport.path, with: report.json)
       case .restore(let candidate):
         let failure = restore(candidate)
         perform(model.restored(candidate, failure: failure, at: MonotonicClock.now()))
@@ -228,6 +238,18 @@ public struct StickKeeper: ~Copyable {
           Self.say("\(error); turn the machine off by its button")
         }
       }
+    }
+  }
+
+  /// Has the kernel say nothing of tasks that wait for long, as they are meant to, or tell of them again.
+  private mutating func expectWaiting(_ isExpected: Bool) {
+    let setting = "/proc/sys/kernel/hung_task_timeout_secs"
+    if isExpected, waitingLimit == nil {
+      waitingLimit = try? Files.readText(setting)
+      try? Files.write("0", to: setting)
+    } else if !isExpected, let limit = waitingLimit {
+      try? Files.write(limit, to: setting)
+      waitingLimit = nil
     }
   }
 
