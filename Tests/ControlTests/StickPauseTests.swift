@@ -82,7 +82,7 @@ struct StickPauseTests {
     let fixture = try fixture(autostart: false)
     try report(.init(.missing, notice: "gone"), to: fixture)
     try eventually("it is told") { try !fixture.client().list().appliance.notices.isEmpty }
-    _ = try fixture.client().start("debian")
+    _ = try fixture.client().perform(.start, on: "debian")
     try eventually("it waits") { try fixture.status("debian").reason == "waits until the stick is back" }
     #expect(fixture.starts("debian").isEmpty)
     try report(.init(.present), to: fixture)
@@ -122,7 +122,8 @@ struct StickPauseTests {
     let directory = "\(other.configuration.runtimeDirectory)/domains/debian"
     try Files.makeDirectories(directory)
     try Files.write(
-      #"{"pid":\#(sleeper.pid),"startTicks":\#(ticks),"startedAt":1,"isPaused":true}"#, to: "\(directory)/monitor.json")
+      #"{"pid":\#(sleeper.pid),"startTicks":\#(ticks),"startedAt":1,"readySeconds":1,"isPaused":true}"#,
+      to: "\(directory)/monitor.json")
     let monitor = try other.monitor(of: "debian") { _ in "ok" }
     try other.start([Samples.domain("debian")])
     try eventually("it goes on") { monitor.requests == ["resume"] }

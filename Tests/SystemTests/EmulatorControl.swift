@@ -53,6 +53,19 @@ final class EmulatorControl {
       #"{"driver":"raw","node-name":"\#(node)","file":{"driver":"file","filename":"\#(file)"}}"#)
   }
 
+  /// Lets go of a node, once the stick that showed it is gone for good.
+  func close(_ node: String) throws {
+    let deadline = MonotonicClock.now() + 20_000_000_000
+    while true {
+      do {
+        return try execute("blockdev-del", #"{"node-name":"\#(node)"}"#)
+      } catch {
+        guard MonotonicClock.now() < deadline else { throw error }
+        MonotonicClock.sleep(milliseconds: 200)
+      }
+    }
+  }
+
   private func line() throws -> String {
     while true {
       if let end = pending.firstIndex(of: 0x0A) {

@@ -50,8 +50,7 @@ struct PullTests {
     try emulator.pull("stick-device")
     try machine.wait(for: Self.gone, seconds: 60)
     try machine.wait(for: "debian: paused until the stick is back", seconds: 60)
-    // Longer than any system waits for a disk.
-    MonotonicClock.sleep(milliseconds: 45_000)
+    let pulled = MonotonicClock.now()
 
     // A copy, bit by bit.
     try DamagedImage.run(["cp", "--sparse=always", stick, copy])
@@ -59,14 +58,28 @@ struct PullTests {
     try emulator.plug("copy-device", node: "copy", serial: "roost-2")
     try machine.wait(for: "is a copy of the stick", seconds: 60)
     try emulator.pull("copy-device")
+    try emulator.close("copy")
 
+    // The same stick, after another machine was started from it.
+    do {
+      let other = try Appliance.start(.init(memory: 2048, stick: copy), log: "pulled-elsewhere")
+      try other.wait(for: "debian     Debian 13  running", seconds: 400)
+      other.cutPower()
+    }
+    try emulator.open(copy, as: "used")
+    try emulator.plug("used-device", node: "used", serial: "roost-1")
+    try machine.wait(for: "was used by another machine meanwhile", seconds: 60)
+    try emulator.pull("used-device")
+
+    // Longer than any system waits for a disk.
+    while MonotonicClock.now() < pulled + 45_000_000_000 { MonotonicClock.sleep(milliseconds: 500) }
     try emulator.plug("stick-again", node: "stick", serial: "roost-1")
     try machine.wait(for: "the stick is back: the guests go on", seconds: 60)
     try machine.type("1")
     try machine.type("\r")
     try machine.wait(for: "root@debian:~#", seconds: 60)
-    try machine.type("sleep 3; : >/stop; while [ ! -e /ended ]; do sleep 1; done; echo en''ded\r")
-    try machine.wait(for: "ended", seconds: 120)
+    try machine.type("sleep 3; : >/stop; while [ ! -e /ended ]; do sleep 1; done; echo writer-''over\r")
+    try machine.wait(for: "writer-over", seconds: 120)
     try machine.type("[ $(wc -l </log) = $(tail -n 1 /log) ] && sha256sum -c /sum && echo all-is-the''re\r")
     try machine.wait(for: "all-is-there", seconds: 60)
     try machine.type("echo errors=$(dmesg | grep -ci 'i/o error\\|remount\\|hung').\r")

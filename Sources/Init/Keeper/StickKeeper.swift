@@ -57,6 +57,11 @@ public struct StickKeeper: ~Copyable {
 
   private init() throws(SystemError) {
     mapper = try DeviceMapper()
+    recognise()
+  }
+
+  /// Takes the marks of the stick that is there.
+  private mutating func recognise() {
     let tree = BlockTree()
     for mapping in StickMapping.allCases {
       guard let node = tree.node(of: mapping), let partition = node.partition else { continue }
@@ -69,10 +74,10 @@ public struct StickKeeper: ~Copyable {
     partitions = Set(tree.parts(of: disk).compactMap(\.partition))
     do throws(SystemError) {
       mark = try StickReader.mark(of: node, in: tree, storage: mappings[.storage])
+      Log.toKernel("keeps \(node.path) (\(mappings.keys.map(\.rawValue).sorted().joined(separator: ", ")))")
     } catch {
       Log.toKernel("the stick cannot be read: \(error)")
     }
-    Log.toKernel("keeps \(node.path) (\(mappings.keys.map(\.rawValue).sorted().joined(separator: ", ")))")
   }
 
   /// A line for people: on all consoles and in the kernel's log. Nothing of the stick is needed for it.
@@ -108,7 +113,10 @@ public struct StickKeeper: ~Copyable {
   private mutating func look() {
     let sight = sight()
     let now = MonotonicClock.now()
-    if sight == .up { sample(at: now) }
+    if sight == .up {
+      if mark == nil { recognise() }
+      sample(at: now)
+    }
     var candidates: [KeeperModel.Candidate] = []
     if sight == .down { candidates = self.candidates() }
     perform(model.look(sight, at: now) { candidates })
@@ -117,11 +125,12 @@ public struct StickKeeper: ~Copyable {
   private func sight() -> KeeperModel.Sight {
     var isUsed = false
     var isUp = Files.exists("/sys/class/block/\(disk)") && Self.sequence(of: disk) == sequence
-    for (mapping, number) in numbers {
+    for mapping in StickMapping.allCases {
       guard let info = try? mapper.info(of: mapping.rawValue), info.openCount > 0 else { continue }
       isUsed = true
       let status = (try? mapper.status(of: mapping.rawValue))?.first?.parameters ?? ""
-      if Multipath.isUsable(status, over: number) != true { isUp = false }
+      // What lies beneath it was gone before this began to look, where there is no number.
+      if numbers[mapping].map({ Multipath.isUsable(status, over: $0) == true }) != true { isUp = false }
     }
     return !isUsed ? .unused : isUp ? .up : .down
   }
@@ -195,7 +204,7 @@ public struct StickKeeper: ~Copyable {
   }
 
   private func verdict(on node: BlockNode, in tree: BlockTree) -> KeeperModel.Verdict {
-    guard let mark else { return .refused("cannot be told from another stick, as the first could not be read") }
+    guard let mark else { return .refused("cannot be told from other sticks: turn the machine off") }
     do throws(SystemError) {
       let head = try StickReader.mark(of: node, in: BlockTree(nodes: []), storage: nil)
       if let head, head.size != mark.size || head.head != mark.head { return .refused("is another stick") }
@@ -223,9 +232,9 @@ public struct StickKeeper: ~Copyable {
         let failure = restore(candidate)
         perform(model.restored(candidate, failure: failure, at: MonotonicClock.now()))
       case .stopWaiting:
-        for mapping in mappings.keys {
+        for mapping in StickMapping.allCases {
           do throws(SystemError) {
-            try mapping.setWaiting(false, mapper)
+            if try mapper.info(of: mapping.rawValue) != nil { try mapping.setWaiting(false, mapper) }
           } catch {
             Self.say("\(error)")
           }
