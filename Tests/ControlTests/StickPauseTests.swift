@@ -127,7 +127,13 @@ struct StickPauseTests {
     let monitor = try other.monitor(of: "debian") { _ in "ok" }
     try other.start([Samples.domain("debian")])
     try eventually("it goes on") { monitor.requests == ["resume"] }
-    try eventually("it is told") { try other.status("debian").reason == nil }
+    var reason: String?
+    defer { if let reason { Issue.record("\(reason); \(other.log)") } }
+    try eventually("it is told") {
+      reason = try other.status("debian").reason
+      return reason == nil
+    }
+    #expect(Set(monitor.requests) == ["resume"])
   }
 
   @Test("Garbage is no report", arguments: ["", "{", #"{"state":"lost"}"#])

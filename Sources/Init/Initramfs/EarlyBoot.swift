@@ -225,6 +225,8 @@ public enum EarlyBoot {
     do throws(SystemError) {
       let isStick = try Mount.find(at: medium)?.source == StickMapping.medium.path
       if isStick {
+        // A program that runs is not written to.
+        try Files.remove(StickKeeper.program)
         try Files.write(try Files.read("/proc/self/exe"), to: StickKeeper.program, permissions: 0o755)
       }
       // /run last: the medium, the squashfs and the overlay's layers are mounted below it and go with it.

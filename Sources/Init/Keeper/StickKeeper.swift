@@ -298,6 +298,8 @@ extension StickKeeper {
       try mapping.setWaiting(true, mapper)
     }
     try Files.replace(MediumReport.path, with: MediumReport(.present).json)
+    // One that an earlier way through left has seen another stick.
+    if let process { try? ChildProcess(pid: process).signal(Signal.kill) }
     let null = try FileDescriptor(opening: "/dev/null", .readWrite)
     var request = ChildRequest([program, word])
     request.descriptors = [null.rawValue, null.rawValue, null.rawValue]
