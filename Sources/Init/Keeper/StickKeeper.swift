@@ -21,6 +21,9 @@ public struct StickKeeper: ~Copyable {
   /// How often the group's mark is taken though nobody seems to have changed the group, in nanoseconds.
   private static let habit: UInt64 = 30_000_000_000
 
+  /// How long what waited may take when the stick is back, in nanoseconds.
+  private static let settling: UInt64 = 20_000_000_000
+
   private let mapper: DeviceMapper
   private var model = KeeperModel()
   /// The stick's mappings with the numbers of their partitions on the disk.
@@ -286,7 +289,25 @@ public struct StickKeeper: ~Copyable {
     disk = node.name
     sequence = candidate.sequence
     note(node, in: tree)
+    settle()
     return nil
+  }
+
+  /// Waits until what waited is done, for a while: a guest that goes on with a request that is older than its patience
+  /// would give it up.
+  private func settle() {
+    let deadline = MonotonicClock.now() + Self.settling
+    while MonotonicClock.now() < deadline, Self.sequence(of: disk) == sequence, isBusy(.storage) {
+      MonotonicClock.sleep(milliseconds: 50)
+    }
+  }
+
+  /// Whether input or output of a mapping is under way (Documentation/ABI/stable/sysfs-block, "inflight").
+  private func isBusy(_ mapping: StickMapping) -> Bool {
+    guard let minor = (try? mapper.info(of: mapping.rawValue))?.number.split(separator: ":").last,
+      let text = try? Files.readText("/sys/class/block/dm-\(minor)/inflight")
+    else { return false }
+    return text.split(whereSeparator: \.isWhitespace).contains { $0 != "0" }
   }
 }
 
