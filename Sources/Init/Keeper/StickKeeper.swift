@@ -20,7 +20,6 @@ public struct StickKeeper: ~Copyable {
   private static let tick: Int32 = 1000  // milliseconds
   /// How often the group's mark is taken though nobody seems to have changed the group, in nanoseconds.
   private static let habit: UInt64 = 30_000_000_000
-
   /// How long what waited may take when the stick is back, in nanoseconds.
   private static let settling: UInt64 = 20_000_000_000
 
@@ -154,7 +153,7 @@ public struct StickKeeper: ~Copyable {
   private mutating func sample(at now: UInt64) {
     guard mark != nil, let partition = mappings[.storage] else { return }
     // A move changes the group all the time.
-    guard !Self.isHeld(Self.moveLock) else {
+    guard !Files.isLocked(Self.moveLock) else {
       sampled = nil
       return
     }
@@ -182,14 +181,9 @@ public struct StickKeeper: ~Copyable {
     }
   }
 
-  private static func isHeld(_ path: String) -> Bool {
-    guard let file = try? FileDescriptor(opening: path) else { return false }
-    return (try? file.lock(waiting: false)) == false
-  }
-
   /// Whether this machine may have changed the group since its mark was taken.
   private var mayHaveChanged: Bool {
-    Self.isHeld(Self.moveLock) || Self.isHeld(Self.storageLock)
+    Files.isLocked(Self.moveLock) || Files.isLocked(Self.storageLock)
       || (try? Files.readText(Self.storageLock)) ?? "" != sampled
   }
 
