@@ -7,13 +7,22 @@ enum Log {
 
   /// One line.
   static func write(_ text: String) {
-    let line = String(text.map { $0 == "\n" ? " " : $0 })
-    // Nothing is left to tell of a log that fails.
-    try? FileDescriptor(opening: "/dev/kmsg", .writeOnly).writeAll(Array("<6>roost-init: \(line)\n".utf8))
+    let line = toKernel(text)
     guard Files.exists("/var/log/roost") else { return }
     let seconds = MonotonicClock.sinceBoot() / 1_000_000
     let stamp = "[\(seconds / 1000).\(String(1000 + seconds % 1000).dropFirst())]"
     try? FileDescriptor(opening: file, [.writeOnly, .create, .append]).writeAll(Array("\(stamp) \(line)\n".utf8))
+  }
+}
+
+extension Log {
+  /// One line to the kernel's ring buffer alone, which needs no file system. Returns the line.
+  @discardableResult
+  static func toKernel(_ text: String) -> String {
+    let line = String(text.map { $0 == "\n" ? " " : $0 })
+    // Nothing is left to tell of a log that fails.
+    try? FileDescriptor(opening: "/dev/kmsg", .writeOnly).writeAll(Array("<6>roost-init: \(line)\n".utf8))
+    return line
   }
 }
 

@@ -26,11 +26,15 @@ public struct BlockNode: Hashable, Sendable {
   public let slaves: [String]
   /// The file or device behind a loop device.
   public let backingFile: String?
+  /// The number of a partition on its disk; nil for what is none.
+  public let partition: Int?
+  /// What this is instead of the partition that it lies over: in all else it tells what that one would.
+  public let mapping: StickMapping?
 
   /// A part of a disk.
   public var isPartition: Bool { name != disk }
   /// The device file. A `!` in the kernel's name stands for a slash, as RAID controllers have it.
-  public var path: String { "/dev/" + String(name.map { $0 == "!" ? "/" : $0 }) }
+  public var path: String { mapping?.path ?? "/dev/" + String(name.map { $0 == "!" ? "/" : $0 }) }
 
   /// A node.
   ///
@@ -38,7 +42,8 @@ public struct BlockNode: Hashable, Sendable {
   public init(
     _ name: String, number: String, disk: String? = nil, size: Int, isReadOnly: Bool = false, isRemovable: Bool = false,
     isUSB: Bool = false, model: String? = nil, serial: String? = nil, partitionName: String? = nil,
-    holders: [String] = [], slaves: [String] = [], backingFile: String? = nil
+    holders: [String] = [], slaves: [String] = [], backingFile: String? = nil, partition: Int? = nil,
+    mapping: StickMapping? = nil
   ) {
     self.name = name
     self.number = number
@@ -53,6 +58,16 @@ public struct BlockNode: Hashable, Sendable {
     self.holders = holders
     self.slaves = slaves
     self.backingFile = backingFile
+    self.partition = partition
+    self.mapping = mapping
+  }
+
+  /// This device, a mapping, in the place of the partition that it lies over.
+  fileprivate func standing(in part: BlockNode, as mapping: StickMapping) -> BlockNode {
+    BlockNode(
+      name, number: number, disk: part.disk, size: size, isReadOnly: isReadOnly, isRemovable: part.isRemovable,
+      isUSB: part.isUSB, model: part.model, serial: part.serial, partitionName: part.partitionName, holders: holders,
+      slaves: slaves, partition: part.partition, mapping: mapping)
   }
 }
 
@@ -62,11 +77,22 @@ public struct BlockTree: Sendable {
   /// The devices by name.
   public let nodes: [String: BlockNode]
 
+  /// A tree of these devices.
+  public init(nodes: [BlockNode]) {
+    self.nodes = Dictionary(nodes.map { ($0.name, $0) }) { first, _ in first }
+  }
+
   /// Reads /sys/class/block. `sys` is where sysfs is mounted.
   public init(sys: String = "/sys") {
     var nodes: [String: BlockNode] = [:]
     for name in (try? Files.list("\(sys)/class/block")) ?? [] {
       if let node = Self.node(name, sys: sys) { nodes[name] = node }
+    }
+    for node in nodes.values where node.name.hasPrefix("dm-") {
+      guard let name = Self.text("\(sys)/class/block/\(node.name)/dm/name"), let mapping = StickMapping(rawValue: name),
+        node.slaves.count == 1, let part = nodes[node.slaves[0]]
+      else { continue }
+      nodes[node.name] = node.standing(in: part, as: mapping)
     }
     self.nodes = nodes
   }
@@ -87,7 +113,12 @@ public struct BlockTree: Sendable {
     return node(device: status.device)
   }
 
-  /// The disk itself and its partitions, by name.
+  /// The mapping of a stick's partition; nil where there is none, or no stick beneath it.
+  public func node(of mapping: StickMapping) -> BlockNode? {
+    nodes.values.first { $0.mapping == mapping }
+  }
+
+  /// The disk itself and its partitions, by name; mappings over them count as such.
   public func parts(of disk: String) -> [BlockNode] {
     nodes.values.filter { $0.disk == disk }.sorted { ($0.name.count, $0.name) < ($1.name.count, $1.name) }
   }
@@ -118,7 +149,8 @@ public struct BlockTree: Sendable {
         uevent.split(separator: "\n").first { $0.hasPrefix("PARTNAME=") }.map { String($0.dropFirst(9)) }
       },
       holders: (try? Files.list("\(path)/holders")) ?? [], slaves: (try? Files.list("\(path)/slaves")) ?? [],
-      backingFile: text("\(path)/loop/backing_file"))
+      backingFile: text("\(path)/loop/backing_file"),
+      partition: isPartition ? text("\(path)/partition").flatMap { Int($0) } : nil)
   }
 
   /// The serial number of the device or of the nearest one above it that has one, as USB devices have for their disks.

@@ -93,6 +93,12 @@ public enum CurrentProcess {
     for number: Int32 in 0...2 { try systemCall("redirect to", path: path) { dup2(file.rawValue, number) } }
   }
 
+  /// Brings all of this process into memory and keeps it there, but not what it takes from now on (mlockall(2)): its
+  /// program may be on a disk that goes away.
+  public static func lockMemory() throws(SystemError) {
+    try systemCall("keep the program in memory") { mlockall(1) }  // MCL_CURRENT
+  }
+
   /// Sends a signal to every process but this one and PID 1.
   public static func signalAllOthers(_ number: Int32) {
     _ = kill(-1, number)

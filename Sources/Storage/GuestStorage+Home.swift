@@ -169,6 +169,16 @@ extension GuestStorage {
     return OpenGroup(lvm: lvm, ramBytes: 0, devices: devices.map(\.path))
   }
 
+  /// Leaves a mark of this session in the group. A stick that was pulled out of a running machine and started from
+  /// elsewhere is told from one that was not by it: without it, activation writes nothing that LVM keeps.
+  func markSession(_ lvm: LVM, _ group: String) throws(StorageError) {
+    let row = try lvm.report("vgs", columns: ["vg_tags"], [group]).first
+    let earlier = (row?["vg_tags"] ?? "").split(separator: ",").filter { $0.hasPrefix(HomeSearch.sessionTag) }
+    try lvm.run(
+      ["vgchange"] + earlier.flatMap { ["--deltag", String($0)] }
+        + ["--addtag", HomeSearch.sessionTag + LVMIdentity.random(), group])
+  }
+
   /// Activates the pool, which checks its bookkeeping (thin_check), and repairs it where that is needed and possible.
   private func checkPool(_ plan: LivePlan, _ lvm: LVM, _ warnings: inout [String]) throws(StorageError) {
     let name = "\(plan.volumeGroup)/\(Self.pool)"

@@ -71,6 +71,7 @@ public struct GuestStorage: Sendable {
       } catch {
         throw Self.unusable(error, devices)
       }
+      if earlier == nil { try markSession(group.lvm, plan.volumeGroup) }
     }
     do throws(StorageError) {
       var state = try bringUp(plan, group, isFresh: home.isFresh, warnings)
@@ -444,6 +445,9 @@ public struct GuestStorage: Sendable {
       try Files.makeDirectories(directory)
       let file = try FileDescriptor(opening: "\(directory)/storage.lock", [.readWrite, .create], permissions: 0o600)
       try file.lock(waiting: true)
+      // How often it was taken: who keeps the stick sees by it that the group may have changed.
+      let count = Int(String(decoding: try file.read(upTo: 32, at: 0), as: UTF8.self)) ?? 0
+      try file.writeAll(Array("\(count &+ 1)".utf8), at: 0)
       return file
     }
   }

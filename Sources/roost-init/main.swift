@@ -8,6 +8,8 @@ let usage = """
 
   Stops the appliance in order: guests first, then storage, then the machine. The same works under the names
   poweroff, reboot and halt.
+
+  roost-init keep is started by the initramfs, from memory: it watches over the USB stick that the machine runs from.
   """
 
 let arguments = CommandLine.arguments
@@ -19,6 +21,8 @@ if ProcessEnvironment.processID == 1 {
   }
   ControlDomain.run(fault: fault)
 }
+
+if arguments.dropFirst() == [StickKeeper.word] { StickKeeper.run() }
 
 if arguments.dropFirst().first == "--help" || arguments.dropFirst().first == "-h" {
   print(usage)

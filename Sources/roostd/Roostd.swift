@@ -79,6 +79,17 @@ enum Roostd {
   }
 
   private static func run(_ configuration: DaemonConfiguration) -> Int32 {
+    var configuration = configuration
+    if configuration.hasKeeper {
+      // The stick may be pulled out: what is needed then must not have to be read from there.
+      do throws(SystemError) {
+        try CurrentProcess.lockMemory()
+      } catch {
+        StandardStream.error.write("roostd: \(error)\n")
+      }
+      configuration.powerOffCommand[0] = configuration.keeper
+      configuration.rebootCommand[0] = configuration.keeper
+    }
     do throws(ControlError) {
       let daemon = try Daemon(configuration) { StandardStream.error.write("roostd: \($0)\n") }
       try daemon.stopOnSignals()

@@ -112,4 +112,14 @@ import Testing
       #expect(Base64.decode(bad) == nil, "\(bad)")
     }
   }
+
+  @Test func aMediumReportIsReadAsItWasWritten() {
+    for report in [MediumReport(.present), MediumReport(.missing, notice: "\"gone\"\n\u{1B}[1m")] {
+      #expect(MediumReport(json: report.json) == report)
+    }
+    #expect(MediumReport(json: Array(#"{"state":"missing","new":[1]}"#.utf8)) == MediumReport(.missing))
+    for text in ["", "{}", "null", #"{"state":"elsewhere"}"#, #"{"state":1}"#] {
+      #expect(MediumReport(json: Array(text.utf8)) == nil)
+    }
+  }
 }

@@ -64,4 +64,17 @@ struct FileTests {
     #expect(try file.read(upTo: 10, at: 0) == [0, 0, 0, 0, 1, 2, 3])
     #expect(try file.read(upTo: 10, at: 7).isEmpty)
   }
+
+  @Test func aLockIsSeenWithoutTakingIt() throws {
+    // On a tmpfs, as in the appliance: layered file systems have locks under numbers of their own.
+    let path = try Files.makeTemporaryDirectory(prefix: "/dev/shm/roost-lock-") + "/lock"
+    defer { try? Files.removeTree(String(path.dropLast(5))) }
+    #expect(!Files.isLocked(path))
+    let file = try FileDescriptor(opening: path, [.readWrite, .create])
+    #expect(!Files.isLocked(path))
+    #expect(try file.lock(waiting: false))
+    #expect(Files.isLocked(path))
+    _ = consume file
+    #expect(!Files.isLocked(path))
+  }
 }

@@ -46,6 +46,20 @@ import Testing
   private static let sdb = device("sdb")
   private static let own = device("sdc4", disk: "sdc", partition: "roost-storage")
 
+  /// A partition that is beneath a mapping is held by it: the mapping is what there is.
+  @Test func aStickThatMayBePulledOutIsFoundByItsMapping() throws {
+    let part = Self.device("sdc4", disk: "sdc", partition: "roost-storage")
+    let mapping = BlockNode(
+      "dm-1", number: "254:1", disk: "sdc", size: 1 << 30, partitionName: "roost-storage", slaves: ["sdc4"],
+      mapping: .storage)
+    let volume = BlockNode("dm-2", number: "254:2", size: 1 << 30, slaves: ["dm-1"])
+    let found = BlockTree(nodes: [Self.device("sdc"), part, mapping, volume, Self.sda]).storage
+    #expect(found.map(\.path) == ["/dev/mapper/roost-storage", "/dev/sda", "/dev/sdc"])
+    #expect(BlockTree(nodes: [Self.device("sdc"), part]).storage.map(\.name) == ["sdc", "sdc4"])
+    let search = try Self.search([.init(device: mapping)], mediumDisk: "sdc")
+    #expect(search.home == .fresh(mapping))
+  }
+
   @Test func withoutDisksItIsMemory() throws {
     #expect(try Self.search([]).home == .memory)
     let others = [HomeSearch.Candidate(device: Self.sda, type: "ext4", uuid: "x"), .init(device: Self.sdb)]

@@ -11,6 +11,8 @@ enum Appliance {
     var memory = 4096  // MiB
     /// A stick that the machine starts from by USB. It is written to.
     var stick: String?
+    /// The socket at which the emulator takes requests (`EmulatorControl`); nil: it takes none.
+    var control: String?
     /// The port of this machine that leads to the control domain's SSH; nil: it has no network card.
     var sshPort: Int?
     /// A file that the machine has as a disk and may write to.
@@ -33,9 +35,12 @@ enum Appliance {
       words += ["-device", "ide-cd,drive=medium"]
     }
     if let stick = options.stick {
-      words += ["-drive", "if=none,id=stick,format=raw,file=\(stick)"]
-      words += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
+      // What is behind the stick outlives it: a node goes on without its device.
+      words += ["-blockdev", "driver=file,node-name=stick-file,filename=\(stick)"]
+      words += ["-blockdev", "driver=raw,node-name=stick,file=stick-file", "-device", "qemu-xhci,id=usb"]
+      words += ["-device", "usb-storage,id=stick-device,drive=stick,removable=on,serial=roost-1,bootindex=0"]
     }
+    if let control = options.control { words += ["-qmp", "unix:\(control),server=on,wait=off"] }
     if let port = options.sshPort {
       words += ["-netdev", "user,id=net,hostfwd=tcp:127.0.0.1:\(port)-:22", "-device", "virtio-net-pci,netdev=net"]
     }

@@ -78,7 +78,7 @@ struct ProvisionTests {
       try machine.type("roost list | sed 's/^/now: /'\r")
       try machine.wait(for: "now: hatchling", seconds: 60)
       try machine.type("roost storage status | sed 's/^/store: /'\r")
-      try machine.wait(for: "on /dev/sda4", seconds: 60)
+      try machine.wait(for: "on /dev/mapper/roost-storage", seconds: 60)
       try machine.type(
         "echo medium=$(sed -n 's,^[^ ]* /run/roost/medium .*,seen,p' /proc/mounts) $(ls /sys/class/block | tr '\\n' ' ')\r"
       )
@@ -156,7 +156,7 @@ struct ProvisionTests {
         try machine.wait(for: "/dev/sda is the disk that this system runs from", seconds: 60)
         // The medium is mounted by its partition, so that LVM can have another.
         try machine.type("roost storage status\r")
-        try machine.wait(for: "on /dev/sda4", seconds: 60)
+        try machine.wait(for: "on /dev/mapper/roost-storage", seconds: 60)
         try machine.type("roost provision --to /dev/vda 2>&1 | cat\r")
         try machine.wait(for: "1 of 1 stick is written and compared", seconds: 300)
         try machine.type("echo parts $(ls -d /sys/class/block/vda?) end; roost-init poweroff\r")

@@ -19,6 +19,10 @@ public final class Daemon: DomainSurroundings {
   private var networkPlan: NetworkPlan?
   /// What `roost-storage` reports, looked at again and again.
   var storageFiles = StorageFiles()
+  /// What the keeper of the stick tells.
+  var stick = StickWatch()
+  private(set) lazy var pauses = DomainPauses(
+    loop: loop, log: { [unowned self] in log($0) }, domains: { [unowned self] in supervisors })
   private(set) lazy var disks = DiskManager(
     program: configuration.storageProgram, deadline: configuration.storageDeadline, surroundings: self)
   private var notices = Notices()
@@ -125,6 +129,7 @@ public final class Daemon: DomainSurroundings {
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(.hardware, missing) }
     for (number, problem) in identityProblems.enumerated() { notice(.identity(number), problem) }
     watchStorage()
+    watchStick()
     guard configuration.network else { return startDomains() }
     do throws(ControlError) {
       let plan = try NetworkPlan(manifest, builtAddress: builtAddress)
@@ -151,6 +156,7 @@ public final class Daemon: DomainSurroundings {
 
   func prepare(_ domain: ApplianceManifest.Domain, paths: DomainPaths) -> DomainPreparation {
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { return .refuse(missing) }
+    if pauses.isWanted { return .wait("waits until the stick is back") }
     if let reason = disks.objection(toStarting: domain.name) { return .wait(reason) }
     var disk: String?
     if domain.disk != nil {

@@ -1,3 +1,5 @@
+internal import Platform
+
 /// Where the domain manager finds and leaves things. The defaults are the appliance's.
 public struct DaemonConfiguration: Hashable, Sendable {
   /// The manifest; nil: the one on the medium.
@@ -32,6 +34,10 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var storagePatience = 60.0
   /// How often what the storage reported is looked at, in seconds.
   public var storageInterval = 2.0
+  /// How often it is looked whether the stick is there, in seconds.
+  public var stickInterval = 0.5
+  /// How long guests stay paused after the stick is back, in seconds: what waited is done by then.
+  public var stickRest = 1.0
   /// How long one request about a disk may take, in seconds.
   public var storageDeadline = 120.0
 
@@ -43,6 +49,15 @@ public struct DaemonConfiguration: Hashable, Sendable {
 
   /// Why the stick's identity cannot be used, as the init leaves it.
   var identityProblem: String { "\(runtimeDirectory)/identity.problem" }
+
+  /// Whether the stick that the appliance runs from is there, as its keeper tells.
+  var mediumReport: String { "\(runtimeDirectory)/medium.json" }
+
+  /// Whether the appliance runs from a stick that may be pulled out.
+  public var hasKeeper: Bool { Files.exists(mediumReport) }
+
+  /// The init's program where it needs nothing of such a stick.
+  public var keeper: String { "\(runtimeDirectory)/keeper" }
 
   /// The control socket.
   public var socket: String { "\(runtimeDirectory)/roostd.sock" }

@@ -7,6 +7,8 @@ protocol DiskSurroundings: AnyObject {
   var loop: EventLoop { get }
   /// The storage, as `roost-storage` reported it last; nil before it has.
   var storage: StorageReport? { get }
+  /// Whether what is asked of disks would wait for a stick that was pulled out.
+  var isStickMissing: Bool { get }
   /// The domains.
   var supervisors: [DomainSupervisor] { get }
   /// Looks again at what `roost-storage` reported.
@@ -115,6 +117,9 @@ final class DiskManager {
     if child?.isRunning == true {
       throw ControlError(
         .wrongState, "an earlier roost-storage hangs and cannot be ended; look at the kernel's log (dmesg)")
+    }
+    if surroundings.isStickMissing {
+      throw ControlError(.wrongState, "the stick that the appliance runs from is not there; put it back first")
     }
     guard let storage = surroundings.storage else {
       throw ControlError(.wrongState, "the guests' storage is not up yet; try again in a moment")

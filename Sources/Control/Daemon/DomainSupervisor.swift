@@ -40,6 +40,8 @@ final class DomainSupervisor {
   private var lastStatus: DomainStatus?
   /// Disks that the running monitor has beside the domain's own.
   private var disks: Set<String> = []
+  /// The monitor whose processors are kept still, or are to be.
+  private(set) var pausedMonitor: Int32?
 
   /// A monitor process and the watch for its end.
   private final class Monitor {
@@ -80,7 +82,8 @@ final class DomainSupervisor {
   /// The domain as clients see it.
   var status: DomainStatus {
     DomainStatus(
-      name: domain.name, os: domain.os, state: machine.state, reason: machine.reason, cpus: domain.cpus,
+      name: domain.name, os: domain.os, state: machine.state,
+      reason: isPaused ? "paused until the stick is back" : machine.reason, cpus: domain.cpus,
       memoryBytes: domain.memoryBytes, autostart: domain.autostart, pid: machine.pid, startedAt: machine.startedAt,
       readySeconds: machine.readySeconds, restarts: machine.restarts, address: domain.network?.address,
       console: paths.console, log: paths.log, screen: domain.display == .vga ? paths.screen : nil)
@@ -103,6 +106,16 @@ final class DomainSupervisor {
   func hasDetached(_ disk: String) {
     disks.remove(disk)
     record()
+  }
+
+  /// True while its processors are kept still.
+  var isPaused: Bool { pausedMonitor != nil && pausedMonitor == machine.pid }
+
+  /// Remembers that the processors of the running monitor are kept still, also for a domain manager after this one.
+  func setPaused(_ isPaused: Bool) {
+    pausedMonitor = isPaused ? machine.pid : nil
+    record()
+    tell()
   }
 
   /// True while its start waits for the appliance.
@@ -228,6 +241,7 @@ final class DomainSupervisor {
     loop.unwatch(monitor.token)
     self.monitor = nil
     disks = []
+    pausedMonitor = nil
     leaveConsole()
     try? Files.remove(recordPath)
     if let status {
@@ -255,6 +269,7 @@ final class DomainSupervisor {
     var startedAt: Double
     var readySeconds: Double?
     var disks: [String]?
+    var isPaused: Bool?
   }
 
   private var recordPath: String { "\(paths.directory)/monitor.json" }
@@ -265,7 +280,7 @@ final class DomainSupervisor {
     else { return }
     let record = Record(
       pid: process.pid, startTicks: ticks, startedAt: startedAt, readySeconds: machine.readySeconds,
-      disks: disks.isEmpty ? nil : disks.sorted())
+      disks: disks.isEmpty ? nil : disks.sorted(), isPaused: isPaused ? true : nil)
     guard let bytes = try? ControlCoding.encode(record) else { return }
     try? Files.replace(recordPath, with: bytes, permissions: 0o600)
   }
@@ -278,6 +293,7 @@ final class DomainSupervisor {
       (try? adopt(ChildProcess(pid: record.pid))) != nil
     else { return false }
     disks = Set(record.disks ?? [])
+    pausedMonitor = record.isPaused == true ? record.pid : nil
     handle(.adopted(pid: record.pid, at: record.startedAt, readySeconds: record.readySeconds))
     if machine.state != .ready { seekConsole() }
     return true

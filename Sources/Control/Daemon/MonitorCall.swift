@@ -41,17 +41,18 @@ final class MonitorCall {
     }
   }
 
-  /// Sends `request` to the socket at `path`, for as long as `isAlive`. `onEnd` is called once, never from here.
+  /// Sends `request` to the socket at `path`, for as long as `isAlive`, and gives the monitor `patience` seconds.
+  /// `onEnd` is called once, never from here.
   init(
-    _ request: String, path: String, loop: EventLoop, isAlive: @escaping () -> Bool,
-    onEnd: @escaping (Outcome) -> Void
+    _ request: String, path: String, loop: EventLoop, patience: Double = MonitorCall.patience,
+    isAlive: @escaping () -> Bool, onEnd: @escaping (Outcome) -> Void
   ) {
     self.request = request
     self.path = path
     self.loop = loop
     self.isAlive = isAlive
     self.onEnd = onEnd
-    deadline = loop.now + Self.patience
+    deadline = loop.now + patience
     timer = loop.after(0) { [unowned self] in connect() }
   }
 

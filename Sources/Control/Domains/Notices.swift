@@ -2,7 +2,7 @@
 struct Notices: Sendable {
   /// What a notice is about: there is one of each at most.
   enum Subject: Hashable, Sendable {
-    case hardware, network, storage, room, degraded
+    case hardware, network, storage, room, degraded, stick
     /// One of the things that are wrong with the stick's identity.
     case identity(Int)
     /// A helper program, which says itself what its trouble is.

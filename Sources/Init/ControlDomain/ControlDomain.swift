@@ -17,9 +17,12 @@ public enum ControlDomain {
     } else {
       Preparation.configure()
     }
+    // The end of the machine must not wait for a stick that was pulled out.
+    if StickKeeper.process != nil { try? CurrentProcess.lockMemory() }
     while true {
       do throws(SystemError) {
         var supervisor = try Supervisor(services: services(), handover: fault == nil ? nil : handover)
+        if fault == nil, let keeper = StickKeeper.process { supervisor.adopt(StickKeeper.serviceName, pid: keeper) }
         let action = try serve(&supervisor, isFirst: fault == nil)
         Shutdown.run(action, &supervisor)
       } catch {
@@ -29,7 +32,7 @@ public enum ControlDomain {
     }
   }
 
-  /// The services, by name: `storage`, `storage-watch`, `roostd`, `sshd` where there is one, and a console for each
+  /// The services, by name: `stick` where the machine runs from one that may be pulled out, `storage`, `storage-watch`, `roostd`, `sshd` where there is one, and a console for each
   /// terminal.
   static func services(sys: String = "/sys", root: String = "") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
@@ -41,7 +44,8 @@ public enum ControlDomain {
         + "'Roost: the screen keeps failing, so this is a shell; exit tries the screen again.' "
         + "'Logs: \(Supervisor.logs), \(Log.file)'; exec \(words)",
     ]
-    var list = [
+    var list = StickKeeper.service().map { [$0] } ?? []
+    list += [
       Service(name: "storage", command: ["/usr/sbin/roost-storage", "activate"], kind: .once),
       Service(
         name: "storage-watch", command: ["/usr/sbin/roost-storage", "watch"], kind: .always, after: ["storage"]),

@@ -10,11 +10,14 @@ enum Shutdown {
   static func run(_ action: PowerAction, _ supervisor: inout Supervisor) -> Never {
     let doing = action == .restart ? "restarting" : action == .halt ? "halting" : "turning off"
     var waiting = Waiting()
+    // From now on the keeper sees to it that a stick that is not there does not keep the machine from its end.
+    let keeper = supervisor.model.pid(of: StickKeeper.serviceName)
+    if let keeper { try? ChildProcess(pid: keeper).signal(PowerCommand.signal(for: action)) }
     stopConsoles(&supervisor, &waiting)
     Consoles.write("\u{1B}[?1049l\u{1B}[?25h\u{1B}[0m\n")  // out of whatever the screen had done to the terminal
     Consoles.say("\(doing); Ctrl-Alt-Del twice more does so at once")
     stopDaemon(&supervisor, &waiting)
-    stopOthers(&supervisor, &waiting)
+    stopOthers(except: keeper, &supervisor, &waiting)
     deactivateStorage(&supervisor, &waiting)
     unmountAll()
     Consoles.say("\(doing) now")
@@ -59,21 +62,30 @@ enum Shutdown {
     }
   }
 
-  private static func stopOthers(_ supervisor: inout Supervisor, _ waiting: inout Waiting) {
+  private static func stopOthers(
+    except keeper: Int32?, _ supervisor: inout Supervisor, _ waiting: inout Waiting
+  ) {
     for (signal, seconds) in [(Signal.terminate, UInt64(5)), (Signal.kill, UInt64(2))] {
-      if otherProcesses().isEmpty { return }
-      CurrentProcess.signalAllOthers(signal)
-      waiting.wait(seconds: seconds, &supervisor) { _ in otherProcesses().isEmpty }
+      let others = otherProcesses(than: keeper)
+      if others.isEmpty { return }
+      if keeper == nil {
+        CurrentProcess.signalAllOthers(signal)
+      } else {
+        // All at once there is no exception from.
+        for process in others { try? process.signal(signal) }
+      }
+      waiting.wait(seconds: seconds, &supervisor) { _ in otherProcesses(than: keeper).isEmpty }
     }
-    let left = otherProcesses()
+    let left = otherProcesses(than: keeper).map(\.pid)
     if !left.isEmpty { Log.write("processes that do not end: \(left)") }
   }
 
-  /// Processes of programs, other than this one; kernel threads have no command line.
-  private static func otherProcesses() -> [String] {
-    ((try? Files.list("/proc")) ?? []).filter { name in
-      guard name.allSatisfy(\.isNumber), name != "1" else { return false }
-      return (try? Files.read("/proc/\(name)/cmdline")).map { !$0.isEmpty } ?? false
+  /// Processes of programs, other than this one and the stick's keeper; kernel threads have no command line.
+  private static func otherProcesses(than keeper: Int32?) -> [ChildProcess] {
+    ((try? Files.list("/proc")) ?? []).compactMap { name in
+      guard name.allSatisfy(\.isNumber), let pid = Int32(name), pid != 1, pid != keeper else { return nil }
+      let isProgram = (try? Files.read("/proc/\(name)/cmdline")).map { !$0.isEmpty } ?? false
+      return isProgram ? ChildProcess(pid: pid) : nil
     }
   }
 

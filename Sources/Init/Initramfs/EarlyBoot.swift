@@ -88,7 +88,7 @@ public enum EarlyBoot {
     undo()
     modules.load(["loop", "squashfs", "overlay", "isofs"])
     let device = try find(parameters, &modules)
-    try mountMedium(device)
+    try mountMedium(device, at: StickMappings.make(over: device, &modules))
     let image = "\(medium)/roost/root.squashfs"
     try verify(image, parameters.root, on: device)
     try mountRoot(image)
@@ -102,6 +102,7 @@ public enum EarlyBoot {
         guard (try? Mount.unmount(mount.target, lazily: true)) != nil else { break }
       }
     }
+    StickMappings.remove()
   }
 
   private static func find(
@@ -146,11 +147,11 @@ public enum EarlyBoot {
     }
   }
 
-  private static func mountMedium(_ device: BlockDevice) throws(InitError) {
+  private static func mountMedium(_ device: BlockDevice, at path: String) throws(InitError) {
     do throws(SystemError) {
       try Files.makeDirectories(medium)
       try Mount.mount(
-        device.path, at: medium, type: "iso9660", [.readOnly, .noSetUserID, .noDevices, .noExecution])
+        path, at: medium, type: "iso9660", [.readOnly, .noSetUserID, .noDevices, .noExecution])
     } catch {
       throw InitError(
         .mediumUnreadable, "the boot medium on \(device.path) cannot be mounted.", details: ["\(error)"],
@@ -223,12 +224,19 @@ public enum EarlyBoot {
   /// Goes over to the control domain. It returns only by throwing.
   private static func leave() throws(InitError) {
     do throws(SystemError) {
+      let isStick = try Mount.find(at: medium)?.source == StickMapping.medium.path
+      if isStick {
+        // A program that runs is not written to.
+        try Files.remove(StickKeeper.program)
+        try Files.write(try Files.read("/proc/self/exe"), to: StickKeeper.program, permissions: 0o755)
+      }
       // /run last: the medium, the squashfs and the overlay's layers are mounted below it and go with it.
       for target in ["/proc", "/sys", "/dev", "/run"] {
         try Files.makeDirectories(newRoot + target)
         try Mount.mount(target, at: newRoot + target, .move)
       }
       try RunningSystem.switchRoot(to: newRoot)
+      if isStick { try StickKeeper.start() }
       try CurrentProcess.execute([next])
     } catch {
       throw InitError(

@@ -4,9 +4,13 @@ extension BlockTree {
   /// Kinds of devices that are made of others, are memory, or are for media that come and go.
   private static let passedOver = ["loop", "ram", "zram", "fd", "sr", "dm-", "md"]
 
-  /// All disks and partitions that can hold a physical volume, by name.
+  /// All disks and partitions that can hold a physical volume, by name. A stick's mapping is there in place of the
+  /// partition beneath it, which is not to be had.
   var storage: [BlockNode] {
-    nodes.values.filter { node in node.size > 0 && !Self.passedOver.contains { node.name.hasPrefix($0) } }
-      .sorted { $0.name < $1.name }
+    let beneath = Set(nodes.values.filter { $0.mapping != nil }.flatMap(\.slaves))
+    return nodes.values.filter { node in
+      guard node.size > 0, !beneath.contains(node.name) else { return false }
+      return node.mapping != nil || !Self.passedOver.contains { node.name.hasPrefix($0) }
+    }.sorted { $0.name < $1.name }
   }
 }

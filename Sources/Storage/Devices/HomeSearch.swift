@@ -45,6 +45,8 @@ enum Home: Hashable, Sendable {
 struct HomeSearch: Sendable {
   /// The tag of a group that is complete without the memory of the session that made it.
   static let tag = "roost.home"
+  /// The beginning of the tag that each session gives a home that it opens.
+  static let sessionTag = "roost.session="
 
   /// A device that holds something.
   struct Candidate: Sendable {

@@ -142,6 +142,8 @@ let stickScript = #"""
   check first-use-makes-it-the-home roost-storage activate
   cat /tmp/out
   check the-stick-is-the-home home disk
+  echo SESSION MARKS $(head -c 1048576 /dev/vda2 | /usr/bin/grep -a -o 'roost.session=' | wc -l)
+  check changes-are-counted sh -c '[ "$(cat /run/roost/storage.lock)" -ge 1 ]'
   check the-partition-is-in-it has /dev/vda2 /run/roost/storage.json
   check alpha-mounts mount /dev/roost/alpha /mnt/alpha
   if [ -e /mnt/alpha/mine ]; then echo WAS HERE BEFORE; else check alpha-is-new origin /mnt/alpha; fi

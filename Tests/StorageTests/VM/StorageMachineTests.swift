@@ -37,9 +37,12 @@ struct StorageMachineTests {
     let stick = try machine.makeStick("stick.img", mebibytes: 192)
     let first = try machine.check(.stick, disks: [stick])
     #expect(first.contains("is the guests' home from now on") && !first.contains("WAS HERE BEFORE"))
-    // The second time it is found by its tag.
+    #expect(first.contains("SESSION MARKS 0"))
+    // The second time it is found by its tag, and what LVM keeps tells that it was.
     let second = try machine.boot(.stick, disks: [stick]).waitForEnd()
     #expect(second.contains("WAS HERE BEFORE"), "\(second)")
+    #expect(second.contains("SESSION MARKS") && !second.contains("SESSION MARKS 0"), "\(second)")
+    #expect(second.contains("CHECK changes-are-counted ok"))
     #expect(second.contains("CHECK deactivates ok"))
   }
 }
