@@ -26,6 +26,8 @@ public struct BlockNode: Hashable, Sendable {
   public let slaves: [String]
   /// The file or device behind a loop device.
   public let backingFile: String?
+  /// It comes over the network: NBD, AoE, DRBD or iSCSI.
+  public let isRemote: Bool
 
   /// A part of a disk.
   public var isPartition: Bool { name != disk }
@@ -38,7 +40,7 @@ public struct BlockNode: Hashable, Sendable {
   public init(
     _ name: String, number: String, disk: String? = nil, size: Int, isReadOnly: Bool = false, isRemovable: Bool = false,
     isUSB: Bool = false, model: String? = nil, serial: String? = nil, partitionName: String? = nil,
-    holders: [String] = [], slaves: [String] = [], backingFile: String? = nil
+    holders: [String] = [], slaves: [String] = [], backingFile: String? = nil, isRemote: Bool = false
   ) {
     self.name = name
     self.number = number
@@ -53,6 +55,7 @@ public struct BlockNode: Hashable, Sendable {
     self.holders = holders
     self.slaves = slaves
     self.backingFile = backingFile
+    self.isRemote = isRemote
   }
 }
 
@@ -118,7 +121,13 @@ public struct BlockTree: Sendable {
         uevent.split(separator: "\n").first { $0.hasPrefix("PARTNAME=") }.map { String($0.dropFirst(9)) }
       },
       holders: (try? Files.list("\(path)/holders")) ?? [], slaves: (try? Files.list("\(path)/slaves")) ?? [],
-      backingFile: text("\(path)/loop/backing_file"))
+      backingFile: text("\(path)/loop/backing_file"), isRemote: isRemote(name, components))
+  }
+
+  /// NBD, AoE and DRBD have names of their own; a disk of iSCSI's is below a session.
+  private static func isRemote(_ name: String, _ components: [String]) -> Bool {
+    ["nbd", "etherd!", "drbd"].contains(where: name.hasPrefix)
+      || components.contains { $0.hasPrefix("session") && Int($0.dropFirst(7)) != nil }
   }
 
   /// The serial number of the device or of the nearest one above it that has one, as USB devices have for their disks.
