@@ -5,7 +5,8 @@ internal import Platform
 extension GuestStorage {
   /// Decides where the guests' changes live.
   func findHome(
-    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, _ warnings: inout [String], inspect: Inspection
+    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, rooms: [String], _ warnings: inout [String],
+    inspect: Inspection
   ) throws(StorageError) -> Home {
     // What was decided when the machine started holds.
     if let earlier {
@@ -25,14 +26,14 @@ extension GuestStorage {
     for _ in 0..<10 {
       var found: [String] = []
       let mediumDisk = mount.flatMap { tree.node(number: $0.device) }?.disk
-      let search = try search(plan, tree.storage, mediumDisk: mediumDisk, &found, inspect: inspect)
+      let search = try search(plan, tree.storage(rooms: rooms), mediumDisk: mediumDisk, &found, inspect: inspect)
       if case .disks = search.home {
         warnings += found + search.warnings
         return search.home
       }
       MonotonicClock.sleep(milliseconds: 1500)
       let now = BlockTree()
-      if now.storage.map(\.name) == tree.storage.map(\.name) {
+      if now.storage(rooms: rooms).map(\.name) == tree.storage(rooms: rooms).map(\.name) {
         warnings += found + search.warnings
         return search.home
       }

@@ -73,6 +73,26 @@ import Testing
     #expect(error?.message.contains("gone") == true && error?.message.contains("/dev/sda") == true)
   }
 
+  @Test func roomOverTheNetworkIsWaitedFor() throws {
+    let tags = [HomeSearch.tag, "roost.room.more=b", "roost.remote.more=room:nbd://far/more"]
+    let report = Self.group(tags: tags, [Self.medium, "a", "b"])
+    let error = #expect(throws: StorageError.self) {
+      _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": report])
+    }
+    #expect(error?.code == .waiting && error?.message.contains("waits for more") == true)
+    #expect(error?.tags == tags)
+    // With it everything is there; with something else missing beside it, waiting would not help.
+    let remote = Self.device("nbd0")
+    let all = try Self.search(
+      [Self.physical(Self.sda, "a"), Self.physical(remote, "b")], ["sda": report, "nbd0": report])
+    #expect(all.home == .disks([remote, Self.sda]))
+    let worse = Self.group(tags: tags, [Self.medium, "a", "b", "gone"])
+    let other = #expect(throws: StorageError.self) {
+      _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": worse])
+    }
+    #expect(other?.code == .home)
+  }
+
   @Test func aMoveThatWasCutOffIsNoHome() throws {
     let search = try Self.search(
       [Self.physical(Self.sda, "a")], ["sda": Self.group(tags: [], [Self.medium, "a", Self.memory])])
