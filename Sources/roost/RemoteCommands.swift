@@ -43,7 +43,7 @@ struct StorageConnectCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if case .failure(let problem) = RemoteAddress.parse(address) { throw ValidationError("\(problem).") }
+    if case .failure(let problem) = RemoteAddress.parse(address) { throw ValidationError("\(problem)") }
   }
 
   func run() throws {
