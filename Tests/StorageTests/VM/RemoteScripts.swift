@@ -89,7 +89,7 @@ let nbdScript =
     check no-server-is-refused refused 'does not answer' roost-storage connect data nbd://10.99.0.2/data
     check nothing-is-left-of-it sh -c '[ -z "$(roost-storage remotes)" ]'
     blank data 64; blank more 96; blank full 32
-    mke2fs -q -L kept /far/full
+    mke2fs -q -F -L kept /far/full
     check nbd-serves nbd_serves data more full
     check an-unknown-export-is-refused refused 'no export named nothing\|hangs up' roost-storage connect data nbd://10.99.0.2/nothing
     check nbd-connects roost-storage connect data nbd://10.99.0.2/data --json
