@@ -54,7 +54,7 @@ struct RemoteMachineTests {
     let firstLog = try first.waitForEnd(seconds: 300)
     #expect(handedOver)
     for (log, isFirst) in [(firstLog, true), (secondLog, false)] {
-      let failed = log.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("CHECK") && !$0.hasSuffix(" ok") }
+      let failed = log.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("CHECK ") && !$0.hasSuffix(" ok") }
       #expect(failed.isEmpty && log.contains("CHECKS DONE"), "\(isFirst ? "first" : "second"): \(log)")
       let wanted = isFirst ? "the-other-hands-back" : "two-primaries-are-refused"
       #expect(log.contains("CHECK \(wanted) ok"))
