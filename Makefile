@@ -17,7 +17,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk openssh-client
+TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk openssh-client nbd-server tgt vblade
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
@@ -131,6 +131,9 @@ docs: build ## print the commands' help into docs/cli
 	@mkdir -p docs/cli
 	for command in build boot provision doctor list console log screenshot start stop reboot destroy disk storage screen mosaic top; do
 	  $(ROOST) help $$command > docs/cli/$$command.txt
+	done
+	for verb in connect disconnect remotes promote demote; do
+	  $(ROOST) help storage $$verb > docs/cli/storage-$$verb.txt
 	done
 	for verb in list create resize snapshot rollback clone attach detach destroy; do
 	  $(ROOST) help disk $$verb > docs/cli/disk-$$verb.txt

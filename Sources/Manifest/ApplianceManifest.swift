@@ -74,12 +74,14 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var images: String
     /// The physical volume's file in it.
     public var physicalVolumeFile: String
+    /// Devices that come over the network; nothing stands for none.
+    public var remotes: [Remote]?
 
     /// All fields; the names are those that the appliance expects if not given.
     public init(
       volumeGroup: String = "roost", ramBytes: Int, extentBytes: Int, mediumUUID: String, ramUUID: String,
       metadataTemplate: String = "/roost/volume-group.conf", images: String = "/roost/images.squashfs",
-      physicalVolumeFile: String = "images.pv"
+      physicalVolumeFile: String = "images.pv", remotes: [Remote]? = nil
     ) {
       self.volumeGroup = volumeGroup
       self.ramBytes = ramBytes
@@ -89,6 +91,7 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
       self.metadataTemplate = metadataTemplate
       self.images = images
       self.physicalVolumeFile = physicalVolumeFile
+      self.remotes = remotes
     }
   }
 
@@ -342,6 +345,10 @@ extension ApplianceManifest {
       if domain.ready.consoleText.isEmpty { return "the domain '\(domain.name)' has an empty ready text" }
     }
     if domains.isEmpty { return "it has no domains" }
+    for remote in storage.remotes ?? [] {
+      if remote.request == nil { return "its remote '\(remote.name)' at '\(remote.address)' is none that there can be" }
+      if !seen.insert(remote.name).inserted { return "two domains or remotes are named '\(remote.name)'" }
+    }
     if storage.ramBytes <= 0 || storage.extentBytes <= 0 { return "its storage sizes are not positive" }
     return nil
   }

@@ -16,6 +16,7 @@ package enum Limits {
   package static let vncPassword = 8  // bytes
   package static let modules = 32
   package static let sources = 64
+  package static let remotes = 32
   package static let fileSize = 1 << 20  // bytes
   /// Aliases that a recipe may have: few enough that nesting them cannot blow up its size.
   package static let aliases = 30

@@ -30,6 +30,8 @@ public struct BlockNode: Hashable, Sendable {
   public let partition: Int?
   /// What this is instead of the partition that it lies over: in all else it tells what that one would.
   public let mapping: StickMapping?
+  /// It comes over the network: NBD, AoE, DRBD or iSCSI.
+  public let isRemote: Bool
 
   /// A part of a disk.
   public var isPartition: Bool { name != disk }
@@ -43,7 +45,7 @@ public struct BlockNode: Hashable, Sendable {
     _ name: String, number: String, disk: String? = nil, size: Int, isReadOnly: Bool = false, isRemovable: Bool = false,
     isUSB: Bool = false, model: String? = nil, serial: String? = nil, partitionName: String? = nil,
     holders: [String] = [], slaves: [String] = [], backingFile: String? = nil, partition: Int? = nil,
-    mapping: StickMapping? = nil
+    mapping: StickMapping? = nil, isRemote: Bool = false
   ) {
     self.name = name
     self.number = number
@@ -60,6 +62,7 @@ public struct BlockNode: Hashable, Sendable {
     self.backingFile = backingFile
     self.partition = partition
     self.mapping = mapping
+    self.isRemote = isRemote
   }
 
   /// This device, a mapping, in the place of the partition that it lies over.
@@ -150,7 +153,14 @@ public struct BlockTree: Sendable {
       },
       holders: (try? Files.list("\(path)/holders")) ?? [], slaves: (try? Files.list("\(path)/slaves")) ?? [],
       backingFile: text("\(path)/loop/backing_file"),
-      partition: isPartition ? text("\(path)/partition").flatMap { Int($0) } : nil)
+      partition: isPartition ? text("\(path)/partition").flatMap { Int($0) } : nil, isRemote: isRemote(name, components)
+    )
+  }
+
+  /// NBD, AoE and DRBD have names of their own; a disk of iSCSI's is below a session.
+  private static func isRemote(_ name: String, _ components: [String]) -> Bool {
+    ["nbd", "etherd!", "drbd"].contains(where: name.hasPrefix)
+      || components.contains { $0.hasPrefix("session") && Int($0.dropFirst(7)) != nil }
   }
 
   /// The serial number of the device or of the nearest one above it that has one, as USB devices have for their disks.

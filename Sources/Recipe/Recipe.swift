@@ -35,6 +35,8 @@ public struct Recipe: Sendable, Hashable {
   public struct StorageSettings: Sendable, Hashable {
     /// Size of the RAM-backed physical volume; a multiple of 4 MiB.
     public let ramBytes: Int
+    /// Devices that come over the network, in the order of their names.
+    public let remotes: [RemoteRequest]
   }
 
   /// The network that the domains share.
@@ -186,6 +188,9 @@ extension Recipe {
     text.add("control-domain.hostname", controlDomain.hostname)
     text.add("control-domain.packages", controlDomain.packages)
     text.add("storage.ram", "\(storage.ramBytes)")
+    for remote in storage.remotes {
+      text.add("remote", [remote.name, remote.address.description, remote.use.rawValue, remote.attach ?? ""])
+    }
     text.add("network.subnet", network.subnet.description)
     for (name, source) in sources.sorted(by: { $0.key < $1.key }) {
       text.add("source", name)

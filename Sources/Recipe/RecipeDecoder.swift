@@ -28,18 +28,19 @@ struct RecipeDecoder {
     else { return nil }
     let name = reader.checked(fields, "name", required: true, Names.problem)
     let controlDomain = controlDomain(fields)
-    let ram = storage(fields)
+    let storage = storage(fields)
     let subnet = network(fields)
     sources = sources(fields)
     let domains = domains(fields)
+    if let storage { checkRemotes(storage.remotes, domains, recipe: fields) }
     if let subnet, domains.count(where: \.hasNetwork) > subnet.guestCapacity {
       reader.report(
         fields.mark(of: "network"),
         "the subnet \(subnet) has addresses for \(subnet.guestCapacity) domains; take a shorter prefix")
     }
-    guard let name, let controlDomain, let ram, let subnet, !domains.isEmpty else { return nil }
+    guard let name, let controlDomain, let storage, let subnet, !domains.isEmpty else { return nil }
     return Recipe(
-      name: name, controlDomain: controlDomain, storage: .init(ramBytes: ram), network: .init(subnet: subnet),
+      name: name, controlDomain: controlDomain, storage: storage, network: .init(subnet: subnet),
       sources: sources.compactMapValues { $0 }, domains: domains, directory: directory)
   }
 
@@ -58,12 +59,14 @@ struct RecipeDecoder {
     return .init(suite: suite, hostname: hostname ?? "roost", packages: packages)
   }
 
-  private mutating func storage(_ recipe: NodeReader.Fields) -> Int? {
+  private mutating func storage(_ recipe: NodeReader.Fields) -> Recipe.StorageSettings? {
     let fallback = 1 << 30
-    guard let node = recipe.values["storage"]?.value else { return fallback }
-    guard let fields = reader.fields(node, "the storage", keys: ["ram"]) else { return nil }
-    guard fields.has("ram") else { return fallback }
+    guard let node = recipe.values["storage"]?.value else { return .init(ramBytes: fallback, remotes: []) }
+    guard let fields = reader.fields(node, "the storage", keys: ["ram", "remotes"]) else { return nil }
+    let remotes = remotes(fields)
+    guard fields.has("ram") else { return .init(ramBytes: fallback, remotes: remotes) }
     return reader.size(fields, "ram", in: Limits.ramVolume, granule: Limits.diskGranule)
+      .map { .init(ramBytes: $0, remotes: remotes) }
   }
 
   private mutating func network(_ recipe: NodeReader.Fields) -> IPv4Subnet? {

@@ -5,7 +5,8 @@ internal import Platform
 extension GuestStorage {
   /// Decides where the guests' changes live.
   func findHome(
-    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, _ warnings: inout [String], inspect: Inspection
+    _ plan: LivePlan, earlier: StorageState?, isLive: Bool, rooms: [String], _ warnings: inout [String],
+    inspect: Inspection
   ) throws(StorageError) -> Home {
     // What was decided when the machine started holds.
     if let earlier {
@@ -27,7 +28,8 @@ extension GuestStorage {
       let mediumDisk = mount.flatMap { tree.node(number: $0.device) }?.disk
       let outcome: Result<HomeSearch, StorageError>
       do throws(StorageError) {
-        outcome = .success(try search(plan, tree.storage, mediumDisk: mediumDisk, &found, inspect: inspect))
+        outcome = .success(
+          try search(plan, tree.storage(rooms: rooms), mediumDisk: mediumDisk, &found, inspect: inspect))
       } catch {
         outcome = .failure(error)
       }
@@ -35,7 +37,7 @@ extension GuestStorage {
       if case .success(let search) = outcome, case .disks = search.home { isHome = true }
       if !isHome { MonotonicClock.sleep(milliseconds: 1500) }
       let now = isHome ? tree : BlockTree()
-      if now.storage.map(\.name) == tree.storage.map(\.name) {
+      if now.storage(rooms: rooms).map(\.name) == tree.storage(rooms: rooms).map(\.name) {
         let search = try outcome.get()
         warnings += found + search.warnings
         return search.home

@@ -60,7 +60,10 @@ public struct GuestStorage: Sendable {
           + "not the physical volume \(plan.storage.mediumUUID); write the medium again")
     }
     keepWritesWaiting()
-    let home = try findHome(plan, earlier: earlier, isLive: isLive, &warnings, inspect: inspect)
+    // What was told to come over the network, and did since, may be what the home waits for.
+    let rooms = try StorageState.load(statePath).map { $0.remotes.filter { $0.use == .room }.compactMap(\.device) }
+    let home = try findHome(
+      plan, earlier: earlier, isLive: isLive, rooms: rooms ?? [], &warnings, inspect: inspect)
     let group: OpenGroup
     switch home {
     case .memory: group = try openInMemory(plan, medium: medium, beside: earlier?.devices ?? [], &warnings)
@@ -104,8 +107,17 @@ public struct GuestStorage: Sendable {
     state.group = try lvm.report("vgs", columns: ["vg_uuid"], [plan.volumeGroup]).first?["vg_uuid"]
     state.home = group.ramBytes > 0 ? .memory : .disk
     state.devices = group.devices
-    state.disks = try Disks.report(lvm, group: plan.volumeGroup)
+    let tags = try Self.tags(plan.volumeGroup, lvm)
+    state.remotes = RemoteTags(tags).records(with: plan.remotes)
+    for index in state.remotes.indices { state.remotes[index].refresh(directory) }
+    state.show(try Disks.report(lvm, group: plan.volumeGroup))
     return state
+  }
+
+  /// The tags of a group.
+  static func tags(_ group: String, _ lvm: LVM) throws(StorageError) -> [String] {
+    let row = try lvm.report("vgs", columns: ["vg_tags"], [group]).first
+    return (row?["vg_tags"] ?? "").split(separator: ",").map(String.init)
   }
 
   /// Takes the volumes down, and frees the memory **and what the guests wrote to it**. A volume that is in use throws,
@@ -116,6 +128,7 @@ public struct GuestStorage: Sendable {
     let state = try StorageState.load(statePath)
     let volumeGroup = state?.volumeGroup ?? "roost"
     let loops = try ourLoops()
+    if let state { try takeDownRemoteDisks(state) }
     if !loops.isEmpty {
       let lvm = try startLVM(loops.map(\.path) + (state?.devices ?? []))
       let present = try lvm.report("vgs", columns: ["vg_name"]).contains { $0["vg_name"] == volumeGroup }
@@ -130,6 +143,7 @@ public struct GuestStorage: Sendable {
       }
       for loop in loops { try storage("take storage down") { () throws(SystemError) in try loop.detach() } }
     }
+    if let state { disconnectAll(state, .room) }
     for target in [ramDirectory, imagesDirectory] { try unmount(target) }
     try storage("take storage down") { () throws(SystemError) in
       try Files.removeTree(configurationDirectory)
@@ -439,7 +453,7 @@ public struct GuestStorage: Sendable {
   }
 
   /// Held by whoever changes the storage.
-  private func lock() throws(StorageError) -> FileDescriptor {
+  func lock() throws(StorageError) -> FileDescriptor {
     let directory = directory
     return try storage("lock the storage") { () throws(SystemError) in
       try Files.makeDirectories(directory)

@@ -8,6 +8,9 @@ public struct LivePlan: Hashable, Sendable {
   /// The guests' disks; each has at least its image's size.
   public var disks: [ApplianceManifest.Disk]
 
+  /// Devices that come over the network.
+  public var remotes: [RemoteRequest] { (storage.remotes ?? []).compactMap(\.request) }
+
   /// Name of the volume group.
   public var volumeGroup: String { storage.volumeGroup }
 

@@ -20,6 +20,10 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
     case device
     /// A volume is still in use.
     case busy
+    /// A device that comes over the network cannot be had.
+    case remote
+    /// The guests' home needs devices that come over the network and are not connected yet.
+    case waiting
   }
 
   /// What kind of failure it is.
@@ -30,13 +34,21 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
   public let cause: SystemError?
   /// What LVM said meanwhile, warnings included.
   public let log: [String]
+  /// Of `waiting`: the tags of the group that is the home.
+  let tags: [String]
 
   /// A failure; `message` does not repeat `cause` or `log`.
   public init(_ code: Code, _ message: String, cause: SystemError? = nil, log: [String] = []) {
+    self.init(code, message, cause: cause, log: log, tags: [])
+  }
+
+  /// A failure that has a group's tags with it.
+  init(_ code: Code, _ message: String, cause: SystemError? = nil, log: [String] = [], tags: [String]) {
     self.code = code
     self.message = message
     self.cause = cause
     self.log = log
+    self.tags = tags
   }
 
   /// The kernel's answer alone, or the message where there is none.

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Manifest
 internal import Platform
 
 /// What `/run/roost/storage.json` tells the rest of the appliance.
@@ -50,6 +51,10 @@ public struct StorageState: Codable, Hashable, Sendable {
   public var devices: [String] = []
   /// All disks of guests, the domains' own among them.
   public var disks: [Disk] = []
+  /// Devices that come over the network, connected or not.
+  public var remotes: [RemoteRecord] = []
+  /// Of a failed state: the remotes that the guests' home waits for.
+  public var waitingFor: [String] = []
 
   /// A state.
   public init(
@@ -63,6 +68,14 @@ public struct StorageState: Codable, Hashable, Sendable {
     self.ramBytes = ramBytes
     self.domains = domains
   }
+
+  /// Takes what guests' volumes there are; remotes that are disks are shown beside them.
+  mutating func show(_ volumes: [Disk]) {
+    disks = (volumes + remotes.filter { $0.use == .disk }.map(Disk.init)).sorted { $0.name < $1.name }
+  }
+
+  /// Shows remotes as they are now beside the volumes that were there.
+  mutating func showRemotes() { show(disks.filter { $0.kind != .remote }) }
 
   /// The state as JSON with sorted keys and a line break at the end.
   public func json() throws(StorageError) -> [UInt8] {
@@ -142,6 +155,11 @@ public struct StorageReport: Codable, Hashable, Sendable {
           "  \(volume.name): \(volume.bytes >> 20) MiB, \(percent(volume.usedPercent)) written"
             + (volume.isOpen ? ", in use" : ""))
       }
+    }
+    for remote in storage.remotes {
+      let place = remote.device.map { "\($0), \((remote.bytes ?? 0) >> 20) MiB" } ?? "not connected"
+      lines.append("remote \(remote.name): \(remote.address), \(remote.use.rawValue), \(place)")
+      if let problem = remote.problem { lines.append("  \(problem)") }
     }
     return lines.joined(separator: "\n") + "\n"
   }

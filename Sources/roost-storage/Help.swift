@@ -22,6 +22,13 @@ let help = """
     roost-storage disk attach NAME DOMAIN
     roost-storage disk detach NAME
     roost-storage disk destroy NAME
+    roost-storage connect NAME ADDRESS [--use disk|room] [--wipe]
+                                               a disk for a guest, or more room for all, over the network
+    roost-storage disconnect NAME              let it go
+    roost-storage remotes [--json]             what comes over the network
+    roost-storage remotes connect              connect what is not there
+    roost-storage promote NAME [--force]       have this machine write to a replicated volume
+    roost-storage demote NAME                  let the other machine do so
     roost-storage inspect DEVICE               what LVM says of the group on a device, as JSON
 
   Options:
@@ -31,11 +38,15 @@ let help = """
                       the copy from then on, and the medium can be taken out while guests run
     --live            memory is used even where a disk is the guests' home
                       (so does roost.live on the kernel's command line)
+    --use USE         disk: a guest can have it; room: it becomes a part of the guests' storage
+    --force           this machine's copy of a replicated volume is the right one, whatever the other has
     --end             writes that wait for room fail, so that their programs end (the appliance's last act)
     --wipe            what the device holds may be lost
     --json            output for programs
     -h, --help        this text
 
+  Addresses: nbd://server[:10809]/export, iscsi://server[:3260]/iqn.…/UNIT, aoe://SHELF.SLOT[/INTERFACE],
+  drbd://PEER[:7788]/SIZE.
   Sizes are written as 512MiB or "2 GiB". activate and every change write /run/roost/storage.json.
   persist may be interrupted (Ctrl-C) and run again: it goes on where it was.
   Exit: 0 done; 1 failed, with the reason; 2 bad usage.
@@ -44,5 +55,6 @@ let help = """
     roost-storage status --json
     roost-storage persist /dev/sda
     roost-storage disk snapshot debian before-upgrade
+    roost-storage connect data nbd://10.77.0.20/data
 
   """

@@ -34,6 +34,8 @@ func run(_ words: ArraySlice<String>) -> Int32 {
         })
     case "grow": try grow(rest)
     case "disk": try disk(rest)
+    case "connect", "disconnect", "promote", "demote": try remote(verb, rest)
+    case "remotes": return try remotes(rest)
     case "inspect":
       let arguments = try Arguments(rest, of: verb, count: 1...1)
       let directory = try Files.makeTemporaryDirectory(prefix: "/run/roost/inspect-")
@@ -52,7 +54,7 @@ func run(_ words: ArraySlice<String>) -> Int32 {
 }
 
 /// Brings the volumes up and tells the appliance how it went, also if it did not.
-func activate(_ arguments: Arguments) -> Int32 {
+func activate(_ arguments: Arguments, isSilent: Bool = false) -> Int32 {
   let medium = arguments.value("--medium") ?? "/run/roost/medium"
   let path = arguments.value("--manifest") ?? "\(medium)/roost/manifest.json"
   let line = ((try? Files.readText("/proc/cmdline")) ?? "").split { $0.isWhitespace }
@@ -69,6 +71,9 @@ func activate(_ arguments: Arguments) -> Int32 {
     // What works goes on working, whatever looking at it again has met with.
     if let earlier = try? StorageState.load(), earlier.state == .ready { return 1 }
     state.error = "\(error)"
+    if let plan = try? LivePlan(manifest: path, medium: medium) {
+      state.wait(for: error, recipe: plan.remotes, directory: GuestStorage().directory)
+    }
   }
   do {
     try state.write()
@@ -77,7 +82,7 @@ func activate(_ arguments: Arguments) -> Int32 {
     code = 1
   }
   for warning in state.warnings { complain("warning: \(warning)") }
-  for (name, volume) in state.domains.sorted(by: { $0.key < $1.key }) {
+  for (name, volume) in state.domains.sorted(by: { $0.key < $1.key }) where !isSilent {
     print("\(name): \(volume.device), \(volume.bytes >> 20) MiB")
   }
   return code
@@ -121,9 +126,11 @@ func readToEnd(_ pipe: consuming Pipe) throws(SystemError) -> [UInt8] {
   return try reader.readToEnd()
 }
 
-/// Takes the volumes down. At the appliance's end writes that wait for room fail, so that who waits can end.
+/// Takes the volumes down. At the appliance's end writes that wait for room, or for a server that is away, fail, so that
+/// who waits can end.
 func deactivate(isEnd: Bool) throws {
   let storage = GuestStorage()
+  if isEnd { storage.abandonLostRemotes() }
   var waited = false
   for attempt in 1... {
     do throws(StorageError) {
@@ -138,6 +145,7 @@ func deactivate(isEnd: Bool) throws {
   }
   try Files.remove(StorageState.path)
   try Files.remove(PoolReport.path)
+  try Files.remove(RemoteReport.path)
 }
 
 func status(json: Bool) throws -> Int32 {
@@ -148,10 +156,17 @@ func status(json: Bool) throws -> Int32 {
   return state.state == .ready ? 0 : 1
 }
 
-/// Keeps the pool's report current. It does not wait for the lock: it asks the kernel only.
+/// Keeps the reports of the pool and of remotes current, and remotes connected. It does not wait for the lock: it asks
+/// the kernel only.
 func watch() throws {
   var last: PoolReport?
+  var lost: RemoteReport?
   while true {
+    let remotes = GuestStorage().mendRemotes()
+    if remotes != lost {
+      try remotes.write()
+      lost = remotes
+    }
     if let state = try? StorageState.load(), state.state == .ready {
       let report = GuestStorage().poolReport(state)
       if report != last || !Files.exists(PoolReport.path) {

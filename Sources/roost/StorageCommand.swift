@@ -1,24 +1,43 @@
 internal import ArgumentParser
+internal import Control
+internal import Manifest
 internal import Platform
 
-/// `roost storage`: `roost-storage` under the name that users know, in the same terminal.
+/// `roost storage`: where the guests' disks are.
 struct StorageCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "storage",
-    abstract: "Show where the guests' disks are, enlarge that, or move it to a disk while guests run.",
+    abstract: "Show where the guests' disks are, enlarge that, move it to a disk while guests run, or reach for more.",
     discussion: """
-      What follows 'storage' goes to roost-storage as it is:
+      Of this machine; what follows 'storage' goes to roost-storage as it is:
 
         roost storage status               what there is, and how full
         roost storage persist /dev/sdX     from memory to a disk; guests go on
         roost storage grow /dev/sdX        add a disk
         roost storage grow --ram "1 GiB"   add memory
-        roost storage --help               this; roost-storage --help has more
 
-      Inside the appliance, as root. The domain manager notices by itself what changed.
+      Over the network, by the domain manager:
+
+        roost storage connect data nbd://10.77.0.20/data
+        roost storage connect more iscsi://nas/iqn.2026-11.org.example:disk/1 --use room
+        roost storage remotes
+        roost storage disconnect data
+
+      Inside the appliance, as root. The domain manager notices by itself what changed; roost-storage --help has more.
 
       Exit status: 0 done, 1 failed, with the reason, 2 or 64 wrong usage.
-      """)
+      """,
+    subcommands: [
+      StorageProgramCommand.self, StorageConnectCommand.self, StorageDisconnectCommand.self,
+      StorageRemotesCommand.self, StoragePromoteCommand.self, StorageDemoteCommand.self,
+    ],
+    defaultSubcommand: StorageProgramCommand.self)
+}
+
+/// `roost-storage` under the name that users know, in the same terminal.
+struct StorageProgramCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Have roost-storage do something: status, persist, grow.", shouldDisplay: false)
 
   /// Where the appliance has it.
   private static let program = "/usr/sbin/roost-storage"
@@ -33,7 +52,7 @@ struct StorageCommand: ParsableCommand {
 
   func validate() throws {
     guard let verb = words.first else { throw ValidationError("Say what to do: status, persist or grow.") }
-    if ["--help", "-h", "help"].contains(verb) { throw CleanExit.helpRequest(self) }
+    if ["--help", "-h", "help"].contains(verb) { throw CleanExit.helpRequest(StorageCommand.self) }
     if let other = Self.others[verb] { throw ValidationError("'roost storage \(verb)' is not there: \(other).") }
   }
 

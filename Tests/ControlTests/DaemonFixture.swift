@@ -43,6 +43,8 @@ final class DaemonFixture {
     configuration.monitor = "\(directory)/monitor"
     configuration.storageProgram = "\(directory)/roost-storage"
     configuration.pool = "\(directory)/pool.json"
+    configuration.remotes = "\(directory)/remotes.json"
+    configuration.remotePause = 0.1...0.4
     configuration.storageInterval = 0.1
     configuration.kvm = "/dev/null"
     configuration.network = false
@@ -71,8 +73,10 @@ final class DaemonFixture {
       # In roost-storage's place: what the test wrote for the verb, see `whenAsked`.
       here='\(directory)'
       echo "$*" >> "$here/storage.calls"
-      [ -e "$here/$2.sh" ] || { echo "roost-storage: unexpected: $*" >&2; exit 1; }
-      . "$here/$2.sh"
+      verb="$1"
+      [ "$1" = disk ] && verb="$2"
+      [ -e "$here/$verb.sh" ] || { echo "roost-storage: unexpected: $*" >&2; exit 1; }
+      . "$here/$verb.sh"
 
       """
     try Files.write(storage, to: configuration.storageProgram)

@@ -14,7 +14,19 @@ extension DaemonFixture {
     try Files.replace("\(directory)/storage.json", with: try Self.report(disks))
   }
 
-  /// The double answers `disk VERB` with this shell script.
+  /// Reports these volumes and what comes over the network.
+  func report(_ disks: [DiskStatus], remotes: [RemoteStatus], waitingFor: [String] = []) throws {
+    var report = StorageReport.decode(try Self.report(disks), path: "")
+    report.remotes = remotes
+    if !waitingFor.isEmpty {
+      report.state = .failed
+      report.error = "the guests' home waits for \(waitingFor.joined(separator: ", "))"
+      report.waitingFor = waitingFor
+    }
+    try Files.replace("\(directory)/storage.json", with: try ControlCoding.encode(report))
+  }
+
+  /// The double answers `VERB`, or `disk VERB`, with this shell script.
   func whenAsked(_ verb: String, _ script: String) throws {
     try write(script + "\n", to: "\(verb).sh")
   }

@@ -134,8 +134,25 @@ import Testing
       try add("devices/block", name, ["dev": "7:\(number)\n", "size": "8\n"])
     }
     try add("devices/block", "sdb", ["dev": "8:16\n", "size": "0\n"])
-    let devices = BlockTree(sys: root).storage
+    for (number, name) in ["nbd0", "etherd!e1.0", "drbd0"].enumerated() {
+      try add("devices/virtual/block", name, ["dev": "43:\(number)\n", "size": "8\n"])
+    }
+    try add(
+      "devices/platform/host2/session1/target2:0:0/2:0:0:1/block", "sdc", ["dev": "8:32\n", "size": "8\n"])
+    let tree = BlockTree(sys: root)
+    let devices = tree.storage()
     #expect(devices.map(\.path) == ["/dev/cciss/c0d0", "/dev/sda", "/dev/sda4"])
+    // What comes over the network is a guest's, whatever it holds, unless it is known to be room.
+    #expect(tree.nodes.values.filter(\.isRemote).map(\.name).sorted() == ["drbd0", "etherd!e1.0", "nbd0", "sdc"])
+    let rooms = tree.storage(rooms: ["/dev/etherd/e1.0", "/dev/sdc"])
+    #expect(Set(rooms.map(\.path)).subtracting(devices.map(\.path)) == ["/dev/etherd/e1.0", "/dev/sdc"])
+    for node in tree.nodes.values {
+      if node.isRemote {
+        #expect(throws: StorageError.self) { try Target.refuseRemote(node) }
+      } else {
+        try Target.refuseRemote(node)
+      }
+    }
     let partition = try #require(devices.last)
     #expect(partition.disk == "sda" && partition.isPartition && partition.partitionName == "roost-storage")
     #expect(partition.size == 512 * 1024 && devices[1].partitionName == nil && !devices[1].isPartition)

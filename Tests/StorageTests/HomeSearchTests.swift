@@ -53,9 +53,9 @@ import Testing
       "dm-1", number: "254:1", disk: "sdc", size: 1 << 30, partitionName: "roost-storage", slaves: ["sdc4"],
       mapping: .storage)
     let volume = BlockNode("dm-2", number: "254:2", size: 1 << 30, slaves: ["dm-1"])
-    let found = BlockTree(nodes: [Self.device("sdc"), part, mapping, volume, Self.sda]).storage
+    let found = BlockTree(nodes: [Self.device("sdc"), part, mapping, volume, Self.sda]).storage()
     #expect(found.map(\.path) == ["/dev/mapper/roost-storage", "/dev/sda", "/dev/sdc"])
-    #expect(BlockTree(nodes: [Self.device("sdc"), part]).storage.map(\.name) == ["sdc", "sdc4"])
+    #expect(BlockTree(nodes: [Self.device("sdc"), part]).storage().map(\.name) == ["sdc", "sdc4"])
     let search = try Self.search([.init(device: mapping)], mediumDisk: "sdc")
     #expect(search.home == .fresh(mapping))
   }
@@ -93,6 +93,26 @@ import Testing
       _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": Self.group([Self.medium, "a", "gone"])])
     }
     #expect(error?.message.contains("gone") == true && error?.message.contains("/dev/sda") == true)
+  }
+
+  @Test func roomOverTheNetworkIsWaitedFor() throws {
+    let tags = [HomeSearch.tag, "roost.room.more=b", "roost.remote.more=room:nbd://far/more"]
+    let report = Self.group(tags: tags, [Self.medium, "a", "b"])
+    let error = #expect(throws: StorageError.self) {
+      _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": report])
+    }
+    #expect(error?.code == .waiting && error?.message.contains("waits for more") == true)
+    #expect(error?.tags == tags)
+    // With it everything is there; with something else missing beside it, waiting would not help.
+    let remote = Self.device("nbd0")
+    let all = try Self.search(
+      [Self.physical(Self.sda, "a"), Self.physical(remote, "b")], ["sda": report, "nbd0": report])
+    #expect(all.home == .disks([remote, Self.sda]))
+    let worse = Self.group(tags: tags, [Self.medium, "a", "b", "gone"])
+    let other = #expect(throws: StorageError.self) {
+      _ = try Self.search([Self.physical(Self.sda, "a")], ["sda": worse])
+    }
+    #expect(other?.code == .home)
   }
 
   @Test func aMoveThatWasCutOffIsNoHome() throws {

@@ -160,8 +160,14 @@ import Testing
           },
           "home" : "memory",
           "ramBytes" : 5,
+          "remotes" : [
+
+          ],
           "state" : "ready",
           "volumeGroup" : "roost",
+          "waitingFor" : [
+
+          ],
           "warnings" : [
 
           ]

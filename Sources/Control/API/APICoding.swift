@@ -49,7 +49,7 @@ enum ControlCoding {
     return .success(
       ControlRequest(
         id: raw.id, op: op, domain: raw.domain, bytes: raw.bytes, version: raw.version, disk: raw.disk,
-        snapshot: raw.snapshot, clone: raw.clone))
+        snapshot: raw.snapshot, clone: raw.clone, address: raw.address, use: raw.use, force: raw.force))
   }
 
   /// A short, one-line text of a decoding error.
@@ -77,6 +77,9 @@ enum ControlCoding {
     var disk: String?
     var snapshot: String?
     var clone: String?
+    var address: String?
+    var use: String?
+    var force: Bool?
   }
 
   private struct OnlyIdentifier: Decodable {

@@ -175,6 +175,15 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   case diskDestroy = "disk-destroy"
   /// What running domains take of the machine. Result: `UsageReport`.
   case usage
+  /// Connects a device over the network, named by `disk`. Result: `RemoteStatus`, as of the three that follow but
+  /// `remoteDisconnect`, which has `DiskResult`.
+  case remoteConnect = "remote-connect"
+  /// Lets one go.
+  case remoteDisconnect = "remote-disconnect"
+  /// Has this machine write to a replicated volume.
+  case remotePromote = "remote-promote"
+  /// Has the other machine write to it.
+  case remoteDemote = "remote-demote"
   /// Whether the guests' storage is there, and how full it is. Result: `StorageStatus`.
   case storage
   /// Looks at once at what `roost-storage` reported, and not only in some seconds. Result: `StorageStatus`.
@@ -191,7 +200,8 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   /// True when the request must name a disk.
   public var needsDisk: Bool {
     switch self {
-    case .diskCreate, .diskResize, .diskSnapshot, .diskRollback, .diskClone, .diskAttach, .diskDetach, .diskDestroy:
+    case .diskCreate, .diskResize, .diskSnapshot, .diskRollback, .diskClone, .diskAttach, .diskDetach, .diskDestroy,
+      .remoteConnect, .remoteDisconnect, .remotePromote, .remoteDemote:
       true
     default: false
     }
@@ -216,11 +226,17 @@ public struct ControlRequest: Codable, Hashable, Sendable {
   public var snapshot: String?
   /// `disk-clone`: what the copy is to be called.
   public var clone: String?
+  /// `remote-connect`: where it is, as `nbd://server/export`.
+  public var address: String?
+  /// `remote-connect`: what it is there for, `disk` or `room`.
+  public var use: String?
+  /// `remote-connect`: what the device holds may be lost. `remote-promote`: this machine's copy is the right one.
+  public var force: Bool?
 
   /// All fields.
   public init(
     id: Int, op: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil, disk: String? = nil,
-    snapshot: String? = nil, clone: String? = nil
+    snapshot: String? = nil, clone: String? = nil, address: String? = nil, use: String? = nil, force: Bool? = nil
   ) {
     self.id = id
     self.op = op
@@ -230,6 +246,9 @@ public struct ControlRequest: Codable, Hashable, Sendable {
     self.disk = disk
     self.snapshot = snapshot
     self.clone = clone
+    self.address = address
+    self.use = use
+    self.force = force
   }
 }
 

@@ -52,6 +52,31 @@ extension ControlClient {
     try ask(ControlRequest(id: 0, op: .diskDestroy, disk: name))
   }
 
+  /// Connects a device over the network as `name`. With `wipe`, what it holds may be lost where it becomes room.
+  public func connectRemote(
+    _ name: String, to address: String, use: String, wipe: Bool
+  ) throws(ControlError) -> RemoteStatus {
+    try call(
+      ControlRequest(id: 0, op: .remoteConnect, disk: name, address: address, use: use, force: wipe ? true : nil),
+      within: Self.diskTimeout)
+  }
+
+  /// Lets a device go that was connected by hand.
+  public func disconnectRemote(_ name: String) throws(ControlError) -> DiskResult {
+    try ask(ControlRequest(id: 0, op: .remoteDisconnect, disk: name))
+  }
+
+  /// Has the machine write to a replicated volume; with `force`, though its copy may not be the right one.
+  public func promoteRemote(_ name: String, force: Bool) throws(ControlError) -> RemoteStatus {
+    try call(
+      ControlRequest(id: 0, op: .remotePromote, disk: name, force: force ? true : nil), within: Self.diskTimeout)
+  }
+
+  /// Has the machine write to a replicated volume no more.
+  public func demoteRemote(_ name: String) throws(ControlError) -> RemoteStatus {
+    try call(ControlRequest(id: 0, op: .remoteDemote, disk: name), within: Self.diskTimeout)
+  }
+
   /// Whether the guests' storage is there, and how full it is.
   public func storage() throws(ControlError) -> StorageStatus {
     try call(ControlRequest(id: 0, op: .storage))

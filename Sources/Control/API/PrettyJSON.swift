@@ -20,6 +20,16 @@ extension UsageTable {
   public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: rows) }
 }
 
+extension RemoteStatus {
+  /// The status as indented JSON with sorted keys, for `roost storage connect --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
+}
+
+extension [RemoteStatus] {
+  /// The list as indented JSON with sorted keys, for `roost storage remotes --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
+}
+
 private enum PrettyJSON {
   static func text(of value: some Encodable) throws(ControlError) -> String {
     let encoder = JSONEncoder()

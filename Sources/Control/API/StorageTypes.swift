@@ -18,6 +18,8 @@ public struct DiskStatus: Codable, Hashable, Sendable {
     public static let snapshot = Kind(rawValue: "snapshot")
     /// A copy of another disk that goes its own way.
     public static let clone = Kind(rawValue: "clone")
+    /// A device that comes over the network.
+    public static let remote = Kind(rawValue: "remote")
   }
 
   /// Its name, unique among all volumes.
@@ -36,11 +38,15 @@ public struct DiskStatus: Codable, Hashable, Sendable {
   public var attachedTo: String?
   /// True when something had it open when this was said.
   public var isOpen: Bool
+  /// True for a remote that is not connected.
+  public var isAbsent: Bool?
+  /// True for a replicated volume that this machine does not write to.
+  public var isSecondary: Bool?
 
   /// All fields.
   public init(
     name: String, device: String, bytes: Int, usedPercent: Double? = nil, kind: Kind, origin: String? = nil,
-    attachedTo: String? = nil, isOpen: Bool = false
+    attachedTo: String? = nil, isOpen: Bool = false, isAbsent: Bool? = nil, isSecondary: Bool? = nil
   ) {
     self.name = name
     self.device = device
@@ -50,6 +56,46 @@ public struct DiskStatus: Codable, Hashable, Sendable {
     self.origin = origin
     self.attachedTo = attachedTo
     self.isOpen = isOpen
+    self.isAbsent = isAbsent
+    self.isSecondary = isSecondary
+  }
+}
+
+/// A device that comes over the network, as `roost-storage` describes it.
+public struct RemoteStatus: Codable, Hashable, Sendable {
+  /// What it is called.
+  public var name: String
+  /// Where it is, as `nbd://server:10809/export`.
+  public var address: String
+  /// What it is there for: `disk` or `room`.
+  public var use: String
+  /// True when the recipe asks for it.
+  public var isInRecipe: Bool
+  /// The domain that has it.
+  public var attachedTo: String?
+  /// Its block device; nil while it is not connected.
+  public var device: String?
+  /// Its size in bytes, as long as it is connected.
+  public var bytes: Int?
+  /// Of a replicated volume: whether this machine may write to it.
+  public var isPrimary: Bool?
+  /// Why it is not connected, or what else is wrong with it.
+  public var problem: String?
+
+  /// All fields.
+  public init(
+    name: String, address: String, use: String = "disk", isInRecipe: Bool = false, attachedTo: String? = nil,
+    device: String? = nil, bytes: Int? = nil, isPrimary: Bool? = nil, problem: String? = nil
+  ) {
+    self.name = name
+    self.address = address
+    self.use = use
+    self.isInRecipe = isInRecipe
+    self.attachedTo = attachedTo
+    self.device = device
+    self.bytes = bytes
+    self.isPrimary = isPrimary
+    self.problem = problem
   }
 }
 
@@ -127,12 +173,18 @@ public struct StorageStatus: Codable, Hashable, Sendable {
   public var warnings: [String]
   /// How full it is, where that is known.
   public var pool: PoolStatus?
+  /// What comes over the network; nil stands for nothing.
+  public var remotes: [RemoteStatus]?
 
   /// All fields.
-  public init(state: State, error: String? = nil, warnings: [String] = [], pool: PoolStatus? = nil) {
+  public init(
+    state: State, error: String? = nil, warnings: [String] = [], pool: PoolStatus? = nil,
+    remotes: [RemoteStatus]? = nil
+  ) {
     self.state = state
     self.error = error
     self.warnings = warnings
     self.pool = pool
+    self.remotes = remotes
   }
 }

@@ -56,12 +56,13 @@ extension Daemon {
         lookAtStorage()
         responder.succeed(storageStatus)
       case .diskList, .diskCreate, .diskResize, .diskSnapshot, .diskRollback, .diskClone, .diskAttach, .diskDetach,
-        .diskDestroy:
+        .diskDestroy, .remoteConnect, .remoteDisconnect, .remotePromote, .remoteDemote:
         if request.op.needsDomain { _ = try find(request) }
         disks.submit(try DiskOrder(request)) { result in
           switch result {
           case .success(.list(let list)): responder.succeed(list)
           case .success(.result(let result)): responder.succeed(result)
+          case .success(.remote(let remote)): responder.succeed(remote)
           case .failure(let error): responder.refuse(error)
           }
         }

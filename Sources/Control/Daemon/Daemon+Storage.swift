@@ -11,6 +11,9 @@ struct StorageFiles {
   fileprivate var reportBytes: [UInt8]?
   fileprivate var poolBytes: [UInt8]?
   fileprivate var poolWatch = PoolWatch()
+  fileprivate var remoteBytes: [UInt8]?
+  /// What is wrong with remotes that were connected, by their names.
+  fileprivate var lostRemotes: [String: String] = [:]
   /// Until when the report may be missing.
   fileprivate var deadline = 0.0
 
@@ -43,6 +46,7 @@ extension Daemon: DiskSurroundings {
   func lookAtStorage() {
     refreshStorage()
     refreshPool()
+    refreshRemotes()
   }
 
   func refreshStorage() {
@@ -57,11 +61,34 @@ extension Daemon: DiskSurroundings {
       return
     }
     let isMissed = storage?.state == .failed && manifest.domains.contains { $0.disk != nil }
-    notice(
-      .storage,
-      isMissed ? "the storage failed, so domains with disks do not run: \(storage?.error ?? "it did not say why")" : nil
-    )
+    let isAwaited = storage?.waitingFor?.isEmpty == false
+    let problem = isAwaited ? "domains with disks wait" : "the storage failed, so domains with disks do not run"
+    notice(.storage, isMissed ? "\(problem): \(storage?.error ?? "it did not say why")" : nil)
+    noticeRemotes()
+    remotes.consider(storage)
     for supervisor in supervisors { supervisor.retry() }
+  }
+
+  /// Looks at what `roost-storage watch` tells of lost connections.
+  private func refreshRemotes() {
+    let bytes = try? Files.read(configuration.remotes)
+    guard bytes != storageFiles.remoteBytes else { return }
+    storageFiles.remoteBytes = bytes
+    storageFiles.lostRemotes = bytes.flatMap(StorageReport.lostRemotes) ?? [:]
+    noticeRemotes()
+  }
+
+  /// Says which remotes are not there.
+  private func noticeRemotes() {
+    let known = storage?.remotes ?? []
+    for name in notices.remotes where !known.contains(where: { $0.name == name }) { notice(.remote(name), nil) }
+    for remote in known {
+      let isHere = remote.device != nil
+      let problem =
+        isHere ? storageFiles.lostRemotes[remote.name] ?? remote.problem : remote.problem ?? "it is being connected"
+      let text = isHere ? "has a problem" : "is not connected"
+      notice(.remote(remote.name), problem.map { "\(remote.name) (\(remote.address)) \(text): \(Text.printable($0))" })
+    }
   }
 
   private func refreshPool() {
@@ -89,6 +116,11 @@ extension Daemon: DiskSurroundings {
       case nil: .waiting
       }
     return StorageStatus(
-      state: state, error: storage?.error, warnings: storage?.warnings ?? [], pool: storageFiles.pool)
+      state: state, error: storage?.error, warnings: storage?.warnings ?? [], pool: storageFiles.pool,
+      remotes: storage?.remotes?.map { remote in
+        var remote = remote
+        if remote.device != nil, let lost = storageFiles.lostRemotes[remote.name] { remote.problem = lost }
+        return remote
+      })
   }
 }

@@ -25,7 +25,12 @@ public final class Daemon: DomainSurroundings {
     loop: loop, log: { [unowned self] in log($0) }, domains: { [unowned self] in supervisors })
   private(set) lazy var disks = DiskManager(
     program: configuration.storageProgram, deadline: configuration.storageDeadline, surroundings: self)
-  private var notices = Notices()
+  private(set) lazy var remotes = RemoteKeeper(configuration, loop: loop) { [unowned self] problem in
+    if let problem { log(problem) }
+    refreshStorage()
+    finishIfOff()
+  }
+  private(set) var notices = Notices()
   private(set) var phase = Phase.up
   private var stopRequests = 0
 
@@ -130,7 +135,10 @@ public final class Daemon: DomainSurroundings {
     for (number, problem) in identityProblems.enumerated() { notice(.identity(number), problem) }
     watchStorage()
     watchStick()
-    guard configuration.network else { return startDomains() }
+    guard configuration.network else {
+      startDomains()
+      return networkIsReady()
+    }
     do throws(ControlError) {
       let plan = try NetworkPlan(manifest, builtAddress: builtAddress)
       networkPlan = plan
@@ -138,11 +146,22 @@ public final class Daemon: DomainSurroundings {
         plan: plan, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory,
         loop: loop, report: { [unowned self] in notice(.helper($0), $0) })
       self.network = network
-      network.start { [unowned self] in startDomains() }
+      network.start { [unowned self] in
+        startDomains()
+        networkIsReady()
+      }
     } catch {
       notice(.network, "the domains have no network: \(error.message)")
       startDomains()
+      networkIsReady()
     }
+  }
+
+  /// What comes over the network can be connected from now on, as far as there is a network.
+  private func networkIsReady() {
+    guard phase == .up else { return }
+    remotes.begin()
+    remotes.consider(storage)
   }
 
   private func startDomains() {
@@ -158,6 +177,9 @@ public final class Daemon: DomainSurroundings {
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { return .refuse(missing) }
     if pauses.isWanted { return .wait("waits until the stick is back") }
     if let reason = disks.objection(toStarting: domain.name) { return .wait(reason) }
+    if domain.disk != nil || storage?.state == .ready, let reason = storage?.wait(of: domain.name) {
+      return .wait(reason)
+    }
     var disk: String?
     if domain.disk != nil {
       guard let storage else { return .wait("waits for the storage") }
@@ -216,6 +238,7 @@ public final class Daemon: DomainSurroundings {
       log("shutting down: \(liveCount) domains are running")
       server?.broadcast(.appliance(applianceStatus))
       disks.close()
+      remotes.close()
       for supervisor in supervisors { supervisor.handle(.stop) }
       loop.after(configuration.shutdownPatience) { [unowned self] in destroyAll() }
       finishIfOff()
@@ -235,7 +258,7 @@ public final class Daemon: DomainSurroundings {
 
   /// Ends when all domains are off and no disk is being changed.
   func finishIfOff() {
-    guard phase == .shuttingDown, liveCount == 0, disks.isIdle else { return }
+    guard phase == .shuttingDown, liveCount == 0, disks.isIdle, remotes.isIdle else { return }
     phase = .done
     network?.stop()
     server?.close()

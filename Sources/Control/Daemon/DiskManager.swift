@@ -31,6 +31,7 @@ final class DiskManager {
   enum Answer {
     case list(DiskList)
     case result(DiskResult)
+    case remote(RemoteStatus)
   }
 
   typealias Reply = (Result<Answer, ControlError>) -> Void
@@ -60,7 +61,9 @@ final class DiskManager {
   private var loop: EventLoop { surroundings.loop }
 
   private var rules: DiskRules {
-    DiskRules(disks: surroundings.storage?.disks ?? [], users: surroundings.supervisors.map(\.diskUser))
+    DiskRules(
+      disks: surroundings.storage?.disks ?? [], users: surroundings.supervisors.map(\.diskUser),
+      remotes: surroundings.storage?.remotes ?? [])
   }
 
   /// True when nothing is being done.
@@ -150,7 +153,9 @@ final class DiskManager {
     switch order {
     case .list:
       run(order, as: DiskList.self) { [unowned self] result in finish(result.map(Answer.list)) }
-    case .destroy:
+    case .connect, .promote, .demote:
+      run(order, as: RemoteStatus.self) { [unowned self] result in finish(result.map(Answer.remote)) }
+    case .destroy, .disconnect:
       run(order, as: Nothing.self) { [unowned self] result in
         finish(result.map { _ in .result(DiskResult(disk: nil)) })
       }

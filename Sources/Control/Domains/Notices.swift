@@ -5,6 +5,8 @@ struct Notices: Sendable {
     case hardware, network, storage, room, degraded, stick
     /// One of the things that are wrong with the stick's identity.
     case identity(Int)
+    /// A device that comes over the network.
+    case remote(String)
     /// A helper program, which says itself what its trouble is.
     case helper(String)
   }
@@ -13,6 +15,14 @@ struct Notices: Sendable {
 
   /// In the order in which they came up.
   var texts: [String] { entries.map(\.text) }
+
+  /// The names of the remotes that something is said about.
+  var remotes: [String] {
+    entries.compactMap { entry in
+      if case .remote(let name) = entry.subject { return name }
+      return nil
+    }
+  }
 
   /// Sets what is to be said about a subject; nil for nothing any more. True when that is news.
   mutating func set(_ subject: Subject, _ text: String?) -> Bool {

@@ -12,6 +12,10 @@ enum DiskOrder: Hashable, Sendable {
   case attach(String, domain: String)
   case detach(String)
   case destroy(String)
+  case connect(String, to: String, use: RemoteUse, wipe: Bool)
+  case disconnect(String)
+  case promote(String, force: Bool)
+  case demote(String)
 
   /// Reads a request; throws what is wrong with it. Whether there are such disks is not looked at.
   init(_ request: ControlRequest) throws(ControlError) {
@@ -25,6 +29,12 @@ enum DiskOrder: Hashable, Sendable {
     case .diskAttach: self = .attach(try disk(), domain: request.domain ?? "")
     case .diskDetach: self = .detach(try disk())
     case .diskDestroy: self = .destroy(try disk())
+    case .remoteConnect:
+      self = .connect(
+        try disk(), to: try Self.address(request), use: try Self.use(request), wipe: request.force ?? false)
+    case .remoteDisconnect: self = .disconnect(try disk())
+    case .remotePromote: self = .promote(try disk(), force: request.force ?? false)
+    case .remoteDemote: self = .demote(try disk())
     default: self = .list
     }
   }
@@ -54,12 +64,30 @@ enum DiskOrder: Hashable, Sendable {
     return bytes
   }
 
+  private static func address(_ request: ControlRequest) throws(ControlError) -> String {
+    guard let text = request.address else {
+      throw ControlError(.malformedRequest, "the operation \(request.op.rawValue) needs an \"address\"")
+    }
+    switch RemoteAddress.parse(text) {
+    case .success(let address): return address.description
+    case .failure(let problem): throw ControlError(.malformedRequest, Text.printable("\(problem)"))
+    }
+  }
+
+  private static func use(_ request: ControlRequest) throws(ControlError) -> RemoteUse {
+    guard let text = request.use else { return .disk }
+    if let use = RemoteUse(rawValue: text) { return use }
+    let all = RemoteUse.allCases.map(\.rawValue).joined(separator: " and ")
+    throw ControlError(.malformedRequest, "there is no use \(Text.quoted(text)) of a remote; there are \(all)")
+  }
+
   /// The disk that it is about.
   var disk: String? {
     switch self {
     case .list: nil
     case .create(let name, _), .resize(let name, _), .snapshot(let name, _), .rollback(let name, _),
-      .clone(let name, _), .attach(let name, _), .detach(let name), .destroy(let name):
+      .clone(let name, _), .attach(let name, _), .detach(let name), .destroy(let name), .connect(let name, _, _, _),
+      .disconnect(let name), .promote(let name, _), .demote(let name):
       name
     }
   }
@@ -77,18 +105,33 @@ enum DiskOrder: Hashable, Sendable {
       case .attach(let name, let domain): ["attach", name, domain]
       case .detach(let name): ["detach", name]
       case .destroy(let name): ["destroy", name]
+      case .connect(let name, let address, let use, let wipe):
+        ["connect", name, address, "--use", use.rawValue] + (wipe ? ["--wipe"] : [])
+      case .disconnect(let name): ["disconnect", name]
+      case .promote(let name, let force): ["promote", name] + (force ? ["--force"] : [])
+      case .demote(let name): ["demote", name]
       }
-    return ["disk"] + words + ["--json"]
+    return (isAboutRemotes ? [] : ["disk"]) + words + ["--json"]
   }
 
   /// As the user would type it, for messages.
-  var words: String { (["roost"] + arguments.dropLast()).joined(separator: " ") }
+  var words: String {
+    (["roost"] + (isAboutRemotes ? ["storage"] : []) + arguments.dropLast()).joined(separator: " ")
+  }
+
+  /// True for what is done to devices that come over the network as such.
+  private var isAboutRemotes: Bool {
+    switch self {
+    case .connect, .disconnect, .promote, .demote: true
+    default: false
+    }
+  }
 
   /// True where a domain that the disk belongs to must not start in the middle of it.
   var holdsDomains: Bool {
     switch self {
-    case .resize, .rollback, .attach, .detach, .destroy: true
-    case .list, .create, .snapshot, .clone: false
+    case .resize, .rollback, .attach, .detach, .destroy, .disconnect, .demote: true
+    case .list, .create, .snapshot, .clone, .connect, .promote: false
     }
   }
 }

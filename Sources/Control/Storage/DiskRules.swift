@@ -24,24 +24,30 @@ struct DiskUser: Hashable, Sendable {
 struct DiskRules {
   let disks: [DiskStatus]
   let users: [DiskUser]
+  var remotes: [RemoteStatus] = []
 
   /// Throws why the request makes no sense now.
   func check(_ order: DiskOrder) throws(ControlError) {
     switch order {
     case .list: return
     case .create(let name, _): try checkNew(name)
-    case .resize(let name, _): _ = try known(name)
+    case .resize(let name, _): try checkVolume(try known(name))
     case .snapshot(let name, let new), .clone(let name, let new):
-      _ = try known(name)
+      try checkVolume(try known(name))
       try checkNew(new)
     case .rollback(let name, let snapshot):
       let disk = try known(name)
-      _ = try known(snapshot)
+      try checkVolume(disk)
+      try checkVolume(try known(snapshot))
       try checkUnused(disk)
     case .attach(let name, let domain): try checkAttach(try known(name), domain)
     case .detach(let name): try checkDetach(try known(name))
+    case .connect(let name, _, _, _): try checkNew(name)
+    case .disconnect(let name), .demote(let name): try checkRelease(try knownRemote(name), order)
+    case .promote(let name, _): _ = try knownRemote(name)
     case .destroy(let name):
       let disk = try known(name)
+      try checkVolume(disk)
       if let owner = owner(of: disk) {
         throw wrong("\(name) is the disk of the domain \(owner), which cannot be without it")
       }
@@ -56,6 +62,26 @@ struct DiskRules {
   func known(_ name: String) throws(ControlError) -> DiskStatus {
     if let disk = disks.first(where: { $0.name == name }) { return disk }
     throw UnknownName.disk(name, among: disks.map(\.name))
+  }
+
+  private func knownRemote(_ name: String) throws(ControlError) -> RemoteStatus {
+    if let remote = remotes.first(where: { $0.name == name }) { return remote }
+    throw UnknownName.remote(name, among: remotes.map(\.name))
+  }
+
+  /// Refuses what is done to volumes where the disk is none of ours.
+  private func checkVolume(_ disk: DiskStatus) throws(ControlError) {
+    guard disk.kind == .remote else { return }
+    throw wrong(
+      "\(disk.name) comes over the network: its server can change it, and `roost storage disconnect \(disk.name)` lets "
+        + "it go")
+  }
+
+  private func checkRelease(_ remote: RemoteStatus, _ order: DiskOrder) throws(ControlError) {
+    if case .disconnect = order, let domain = remote.attachedTo {
+      throw wrong("\(remote.name) is attached to \(domain); detach it first (roost disk detach \(remote.name))")
+    }
+    if let disk = disks.first(where: { $0.name == remote.name }) { try checkUnused(disk) }
   }
 
   /// The domain whose monitor has it open, if there is one.
@@ -83,6 +109,9 @@ struct DiskRules {
     if let disk = disks.first(where: { $0.name == name }) {
       throw wrong("there is a \(disk.kind.rawValue) named \(name) already; choose another name")
     }
+    if remotes.contains(where: { $0.name == name }) {
+      throw wrong("there is a remote named \(name) already; choose another name")
+    }
   }
 
   private func checkUnused(_ disk: DiskStatus) throws(ControlError) {
@@ -98,6 +127,15 @@ struct DiskRules {
     if let owner = owner(of: disk) {
       throw wrong(
         "\(disk.name) is the disk of the domain \(owner); attach a clone of it (roost disk clone \(disk.name) NAME)")
+    }
+    if disk.isAbsent == true {
+      let problem = remotes.first { $0.name == disk.name }?.problem
+      throw wrong("\(disk.name) is not connected\(problem.map { ": \($0)" } ?? "")")
+    }
+    if disk.isSecondary == true {
+      throw wrong(
+        "\(disk.name) is a replicated volume that the other machine may write to; `roost storage promote \(disk.name)` "
+          + "gives it to this one")
     }
     if let other = disk.attachedTo {
       throw wrong(
@@ -138,6 +176,10 @@ enum UnknownName {
 
   static func disk(_ name: String, among names: [String]) -> ControlError {
     ControlError(.unknownDisk, message("disk", name, among: names, none: "none; `roost disk create` makes one"))
+  }
+
+  static func remote(_ name: String, among names: [String]) -> ControlError {
+    ControlError(.unknownDisk, message("remote", name, among: names, none: "none; `roost storage connect` makes one"))
   }
 
   private static func message(_ what: String, _ name: String, among names: [String], none: String) -> String {

@@ -19,6 +19,10 @@ struct StorageReport: Codable, Hashable, Sendable {
   var domains: [String: Disk]?
   /// All volumes of the guests', the domains' own disks among them.
   var disks: [DiskStatus]?
+  /// Devices that come over the network, connected or not.
+  var remotes: [RemoteStatus]?
+  /// Of a failed storage: the remotes that the guests' home waits for.
+  var waitingFor: [String]?
 
   /// The report in `bytes`; what cannot be read is a failed storage.
   static func decode(_ bytes: [UInt8], path: String) -> StorageReport {
@@ -38,6 +42,23 @@ struct StorageReport: Codable, Hashable, Sendable {
     return .success(disk.device)
   }
 
+  /// Why a domain must wait for what comes over the network; nil where it need not.
+  func wait(of domain: String) -> String? {
+    if let names = waitingFor, !names.isEmpty {
+      return "waits for the storage, which waits for \(names.joined(separator: ", ")) over the network"
+    }
+    for disk in disksAttached(to: domain) {
+      if disk.isAbsent == true {
+        return "waits for its disk \(disk.name), which comes over the network (`roost disk detach \(disk.name)` does "
+          + "without)"
+      }
+      if disk.isSecondary == true {
+        return "waits until this machine may write to its disk \(disk.name) (`roost storage promote \(disk.name)`)"
+      }
+    }
+    return nil
+  }
+
   /// The disks that a domain has beside its own, in the order of their names.
   func disksAttached(to domain: String) -> [DiskStatus] {
     guard state == .ready else { return [] }
@@ -47,6 +68,16 @@ struct StorageReport: Codable, Hashable, Sendable {
   /// A disk that is not there.
   struct Missing: Error, Hashable {
     let reason: String
+  }
+}
+
+extension StorageReport {
+  /// What `roost-storage watch` wrote of lost connections; nil when it is no such thing.
+  static func lostRemotes(_ bytes: [UInt8]) -> [String: String]? {
+    struct Report: Decodable {
+      var lost: [String: String]
+    }
+    return try? JSONDecoder().decode(Report.self, from: Data(bytes)).lost
   }
 }
 

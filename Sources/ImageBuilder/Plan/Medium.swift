@@ -91,7 +91,8 @@ struct Medium {
       controlDomain: .init(hostname: recipe.controlDomain.hostname, suite: recipe.controlDomain.suite),
       storage: .init(
         volumeGroup: ImagesVolume.volumeGroup, ramBytes: recipe.storage.ramBytes, extentBytes: extent,
-        mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile),
+        mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile,
+        remotes: recipe.storage.remotes.isEmpty ? nil : recipe.storage.remotes.map(ApplianceManifest.Remote.init)),
       network: .init(address: subnet.gatewayDescription),
       domains: domains)
     do throws(ManifestError) {

@@ -3,7 +3,7 @@ internal import Platform
 /// A Debian root file system as a tar file, made by mmdebstrap out of the release's own packages.
 ///
 /// The kernel's package is unpacked, not installed: its image leaves the tree for the medium, its modules stay, and
-/// no initramfs generator comes along.
+/// no initramfs generator comes along. So are programs whose packages want more than they need (`unpacked`).
 struct DebianRoot: Sendable {
   /// What the system is for.
   enum Role: String, Sendable, Hashable {
@@ -30,8 +30,15 @@ struct DebianRoot: Sendable {
   /// What the control domain runs of Debian's, and what Roost's own programs link.
   private static let controlPackages = [
     "bash", "busybox-static", "dmsetup", "dnsmasq-base", "iproute2", "iputils-ping", "kmod", "less", "libarchive13",
-    "libblkid1", "libgcc-s1", "libisofs6", "liblvm2cmd2.03", "libstdc++6", "liburing2", "mount", "nftables",
-    "procps", "thin-provisioning-tools", "util-linux",
+    "libblkid1", "libgcc-s1", "libisns0", "libisofs6", "liblvm2cmd2.03", "libmount1", "libopeniscsiusr", "libstdc++6",
+    "libsystemd0", "liburing2", "mount", "nftables", "procps", "thin-provisioning-tools", "util-linux",
+  ]
+
+  /// Programs of the control domain's that come without the rest of their packages: open-iscsi's wants udev, and
+  /// drbd-utils has its programs for three versions of DRBD and for cluster managers.
+  private static let unpacked: [(package: String, files: [String])] = [
+    ("drbd-utils", ["./*sbin/drbdmeta", "./*lib/drbd/drbdsetup-84"]),
+    ("open-iscsi", ["./*sbin/iscsid", "./*sbin/iscsiadm", "./etc/iscsi/iscsid.conf"]),
   ]
 
   /// What a guest needs to boot, be logged into, reach its neighbours, and power off when asked to.
@@ -166,6 +173,17 @@ extension DebianRoot {
       "for package in \"$image\"_*.deb; do newest=$package; done",
       "dpkg-deb --fsys-tarfile \"$newest\" \\",
       "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules'",
+    ]
+    if role == .control {
+      for (package, files) in Self.unpacked {
+        lines += [
+          "apt-get -q download \(package) >&2", "for file in \(package)_*.deb; do newest=$file; done",
+          "dpkg-deb --fsys-tarfile \"$newest\" \\",
+          "  | tar -x -C \"$root\" --wildcards \(files.map { "'\($0)'" }.joined(separator: " "))",
+        ]
+      }
+    }
+    lines += [
       "cd /",
       "for modules in \"$root\"/usr/lib/modules/*; do",
     ]

@@ -172,6 +172,15 @@ struct HomeSearch: Sendable {
     if let entries = chosen.values.first, let report = entries.first?.report {
       let here = Set(entries.map(\.uuid)).union([mediumUUID, ramUUID])
       let missing = report.volumes.filter { !here.contains($0) }
+      // Room that comes over the network comes when there is a network.
+      let rooms = RemoteTags(report.tags).rooms
+      let awaited = missing.compactMap { rooms[$0] }.sorted()
+      if !missing.isEmpty, awaited.count == missing.count {
+        throw StorageError(
+          .waiting,
+          "the guests' home on \(entries.map(\.device.path).sorted().joined(separator: ", ")) waits for "
+            + "\(awaited.joined(separator: ", ")), which comes over the network and is part of it", tags: report.tags)
+      }
       guard missing.isEmpty else {
         throw Self.undecided(
           "of the disks that hold the guests, \(missing.count) is not here (LVM's identifier "

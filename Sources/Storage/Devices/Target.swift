@@ -41,6 +41,15 @@ enum Target {
     }
   }
 
+  /// Refuses a device that comes over the network where one of this machine's own is meant.
+  static func refuseRemote(_ device: BlockNode) throws(StorageError) {
+    guard device.isRemote else { return }
+    throw StorageError(
+      .plan,
+      "\(device.path) comes over the network, which is not there yet when the guests' home is looked for; it can be "
+        + "room beside a disk of this machine: roost storage connect NAME ADDRESS --use room")
+  }
+
   /// Whether the first and last mebibyte of a device hold nothing but zeros, from byte `offset` on.
   static func isBlank(_ device: BlockNode, from offset: Int) throws(StorageError) -> Bool {
     let edge = 1 << 20

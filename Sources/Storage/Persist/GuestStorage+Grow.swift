@@ -8,6 +8,7 @@ extension GuestStorage {
     guard let device = BlockTree().node(at: target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
     }
+    try Target.refuseRemote(device)
     let lock = try moveLock()
     defer { _ = lock.rawValue }
     try join(device, wipe: wipe, isMoving: false, inspect: inspect)

@@ -48,6 +48,7 @@ extension GuestStorage {
     guard let device = BlockTree().node(at: target) else {
       throw StorageError(.plan, "\(target) is no disk or partition; `lsblk` shows those that there are")
     }
+    try Target.refuseRemote(device)
     let lock = try moveLock()
     defer { _ = lock.rawValue }  // held to the end
     progress(MoveProgress(.prepare, percent: 0))
@@ -75,8 +76,9 @@ extension GuestStorage {
   ///
   /// Whether it is one already is asked without LVM seeing both: a group of an earlier session of the same medium has
   /// the same name.
+  /// `identifier` is what the new physical volume is to be called by LVM; nil for whatever LVM chooses.
   func join(
-    _ device: BlockNode, wipe: Bool, isMoving: Bool, inspect: Inspection
+    _ device: BlockNode, wipe: Bool, isMoving: Bool, identifier: String? = nil, inspect: Inspection
   ) throws(StorageError) {
     let found = try Probe(device.path)
     let report =
@@ -93,8 +95,9 @@ extension GuestStorage {
       if isMoving, state.home == .memory || state.devices != [device.path] { state.movingTo = device.path }
       try state.write(to: statePath)
       guard !isMember else { return }
+      let identity = identifier.map { ["--uuid", $0, "--norestorefile"] } ?? []
       do throws(StorageError) {
-        try lvm.run(["pvcreate", "--yes", device.path])
+        try lvm.run(["pvcreate", "--yes"] + identity + [device.path])
         try lvm.run(["vgextend", state.volumeGroup, device.path])
       } catch {
         guard try !PhysicalVolume.list(lvm).contains(where: { $0.path == device.path && $0.group != nil }) else {
@@ -142,7 +145,7 @@ extension GuestStorage {
       }
       try freeMemory()
       try enlargePool(lvm, group, keepingSpare: true)
-      state.disks = try Disks.report(lvm, group: group)
+      state.show(try Disks.report(lvm, group: group))
       try state.write(to: statePath)
     }
   }

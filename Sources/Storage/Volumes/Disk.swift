@@ -10,6 +10,8 @@ public struct Disk: Codable, Hashable, Sendable {
     case snapshot
     /// A disk that began as what another was.
     case clone
+    /// A device that comes over the network.
+    case remote
 
     /// The tag of LVM's that says so.
     var tag: String { "roost.\(rawValue)" }
@@ -31,6 +33,10 @@ public struct Disk: Codable, Hashable, Sendable {
   public var attachedTo: String?
   /// Whether somebody has it open.
   public var isOpen: Bool
+  /// True for a remote that is not connected; nil for all others.
+  public var isAbsent: Bool?
+  /// True for a replicated volume that the other machine writes to, if any; nil for all others.
+  public var isSecondary: Bool?
 }
 
 /// What LVM reports, as disks.
@@ -47,7 +53,10 @@ enum Disks {
 
   /// Disks of report rows: texts by column.
   static func disks(_ rows: [[String: String]], group: String) -> [Disk] {
-    let volumes = rows.filter { $0["pool_lv"] == GuestStorage.pool }
+    // A replicated volume's own part is not what guests see.
+    let volumes = rows.filter {
+      $0["pool_lv"] == GuestStorage.pool && $0["lv_name"]?.hasSuffix(Replica.suffix) == false
+    }
     let names = Set(volumes.compactMap { $0["lv_name"] })
     return volumes.map { row in
       let name = row["lv_name"] ?? ""
@@ -89,7 +98,8 @@ public struct DiskReport: Codable, Hashable, Sendable {
       [["NAME", "SIZE", "WRITTEN", "KIND", "MADE FROM", "DOMAIN", "IN USE"]]
       + disks.map { disk in
         [
-          disk.name, "\(disk.bytes >> 20) MiB", "\((disk.usedPercent * 10).rounded() / 10) %", disk.kind.rawValue,
+          disk.name, disk.isAbsent == true ? "absent" : "\(disk.bytes >> 20) MiB",
+          "\((disk.usedPercent * 10).rounded() / 10) %", disk.kind.rawValue,
           disk.origin ?? "-", disk.attachedTo ?? (disk.kind == .domain ? disk.name : "-"), disk.isOpen ? "yes" : "no",
         ]
       }

@@ -4,7 +4,12 @@ internal import Manifest
 extension GuestStorage {
   /// All disks.
   public func disks() throws(StorageError) -> [Disk] {
-    try withGroup { lvm, state throws(StorageError) in try Disks.report(lvm, group: state.volumeGroup) }
+    try withGroup { lvm, state throws(StorageError) in
+      var state = state
+      for index in state.remotes.indices { state.remotes[index].refresh(directory) }
+      state.show(try Disks.report(lvm, group: state.volumeGroup))
+      return state.disks
+    }
   }
 
   /// Makes an empty disk.
@@ -107,6 +112,7 @@ extension GuestStorage {
   /// Records that a domain has a disk beside its own.
   public func attach(_ name: String, to domain: String) throws(StorageError) -> Disk {
     if let problem = Names.problem(domain) { throw StorageError(.plan, "the domain's name \(domain) \(problem)") }
+    if let remote = try changeRemote(name, attachedTo: domain) { return remote }
     return try changed(name) { lvm, disks, group throws(StorageError) in
       let disk = try Self.find(name, in: disks)
       if disk.kind == .domain { throw StorageError(.plan, "\(name) is the own disk of a domain; attach a clone of it") }
@@ -120,7 +126,8 @@ extension GuestStorage {
 
   /// Takes back what `attach` recorded.
   public func detach(_ name: String) throws(StorageError) -> Disk {
-    try changed(name) { lvm, disks, group throws(StorageError) in
+    if let remote = try changeRemote(name, attachedTo: nil) { return remote }
+    return try changed(name) { lvm, disks, group throws(StorageError) in
       guard let domain = try Self.find(name, in: disks).attachedTo else {
         throw StorageError(.plan, "\(name) is not attached to a domain")
       }
@@ -155,12 +162,14 @@ extension GuestStorage {
       let disks = try Disks.report(lvm, group: group)
       if let new {
         let taken = try lvm.report("lvs", columns: ["lv_name"], ["--all", group]).compactMap { $0["lv_name"] }
-        if taken.contains(new) { throw StorageError(.plan, "there is a disk named \(new) already") }
+        if taken.contains(new) || state.remotes.contains(where: { $0.name == new }) {
+          throw StorageError(.plan, "there is a disk named \(new) already")
+        }
       }
       try body(lvm, disks, group)
       let after = try Disks.report(lvm, group: group)
       var told = state
-      told.disks = after
+      told.show(after)
       for disk in after where told.domains[disk.name] != nil {
         told.domains[disk.name] = StorageState.Volume(device: disk.device, bytes: disk.bytes)
       }

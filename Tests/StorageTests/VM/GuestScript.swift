@@ -27,6 +27,18 @@ enum GuestScript: String, CaseIterable {
   case faultyMedium
   /// A medium (`vda`) whose place a copy of it (`vdb`) takes.
   case mediumSwitch
+  /// NBD from Debian's server.
+  case nbd
+  /// iSCSI from Debian's tgt.
+  case iscsi
+  /// AoE from Debian's vblade.
+  case aoe
+  /// A home that needs room over the network is made.
+  case remoteHome
+  /// It is found again.
+  case remoteHomeAgain
+  /// One of two machines with a replicated volume.
+  case drbd
 
   /// Its text.
   var text: String {
@@ -44,14 +56,20 @@ enum GuestScript: String, CaseIterable {
     case .unreadable: unreadableScript
     case .faultyMedium: faultyMediumScript
     case .mediumSwitch: mediumSwitchScript
+    case .nbd: nbdScript
+    case .iscsi: iscsiScript
+    case .aoe: aoeScript
+    case .remoteHome: remoteHomeScript
+    case .remoteHomeAgain: remoteHomeAgainScript
+    case .drbd: drbdScript
     }
   }
 
-  /// The names of its checks, in their order.
+  /// The names of its checks, in their order; those that a function makes of its arguments are left out.
   var checks: [String] {
     text.split(separator: "\n").compactMap { line -> String? in
       let words = line.split(separator: " ")
-      return words.first == "check" && words.count > 2 ? String(words[1]) : nil
+      return words.first == "check" && words.count > 2 && !words[1].hasPrefix("$") ? String(words[1]) : nil
     }
   }
 }

@@ -49,8 +49,13 @@ final class StorageMachine {
   /// Kernel modules that the script loads, without what they need.
   private static let modules = [
     "loop", "squashfs", "dm-mod", "dm-thin-pool", "dm-snapshot", "dm-mirror", "dm-flakey", "ext4", "isofs",
-    "crc32c_generic", "virtio_pci", "virtio_blk",
+    "crc32c_generic", "virtio_pci", "virtio_blk", "virtio_net", "veth", "nbd", "aoe", "drbd", "iscsi_tcp", "sd_mod",
   ]
+
+  /// Debian's servers of what comes over the network, which this host's packages have.
+  static let servers = ["nbd-server", "tgtd", "tgtadm", "vblade"]
+  /// Why tests with them cannot run here; nil if they can.
+  static let missingServer = servers.first { find($0) == nil }.map { "needs \($0) (make unit installs it)" }
 
   /// Where its files are, disks that tests make among them.
   let directory: String
@@ -137,9 +142,11 @@ final class StorageMachine {
 
   /// Starts it with a script and disks, which it has as `vda` and so on.
   ///
-  /// - Parameter fault: of the first disk.
+  /// - Parameters:
+  ///   - fault: of the first disk.
+  ///   - network: what QEMU's network card is connected to; nil for none.
   func boot(
-    _ script: GuestScript, disks: [String] = [], fault: Fault? = nil, words more: String = ""
+    _ script: GuestScript, disks: [String] = [], fault: Fault? = nil, words more: String = "", network: String? = nil
   ) throws -> Running {
     boots += 1
     var words = [
@@ -148,6 +155,10 @@ final class StorageMachine {
       "-kernel", kernel, "-initrd", "\(directory)/initrd", "-append",
       "console=ttyS0 quiet panic=-1 rdinit=/check check=\(script.rawValue) \(more)",
     ]
+    if let network {
+      // Two machines in one network must not have one address.
+      words += ["-netdev", "\(network),id=n", "-device", "virtio-net-pci,netdev=n,mac=52:54:00:98:00:0\(boots % 10)"]
+    }
     for (index, disk) in disks.enumerated() {
       words += [
         "-drive", "if=none,id=d\(index),\(Self.drive(disk, index == 0 ? fault : nil))", "-device",
@@ -280,12 +291,36 @@ final class StorageMachine {
     }
     try writer.add(tree: Files.resolve(program), as: "usr/sbin/roost-storage")
     try addRuntime(&writer)
+    try addServers(&writer)
     try writer.add(tree: medium, as: "run/roost/medium")
     try writer.add("expected", expected)
     try writer.add("check", guestPrelude)
     try writer.add(directory: "scripts")
     for script in GuestScript.allCases { try writer.add("scripts/\(script.rawValue)", script.text) }
     try writer.finish()
+  }
+
+  /// This host's servers with their own libraries, apart from the control domain's, and a script in the place of each.
+  private static func addServers(_ writer: inout InitramfsWriter) throws {
+    guard missingServer == nil else { return }
+    for name in ["servers", "servers/lib", "far"] { try writer.add(directory: name) }
+    var libraries: Set<String> = []
+    for server in servers {
+      guard let path = find(server) else { continue }
+      try writer.add(tree: Files.resolve(path), as: "servers/\(server)")
+      try writer.add(
+        "usr/sbin/\(server)",
+        "#!/bin/sh\nexec /servers/lib/ld-linux-x86-64.so.2 --library-path /servers/lib /servers/\(server) \"$@\"\n")
+      for line in try command("ldd", path).split(separator: "\n") {
+        let words = line.split { $0 == " " || $0 == "\t" }
+        let place = words.count > 2 && words[1] == "=>" ? words[2] : words.first ?? ""
+        if place.hasPrefix("/") { libraries.insert(String(place)) }
+      }
+    }
+    for library in libraries.sorted() {
+      let name = library.split(separator: "/").last ?? ""
+      try writer.add(tree: Files.resolve(library), as: "servers/lib/\(name)")
+    }
   }
 
   /// The Swift runtime's libraries that a debug build needs, at the paths where it looks for them.

@@ -1,0 +1,64 @@
+import Platform
+import TestMachine
+import Testing
+
+/// Disks over a network, from Debian's own servers, in a real kernel.
+@Suite(
+  .serialized, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"),
+  .enabled(if: StorageMachine.missingServer == nil, "\(StorageMachine.missingServer ?? "")"))
+struct RemoteMachineTests {
+  /// The checks of `guest_disk` in a script.
+  private static func guestDisk(_ scheme: String) -> [String] {
+    [
+      "writes-reach-the-server", "is-told", "is-listed", "is-no-room-by-accident", "is-no-home-by-accident",
+      "name-is-taken", "attaches", "attached-is-told", "one-domain-only", "attached-stays", "detaches", "open-stays",
+      "open-keeps-storage-up",
+    ].map { "\(scheme)-\($0)" }
+  }
+
+  @Test func nbdDisksAreUsedAndLost() throws {
+    let log = try StorageMachine().check(.nbd)
+    StorageMachine.expect(Self.guestDisk("nbd"), in: log, .nbd)
+  }
+
+  @Test func iscsiDisksAreUsedAndLost() throws {
+    let log = try StorageMachine().check(.iscsi)
+    StorageMachine.expect(Self.guestDisk("iscsi"), in: log, .iscsi)
+  }
+
+  @Test func aoeDisksAreUsedAndLost() throws {
+    let log = try StorageMachine().check(.aoe)
+    StorageMachine.expect(Self.guestDisk("aoe"), in: log, .aoe)
+  }
+
+  @Test func aHomeWaitsForItsRoomOverTheNetwork() throws {
+    let machine = try StorageMachine()
+    let home = try machine.makeDisk("home.img", mebibytes: 192)
+    let servers = try machine.makeDisk("servers.img", mebibytes: 256)
+    try machine.check(.remoteHome, disks: [home, servers])
+    try machine.check(.remoteHomeAgain, disks: [home, servers])
+  }
+
+  @Test func twoMachinesKeepAVolumeAlike() throws {
+    let machine = try StorageMachine()
+    let cable = "\(machine.directory)/cable"
+    func boot(_ own: Int, _ other: Int, _ network: String) throws -> StorageMachine.Running {
+      try machine.boot(.drbd, words: "own=10.98.0.\(own) other=10.98.0.\(other)", network: network)
+    }
+    let first = try boot(1, 2, "stream,server=on,addr.type=unix,addr.path=\(cable)")
+    for _ in 0..<100 where !Files.exists(cable) { MonotonicClock.sleep(milliseconds: 50) }
+    let second = try boot(2, 1, "stream,server=off,addr.type=unix,addr.path=\(cable)")
+    // The first outlives the second, and sees it go.
+    let handedOver = try first.wait(for: "HANDED OVER", seconds: 600)
+    let secondLog = try second.waitForEnd(seconds: 120)
+    let firstLog = try first.waitForEnd(seconds: 300)
+    #expect(handedOver)
+    for (log, isFirst) in [(firstLog, true), (secondLog, false)] {
+      let failed = log.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("CHECK ") && !$0.hasSuffix(" ok") }
+      #expect(failed.isEmpty && log.contains("CHECKS DONE"), "\(isFirst ? "first" : "second"): \(log)")
+      let wanted = isFirst ? "the-other-hands-back" : "two-primaries-are-refused"
+      #expect(log.contains("CHECK \(wanted) ok"))
+    }
+    #expect(firstLog.split(separator: "CHECK ").count > 20 && secondLog.split(separator: "CHECK ").count > 15)
+  }
+}
