@@ -6,15 +6,15 @@ dd if=/dev/zero of=$thin bs=1M count=64 2>/dev/null
 dd if=/dev/zero of=$scratch/raw.img bs=1M count=64 2>/dev/null
 raw=$(busybox losetup -f)
 busybox losetup $raw $scratch/raw.img
-for disk in $thin $raw; do printf ROOSTPRB | dd of=$disk conv=notrunc 2>/dev/null; done
 sync
 
 # Requests of a guest that polls.
 rates() {
-  rm -f $scratch/storage-$1
+  rm -f $scratch/storage-$1*
+  printf ROOSTPRB | dd of=$2 conv=notrunc,fsync 2>/dev/null
   timeout -s KILL 120 taskset -c 1-31 $(roost storage-$1 --memory 64MiB --boot pvh --kernel $cd/probe --cmdline rates --disk $2) >/dev/null 2>$scratch/storage.err </dev/null
   grep -a '^RATE \(read\|write\)' $scratch/storage-$1 | tr -d '\r' | sed "s/^RATE \([^ ]*\)/BENCH \1-$1/"
-  grep -aq '^RATE write-1m' $scratch/storage-$1 || echo "BENCH-FAILED storage-$1 $(tail -n 1 $scratch/storage.err)"
+  grep -aq '^RATE write-1m' $scratch/storage-$1 || echo "BENCH-FAILED storage-$1 $(tail -n 1 $scratch/storage.err) $(tail -c 100 $scratch/storage-$1 | tr -d '\r\n')"
 }
 for round in 1 2 3; do
   rates thin $thin
