@@ -160,6 +160,8 @@ struct NBDHandshake: Sendable {
     var outcome = Step.wait
     do throws(SystemError) {
       let file = try InternetSocket.connect(address: address, port: UInt16(clamping: port), seconds: 10)
+      // It is there: a busy one may take its time to open what it serves.
+      try InternetSocket.setPatience(of: file, seconds: 30)
       outcome = try converse(about: export, over: file)
       if case .done(let export) = outcome {
         try InternetSocket.setPatience(of: file, seconds: 0)
