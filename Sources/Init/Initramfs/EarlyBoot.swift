@@ -111,14 +111,12 @@ public enum EarlyBoot {
     Consoles.say("looking for the boot medium, volume \(parameters.medium)")
     let start = MonotonicClock.now()
     var told: UInt64 = 0
-    var isSettled = false
+    var settling = USBSettling()
     while true {
       modules.load(Modalias.collect())
       let search = MediumSearch(parameters.medium, among: BlockDevice.list()) { Volume.probe($0.path) }
-      if search.medium != nil, !isSettled {
-        // Its partitions, and a stick that goes before a disc, appear a moment later.
-        isSettled = true
-        MonotonicClock.sleep(milliseconds: 500)
+      if search.medium != nil, !settling.isOver() {
+        MonotonicClock.sleep(milliseconds: 250)
         continue
       }
       if let refusal = search.refusal { throw refusal }
