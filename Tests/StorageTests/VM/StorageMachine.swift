@@ -4,9 +4,8 @@ import Manifest
 import Platform
 
 /// A virtual machine with a control domain's kernel and programs, a medium with two small guests, and scripts of
-/// `GuestScript` as its init. It has no udev, one processor (kernels on
-/// several emulated ones sometimes panic while they patch their own text, docs/architecture.md), and the disks and the
-/// network that each boot gives it.
+/// `GuestScript` as its init. It has no udev, one processor (kernels on several emulated ones sometimes panic while they
+/// patch their own text, docs/architecture.md), and the disks and the network that each boot gives it.
 final class StorageMachine {
   struct Problem: Error, CustomStringConvertible {
     let description: String
