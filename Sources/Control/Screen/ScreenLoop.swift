@@ -144,15 +144,17 @@ public final class ScreenLoop {
       if let mosaic, mosaic.isTyping {
         bytes = mosaic.type(bytes)
       } else {
-        act(keys.append([bytes.removeFirst()]))
+        // What was typed with a key that gave the terminal away was meant for what had it meanwhile.
+        guard act(keys.append([bytes.removeFirst()])) else { break }
       }
     }
     if keys.isWaiting {
-      escapeTimer = loop.after(Self.escapePause) { [unowned self] in act(keys.flush()) }
+      escapeTimer = loop.after(Self.escapePause) { [unowned self] in _ = act(keys.flush()) }
     }
   }
 
-  private func act(_ keys: [Key]) {
+  /// False when something else had the terminal meanwhile.
+  private func act(_ keys: [Key]) -> Bool {
     for key in keys {
       if let mosaic {
         for action in mosaic.handle(key) { perform(action) }
@@ -161,12 +163,12 @@ public final class ScreenLoop {
       for action in model.handle(key) {
         perform(action)
         switch action {
-        // What was typed with the key was meant for what had the terminal meanwhile.
-        case .attach, .shell: return
+        case .attach, .shell: return false
         default: break
         }
       }
     }
+    return true
   }
 
   private func perform(_ action: MosaicModel.Action) {
