@@ -157,8 +157,7 @@ public struct StorageReport: Codable, Hashable, Sendable {
       }
     }
     for remote in storage.remotes {
-      let place = remote.device.map { "\($0), \((remote.bytes ?? 0) >> 20) MiB" } ?? "not connected"
-      lines.append("remote \(remote.name): \(remote.address), \(remote.use.rawValue), \(place)")
+      lines.append("remote \(remote.line)")
       if let problem = remote.problem { lines.append("  \(problem)") }
     }
     return lines.joined(separator: "\n") + "\n"

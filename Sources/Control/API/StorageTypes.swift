@@ -1,3 +1,5 @@
+public import Manifest
+
 /// A volume of the guests' storage, as `roost-storage` describes it.
 public struct DiskStatus: Codable, Hashable, Sendable {
   /// What a volume is there for.
@@ -62,7 +64,7 @@ public struct DiskStatus: Codable, Hashable, Sendable {
 }
 
 /// A device that comes over the network, as `roost-storage` describes it.
-public struct RemoteStatus: Codable, Hashable, Sendable {
+public struct RemoteStatus: RemoteDescription, Codable, Hashable, Sendable {
   /// What it is called.
   public var name: String
   /// Where it is, as `nbd://server:10809/export`.
@@ -97,6 +99,9 @@ public struct RemoteStatus: Codable, Hashable, Sendable {
     self.isPrimary = isPrimary
     self.problem = problem
   }
+
+  /// The same as `use`.
+  public var purpose: String { use }
 }
 
 /// Result of `disk-list`.

@@ -22,14 +22,7 @@ public struct RemoteList: Codable, Hashable, Sendable {
 
   /// The list for people: a line for each, and one more for what is wrong with it.
   public var table: String {
-    remotes.map { remote in
-      let size = remote.bytes.map { ", \($0 >> 20) MiB" } ?? ""
-      let place = remote.device.map { "\($0)\(size)" } ?? "not connected"
-      let role = remote.isPrimary.map { $0 ? ", primary" : ", secondary" } ?? ""
-      let domain = remote.attachedTo.map { ", attached to \($0)" } ?? ""
-      let problem = remote.problem.map { "  \($0)\n" } ?? ""
-      return "\(remote.name): \(remote.address), \(remote.use.rawValue), \(place)\(role)\(domain)\n" + problem
-    }.joined()
+    remotes.map { "\($0.line)\n" + ($0.problem.map { "  \($0)\n" } ?? "") }.joined()
   }
 }
 

@@ -1,7 +1,7 @@
 public import Manifest
 
 /// A device that comes over the network, as storage knows it.
-public struct RemoteRecord: Codable, Hashable, Sendable {
+public struct RemoteRecord: RemoteDescription, Codable, Hashable, Sendable {
   /// What it is called.
   public var name: String
   /// Where it is (`RemoteAddress`).
@@ -31,6 +31,9 @@ public struct RemoteRecord: Codable, Hashable, Sendable {
     self.isInRecipe = isInRecipe
     attachedTo = request.attach
   }
+
+  /// What it is there for, as its word.
+  public var purpose: String { use.rawValue }
 
   /// The address as a value; nil where it is none, as something else may have written it.
   var place: RemoteAddress? { try? RemoteAddress.parse(address).get() }
