@@ -128,22 +128,28 @@ public struct GuestStorage: Sendable {
     let state = try StorageState.load(statePath)
     let volumeGroup = state?.volumeGroup ?? "roost"
     let loops = try ourLoops()
-    if let state { try takeDownRemoteDisks(state) }
+    if let state { try refuseOpenRemotes(state) }
     if !loops.isEmpty {
       let lvm = try startLVM(loops.map(\.path) + (state?.devices ?? []))
       let present = try lvm.report("vgs", columns: ["vg_name"]).contains { $0["vg_name"] == volumeGroup }
       if present {
         let open = try lvm.report("lvs", columns: ["lv_name", "lv_device_open"], [volumeGroup])
           .filter { $0["lv_device_open"] == "open" }.compactMap { $0["lv_name"] }
+          .filter { !$0.hasSuffix(Replica.suffix) }
         guard open.isEmpty else {
           throw StorageError(
             .busy, "in use: \(open.joined(separator: ", ")); stop these domains or unmount these volumes first")
         }
+        if let state { disconnectReplicas(state) }
         try lvm.run(["vgchange", "--activate", "n", volumeGroup])
       }
       for loop in loops { try storage("take storage down") { () throws(SystemError) in try loop.detach() } }
     }
-    if let state { disconnectAll(state, .room) }
+    // Servers that are away take time: the guests' group is down by now.
+    if let state {
+      disconnectAll(state, .disk)
+      disconnectAll(state, .room)
+    }
     for target in [ramDirectory, imagesDirectory] { try unmount(target) }
     try storage("take storage down") { () throws(SystemError) in
       try Files.removeTree(configurationDirectory)

@@ -73,6 +73,10 @@ func activate(_ arguments: Arguments, isSilent: Bool = false) -> Int32 {
     state.error = "\(error)"
     if let plan = try? LivePlan(manifest: path, medium: medium) {
       state.wait(for: error, recipe: plan.remotes, directory: GuestStorage().directory)
+      // What was waited for is waited for still, whatever came in between.
+      if state.waitingFor.isEmpty, let earlier = try? StorageState.load() {
+        (state.remotes, state.waitingFor) = (earlier.remotes, earlier.waitingFor)
+      }
     }
   }
   do {
@@ -156,8 +160,8 @@ func status(json: Bool) throws -> Int32 {
   return state.state == .ready ? 0 : 1
 }
 
-/// Keeps the reports of the pool and of remotes current, and remotes connected. It does not wait for the lock: it asks
-/// the kernel only.
+/// Keeps the reports of the pool and of remotes current, and remotes connected. It waits for no lock, and only for
+/// servers that are to be connected again, which have a bounded time.
 func watch() throws {
   var last: PoolReport?
   var lost: RemoteReport?

@@ -103,10 +103,11 @@ import Testing
          1: 0100630A:C7A8 0200630A:2A39 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 0 10 -1
          2: 0100630A:C7A9 0200630A:2A39 08 00000000:00000000 00:00000000 00000000     0        0 3 1 0 20 4 0 10 -1
       """
-    #expect(NBDDriver.isEstablished(0xC7A8, in: table))
-    #expect(!NBDDriver.isEstablished(0xC7A9, in: table))
-    #expect(!NBDDriver.isEstablished(0x2A39, in: table))
-    #expect(!NBDDriver.isEstablished(1, in: "garbage\n 0: x y 01"))
+    #expect(NBDDriver.isEstablished(0xC7A8, to: 0x2A39, in: table))
+    #expect(!NBDDriver.isEstablished(0xC7A8, to: 80, in: table), "a port may be shared by connections elsewhere")
+    #expect(!NBDDriver.isEstablished(0xC7A9, to: 0x2A39, in: table))
+    #expect(!NBDDriver.isEstablished(0x2A39, to: 0x2A39, in: table))
+    #expect(!NBDDriver.isEstablished(1, to: 1, in: "garbage\n 0: x y 01"))
   }
 
   @Test func anInitiatorsNameIsItsMachines() throws {

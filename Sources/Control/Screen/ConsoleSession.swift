@@ -124,6 +124,9 @@ struct ReplayFilter: Sendable {
 
 /// A terminal's bytes, by a borrowed descriptor.
 enum TerminalStream {
+  /// Leaves the terminal empty, with its cursor in the upper left, for whoever comes next (ECMA-48; DECTCEM).
+  static let blank = "\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h"
+
   /// What was typed; empty when the terminal hung up.
   static func read(_ descriptor: Int32) throws(SystemError) -> [UInt8] {
     let file = FileDescriptor(adopting: descriptor)

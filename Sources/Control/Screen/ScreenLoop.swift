@@ -69,7 +69,7 @@ public final class ScreenLoop {
     } catch {
       throw ControlError(.system, "the screen failed: \(error)")
     }
-    _ = TerminalStream.write(Array("\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h".utf8), to: output)
+    _ = TerminalStream.write(Array(TerminalStream.blank.utf8), to: output)
   }
 
   private func watchInput() throws(SystemError) {
@@ -220,7 +220,7 @@ public final class ScreenLoop {
     loop.unwatch(inputToken)
     do throws(ControlError) {
       let session = try ConsoleSession(path: status.console, input: input, output: output)
-      let banner = "\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h-- Console of \(name). Ctrl-] comes back. --\r\n"
+      let banner = "\(TerminalStream.blank)-- Console of \(name). Ctrl-] comes back. --\r\n"
       _ = TerminalStream.write(Array(banner.utf8), to: output)
       switch try session.run(stop: stop) {
       case .left: break
@@ -245,7 +245,7 @@ public final class ScreenLoop {
   /// Hands the terminal to a shell and waits for its end.
   private func runShell() {
     loop.unwatch(inputToken)
-    let banner = "\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h-- A shell of the control domain. exit comes back. --\r\n"
+    let banner = "\(TerminalStream.blank)-- A shell of the control domain. exit comes back. --\r\n"
     _ = TerminalStream.write(Array(banner.utf8), to: output)
     do throws(SystemError) {
       var request = ChildRequest(["/bin/sh", "-c", "stty sane; exec bash -i"])

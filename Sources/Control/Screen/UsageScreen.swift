@@ -41,7 +41,7 @@ public final class UsageScreen {
     } catch {
       throw ControlError(.system, "the screen failed: \(error)")
     }
-    _ = TerminalStream.write(Array("\u{1B}[0m\u{1B}[2J\u{1B}[H\u{1B}[?25h".utf8), to: output)
+    _ = TerminalStream.write(Array(TerminalStream.blank.utf8), to: output)
     if let failure { throw failure }
   }
 

@@ -42,6 +42,9 @@ struct DiskRules {
       try checkUnused(disk)
     case .attach(let name, let domain): try checkAttach(try known(name), domain)
     case .detach(let name): try checkDetach(try known(name))
+    case .connect(let name, _, use: .room, wipe: true) where remotes.contains { $0.name == name && $0.use == "room" }:
+      // What is there and was not taken is taken now.
+      return
     case .connect(let name, _, _, _): try checkNew(name)
     case .disconnect(let name), .demote(let name): try checkRelease(try knownRemote(name), order)
     case .promote(let name, _): _ = try knownRemote(name)

@@ -86,7 +86,9 @@ extension GuestStorage {
     let isMember = try withGroup { lvm, state throws(StorageError) in
       if let group = state.group, report?.group == group { return true }
       let used = try others(than: device, lvm, state.volumeGroup).reduce(0) { $0 + $1.usedBytes }
-      try Target.take(device.path, least: Self.dataOffset + (isMoving ? used : 8 << 20), wipe: wipe)
+      // A volume under the identifier that was recorded for it, without a group, is what an attempt left.
+      let isOurs = identifier != nil && found.uuid == identifier && report == nil
+      try Target.take(device.path, least: Self.dataOffset + (isMoving ? used : 8 << 20), wipe: wipe || isOurs)
       return false
     }
     try withGroup(adding: [device.path]) { lvm, earlier throws(StorageError) in

@@ -34,10 +34,15 @@ struct AoEDriver: RemoteDriver {
     }
     try Tool.load("aoe", ["aoe_deadsecs=\(Self.patience)"])
     let listed = (Tool.text(Self.interfaces) ?? "").split { $0 == "," || $0 == " " }.map(String.init)
-    // Without names the kernel takes all of its interfaces; with some, it hears no others.
-    let wanted = interface.map { listed.contains($0) ? listed : listed + [$0] } ?? []
+    // Without names the kernel takes all of its interfaces; with some, it hears no others: where all are in use already,
+    // it stays so.
+    let isInUse = BlockTree().nodes.keys.contains { $0.hasPrefix("etherd!") }
+    let wanted =
+      listed.isEmpty && isInUse ? [] : interface.map { listed.contains($0) ? listed : listed + [$0] } ?? []
+    // A NUL is the empty list; a line's end alone is one of no interface (drivers/block/aoe/aoenet.c, is_aoe_netif).
+    let text = Array(wanted.joined(separator: ",").utf8) + [wanted.isEmpty ? 0 : 0x0A]
     try storage("choose AoE's network interfaces") { () throws(SystemError) in
-      if wanted != listed { try Files.write(wanted.joined(separator: ",") + "\n", to: Self.interfaces) }
+      if wanted != listed { try Files.write(text, to: Self.interfaces) }
     }
     let found = Tool.wait(seconds: 8) { () -> String? in
       try? Files.write("\n", to: "\(Self.controls)/discover")

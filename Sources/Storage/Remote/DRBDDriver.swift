@@ -51,8 +51,7 @@ struct DRBDDriver: RemoteDriver {
     guard case .drbd(let peer, _) = address else { throw StorageError(.plan, "\(address) is no address of DRBD's") }
     let setup = try Tool.find(Self.setup, package: Self.package)
     try Tool.load("drbd", ["usermode_helper=/bin/true"])
-    let host = try Tool.address(of: peer.host)
-    let own = try Self.ownAddress(towards: host)
+    let link = try Self.link(of: record.name, to: peer)
     let taken = BlockTree().nodes.keys.compactMap { $0.hasPrefix("drbd") ? Int($0.dropFirst(4)) : nil }
     let minor = (0...taken.count).first { !taken.contains($0) } ?? taken.count
     let backing = "/dev/\(group)/\(Replica.volume(of: record.name))"
@@ -62,11 +61,7 @@ struct DRBDDriver: RemoteDriver {
     do throws(StorageError) {
       for words in [
         ["new-resource", record.name], ["new-minor", record.name, "\(minor)", "0"],
-        ["attach", "\(minor)", backing, backing, "internal"],
-        [
-          "connect", record.name, "ipv4:\(own):\(peer.port)", "ipv4:\(host):\(peer.port)", "--protocol=C",
-          "--after-sb-0pri=discard-zero-changes",
-        ],
+        ["attach", "\(minor)", backing, backing, "internal"], link,
       ] {
         try Tool.succeed([setup] + words, doing: "bring the replicated volume \(record.name) up")
       }
@@ -75,6 +70,24 @@ struct DRBDDriver: RemoteDriver {
       throw error
     }
     return "/dev/drbd\(minor)"
+  }
+
+  /// What tells the kernel where the other machine is.
+  private static func link(of name: String, to peer: RemoteAddress.Server) throws(StorageError) -> [String] {
+    let host = try Tool.address(of: peer.host)
+    let own = try ownAddress(towards: host)
+    return [
+      "connect", name, "ipv4:\(own):\(peer.port)", "ipv4:\(host):\(peer.port)", "--protocol=C",
+      "--after-sb-0pri=discard-zero-changes",
+    ]
+  }
+
+  /// After both wrote while they did not see each other, neither listens any more: the one that keeps its changes goes
+  /// on listening here, for the other that begins anew. DRBD refuses each time until that one does.
+  func mend(_ record: RemoteRecord, at address: RemoteAddress) throws(StorageError) {
+    guard case .drbd(let peer, _) = address, Self.role(of: record.name)?.connection == "StandAlone" else { return }
+    try Tool.succeed(
+      [Self.setup] + Self.link(of: record.name, to: peer), doing: "listen for the other machine of \(record.name)")
   }
 
   /// Makes a fresh volume DRBD's own.
@@ -109,7 +122,8 @@ struct DRBDDriver: RemoteDriver {
         ? "neither machine has written to it yet; choose one: roost storage promote \(record.name)" : nil
     case "StandAlone":
       return "both machines wrote to their copies while they did not see each other, and DRBD does not choose: "
-        + "disconnect it on the machine whose changes may be lost, and connect it there again"
+        + "disconnect it on the machine whose changes may be lost, and connect it there again; here it comes back by "
+        + "itself then"
     case "SyncSource", "SyncTarget", "PausedSyncS", "PausedSyncT", "Ahead", "Behind", "WFBitMapS", "WFBitMapT":
       return nil
     default:

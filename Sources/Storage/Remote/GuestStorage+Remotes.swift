@@ -18,6 +18,13 @@ extension GuestStorage {
     let lock = try remoteLock()
     defer { _ = lock.rawValue }
     let (name, address) = (request.name, request.address)
+    // What is there already and was not taken as room is taken when the user gives up what it holds.
+    if request.use == .room, wipe, let known = try loadState().remotes.first(where: { $0.name == name }),
+      known.use == .room, known.address == address.description
+    {
+      try takeRoom(name, wipe: true, inspect: inspect)
+      return try tell(name)
+    }
     let group = try withGroup { lvm, state throws(StorageError) in
       let taken = try lvm.report("lvs", columns: ["lv_name"], ["--all", state.volumeGroup]).compactMap { $0["lv_name"] }
       if taken.contains(name) || state.remotes.contains(where: { $0.name == name }) || state.domains[name] != nil {
@@ -26,8 +33,15 @@ extension GuestStorage {
       if let other = state.remotes.first(where: { $0.address == address.description }) {
         throw StorageError(.plan, "\(address) is connected already, as \(other.name)")
       }
+      var twin = RemoteRecord(request, isInRecipe: false)
+      twin.refresh(directory)
+      if let other = Self.twin(of: twin, among: state.remotes) {
+        throw StorageError(.plan, "\(address) is \(other.name) already (\(other.address)), under another address")
+      }
       return state.volumeGroup
     }
+    // What an attempt that was cut off left.
+    try takeBack(name, address)
     var record = RemoteRecord(request, isInRecipe: false)
     do throws(StorageError) {
       try prepare(record, address)
@@ -84,7 +98,15 @@ extension GuestStorage {
     let isUp = state.state == .ready
     var records = state.remotes
     for index in records.indices {
+      let problem = records[index].problem
       records[index].refresh(directory)
+      if let twin = Self.twin(of: records[index], among: Array(records[..<index])) {
+        records[index].problem = "it is \(twin.name) already: one device under two addresses"
+        (records[index].device, records[index].bytes) = (nil, nil)
+        continue
+      }
+      // Why it was not taken holds until it is.
+      if records[index].use == .room { records[index].problem = problem }
       guard records[index].device == nil, let address = records[index].place else { continue }
       // A replicated volume's own part is in the guests' group.
       if address.scheme == .drbd, !isUp { continue }
@@ -96,13 +118,21 @@ extension GuestStorage {
       } catch {
         records[index].problem = error.line
       }
+      // Servers may take their time: what is there is told before the next one is asked.
+      try note([records[index]])
     }
     try note(records)
-    guard isUp else { return records }
-    for record in records where record.use == .room && record.device != nil {
-      guard let device = record.device, !state.devices.contains(device) else { continue }
+    let rooms = records.filter { $0.use == .room && $0.device != nil }
+    guard isUp, !rooms.isEmpty else { return records }
+    let members = try withGroup { lvm, state throws(StorageError) in
+      try PhysicalVolume.list(lvm).filter { $0.group == state.volumeGroup }.map(\.path)
+    }
+    for record in rooms {
       do throws(StorageError) {
-        try takeRoom(record.name, wipe: false, inspect: inspect)
+        if record.device.map(members.contains) != true {
+          try takeRoom(record.name, wipe: false, inspect: inspect)
+        }
+        _ = try tell(record.name)
       } catch {
         var failed = record
         failed.problem = "it is connected and not taken: \(error.line)"
@@ -157,6 +187,9 @@ extension GuestStorage {
       guard let index = state.remotes.firstIndex(where: { $0.name == name }) else { return nil }
       var record = state.remotes[index]
       record.refresh(directory)
+      if let twin = Self.twin(of: record, among: state.remotes) {
+        throw StorageError(.plan, "\(name) is \(twin.name) under another address; attach that one")
+      }
       guard record.use == .disk else {
         throw StorageError(.plan, "\(name) is room for all guests; it cannot be attached to one")
       }
@@ -194,7 +227,7 @@ extension GuestStorage {
   // MARK: - While the appliance runs and at its end
 
   /// Brings lost connections up again where the kernel does not do so by itself, and tells what is lost. For a process
-  /// that runs all the time; it waits for nobody.
+  /// that runs all the time; a server that is asked for has a bounded time to answer.
   public func mendRemotes() -> RemoteReport {
     var lost: [String: String] = [:]
     guard let records = try? StorageState.load(statePath)?.remotes else { return RemoteReport(lost: lost) }
@@ -211,15 +244,22 @@ extension GuestStorage {
     return RemoteReport(lost: lost)
   }
 
-  /// Refuses where a remote is in use; then lets those go that are guests' disks.
-  func takeDownRemoteDisks(_ state: StorageState) throws(StorageError) {
+  /// Refuses where a remote that is a guest's disk is in use.
+  func refuseOpenRemotes(_ state: StorageState) throws(StorageError) {
     let open = state.remotes.filter { record in
       record.use == .disk && record.device.map { DeviceUse.isOpen($0) } == true
     }
     guard open.isEmpty else {
       throw StorageError(.busy, "in use: \(open.map(\.name).joined(separator: ", ")); stop these domains first")
     }
-    disconnectAll(state, .disk)
+  }
+
+  /// Lets replicated volumes go, which hold their parts of the guests' group.
+  func disconnectReplicas(_ state: StorageState) {
+    for record in state.remotes {
+      guard let address = record.place, address.scheme == .drbd else { continue }
+      try? address.driver(directory, group: state.volumeGroup).disconnect(record, from: address, others: [])
+    }
   }
 
   /// Lets all remotes of a use go. The room of a session that lived in memory is of no use without it: it is marked as
@@ -263,6 +303,20 @@ extension GuestStorage {
       throw StorageError(.plan, "there is no remote named \(name); there is \(names.isEmpty ? "none at all" : names)")
     }
     record.refresh(directory)
+    return record
+  }
+
+  /// Another of `records` that is the same device: two addresses may lead to one, by another spelling of the server or
+  /// over another interface.
+  private static func twin(of record: RemoteRecord, among records: [RemoteRecord]) -> RemoteRecord? {
+    guard let device = record.device else { return nil }
+    return records.first { $0.name != record.name && $0.device == device }
+  }
+
+  /// Tells how a remote is now, and returns that.
+  private func tell(_ name: String) throws(StorageError) -> RemoteRecord {
+    let record = try find(name)
+    try note([record])
     return record
   }
 
@@ -325,14 +379,18 @@ extension GuestStorage {
       }
       return (state.remotes.filter { $0.name != name }, group)
     }
-    try address.driver(directory, group: group).disconnect(record, from: address, others: others)
+    // Under another address it may be another remote's, which keeps it.
+    if Self.twin(of: record, among: others) == nil {
+      try address.driver(directory, group: group).disconnect(record, from: address, others: others)
+    }
     try withGroup { lvm, state throws(StorageError) in
-      for tag in try RemoteTags.all(of: name, in: Self.tags(group, lvm)) {
-        try lvm.run(["vgchange", "--deltag", tag, group])
-      }
+      // The copy goes before what tells of it: a later volume of the name must not begin with it.
       let volume = Replica.volume(of: name)
       if address.scheme == .drbd, try sizes(group, lvm)[volume] != nil {
         try lvm.run(["lvremove", "--yes", "\(group)/\(volume)"])
+      }
+      for tag in try RemoteTags.all(of: name, in: Self.tags(group, lvm)) {
+        try lvm.run(["vgchange", "--deltag", tag, group])
       }
       var state = state
       state.remotes.removeAll { $0.name == name }

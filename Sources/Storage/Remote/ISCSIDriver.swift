@@ -64,11 +64,13 @@ struct ISCSIDriver: RemoteDriver {
       let session = session(of: target, at: address)
     else { return }
     let shared = others.contains { other in
-      guard let place = other.place, case .iscsi(server, target, _) = place else { return false }
-      return true
+      guard let place = other.place, case .iscsi(_, target, _) = place else { return false }
+      return self.session(of: target, at: place) == session
     }
     guard shared else {
-      return try logOut(of: target, "\(Tool.address(of: server.host)):\(server.port)", address)
+      // As it was reached: its name may have no address any more, or another one.
+      guard let host = Tool.text("\(Self.connection(of: session))/persistent_address") else { return }
+      return try logOut(of: target, "\(host):\(server.port)", address)
     }
     // Another unit of the same target stays, and so does the session.
     guard let disk = disk(of: session, unit: unit) else { return }
@@ -82,6 +84,11 @@ struct ISCSIDriver: RemoteDriver {
       let state = Tool.text("\(Self.sessions)/\(session)/state"), state != "LOGGED_IN"
     else { return nil }
     return "the session with \(server.description) is lost (\(state)); who uses it waits until it is there again"
+  }
+
+  func mend(_ record: RemoteRecord, at address: RemoteAddress) throws(StorageError) {
+    // The daemon takes up sessions that are there; one that ended repairs none.
+    try startDaemon()
   }
 
   private func logOut(of target: String, _ portal: String, _ address: RemoteAddress) throws(StorageError) {
@@ -99,12 +106,16 @@ struct ISCSIDriver: RemoteDriver {
     let host = IPv4Address(server.host)
     return ((try? Files.list(Self.sessions)) ?? []).first { session in
       guard Tool.text("\(Self.sessions)/\(session)/targetname") == target else { return false }
-      // session3 has connection3:0.
-      let connection = "/sys/class/iscsi_connection/connection\(session.dropFirst("session".count)):0"
+      let connection = Self.connection(of: session)
       guard Tool.text("\(connection)/persistent_port") == "\(server.port)" else { return false }
       // A name may have got another address meanwhile; the session is the target's all the same.
       return host == nil || Tool.text("\(connection)/persistent_address") == host?.description
     }
+  }
+
+  /// Where /sys tells of the connection of a session: session3 has connection3:0.
+  private static func connection(of session: String) -> String {
+    "/sys/class/iscsi_connection/connection\(session.dropFirst("session".count)):0"
   }
 
   /// The kernel's name of the disk that is a session's logical unit, as soon as it can be used.

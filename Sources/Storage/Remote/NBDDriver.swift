@@ -49,9 +49,12 @@ struct NBDDriver: RemoteDriver {
 
   func connect(_ record: RemoteRecord, to address: RemoteAddress) throws(StorageError) -> String {
     guard case .nbd(let server, let export) = address else { throw Self.unexpected(address) }
+    if let device = device(of: record, at: address) { return device }
     try Tool.load("nbd", ["nbds_max=0"])
     let connection = try open(server, export)
     let opened = connection.export
+    // Before the kernel has it: a port that was remembered in vain means a lost connection, which is the truth.
+    try remember(connection, record)
     let index = try storage("give the connection to \(server.description) to the kernel") { () throws(SystemError) in
       let answer = try GenericNetlink("nbd", version: 1).request(
         Command.connect,
@@ -69,7 +72,6 @@ struct NBDDriver: RemoteDriver {
       }
       return number
     }
-    try remember(connection, record)
     let device = "/dev/nbd\(index)"
     guard Tool.wait(seconds: 5, for: { BlockTree().node(at: device).flatMap { $0.size > 0 ? $0 : nil } }) != nil else {
       throw StorageError(.remote, "the kernel makes no \(device) for \(address)")
@@ -90,21 +92,25 @@ struct NBDDriver: RemoteDriver {
   }
 
   func trouble(with record: RemoteRecord, at address: RemoteAddress) -> String? {
-    guard case .nbd(let server, _) = address, !isConnected(record) else { return nil }
+    guard case .nbd(let server, _) = address, !isConnected(record, to: server.port) else { return nil }
     return "the connection to \(server.description) is lost; who uses it waits until it is there again"
   }
 
   func mend(_ record: RemoteRecord, at address: RemoteAddress) throws(StorageError) {
-    guard case .nbd(let server, let export) = address, let index = index(of: record), !isConnected(record) else {
+    guard case .nbd(let server, let export) = address, let index = index(of: record),
+      !isConnected(record, to: server.port)
+    else {
       return
     }
     let connection = try open(server, export)
     let size = BlockTree().node(at: "/dev/nbd\(index)")?.size
-    guard size == connection.export.size else {
+    // The kernel counts sectors.
+    guard size == connection.export.size / 512 * 512 else {
       throw StorageError(
         .remote,
         "\(address) has \(connection.export.size) bytes now and had \(size ?? 0): it is another disk, and not used")
     }
+    try remember(connection, record)
     try storage("give the new connection to \(server.description) to the kernel") { () throws(SystemError) in
       // The kernel refuses this for a device of another origin.
       _ = try GenericNetlink("nbd", version: 1).request(
@@ -113,7 +119,6 @@ struct NBDDriver: RemoteDriver {
           .word(Attribute.index, index), .text(Attribute.backend, Self.backend(record)), Self.sockets(connection),
         ], doing: "reconnect a block device")
     }
-    try remember(connection, record)
   }
 
   // MARK: - Connections
@@ -147,20 +152,23 @@ struct NBDDriver: RemoteDriver {
   }
 
   /// Whether the kernel has a connection for the device that works, as far as it knows.
-  private func isConnected(_ record: RemoteRecord) -> Bool {
+  private func isConnected(_ record: RemoteRecord, to server: Int) -> Bool {
     guard let port = Tool.text(note(of: record)).flatMap({ UInt16($0) }),
       let table = try? Files.readText("/proc/net/tcp")
     else { return false }
-    return Self.isEstablished(port, in: table)
+    return Self.isEstablished(port, to: server, in: table)
   }
 
-  /// Whether a table of connections has one that leaves from `port` and is established (proc_pid_net(5)).
-  static func isEstablished(_ port: UInt16, in table: String) -> Bool {
-    table.split(separator: "\n").contains { line in
+  /// Whether a table of connections has one that leaves from `port` to a server's port and is established
+  /// (proc_pid_net(5)).
+  static func isEstablished(_ port: UInt16, to server: Int, in table: String) -> Bool {
+    func number(_ address: Substring) -> Int? {
+      address.lastIndex(of: ":").flatMap { Int(address[$0...].dropFirst(), radix: 16) }
+    }
+    return table.split(separator: "\n").contains { line in
       // sl  local_address rem_address   st …: `  0: 0100007F:2A39 0100007F:C7A8 01 …`
       let words = line.split(separator: " ")
-      guard words.count > 3, words[3] == "01", let colon = words[1].lastIndex(of: ":") else { return false }
-      return UInt16(words[1][colon...].dropFirst(), radix: 16) == port
+      return words.count > 3 && words[3] == "01" && number(words[1]) == Int(port) && number(words[2]) == server
     }
   }
 

@@ -155,6 +155,9 @@ struct NBDHandshake: Sendable {
     return input.isEmpty ? .done(export) : .refused("it says more than it was asked")
   }
 
+  /// Nanoseconds that a server may take to open an export.
+  private static let patience: UInt64 = 60_000_000_000
+
   /// Connects to a server and opens the export.
   static func open(_ export: String, address: UInt32, port: Int, server: String) throws(StorageError) -> NBDConnection {
     var outcome = Step.wait
@@ -184,7 +187,10 @@ struct NBDHandshake: Sendable {
   ) throws(SystemError) -> Step {
     var handshake = NBDHandshake(export: export)
     var step = Step.wait
+    // For all of it: a server that says a little now and then must not keep anybody.
+    let end = MonotonicClock.now() + Self.patience
     while true {
+      guard MonotonicClock.now() < end else { throw SystemError("read", errno: .timedOut) }
       switch step {
       case .send(let bytes): try file.writeAll(bytes)
       case .wait: break

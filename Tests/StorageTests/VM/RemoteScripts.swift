@@ -151,6 +151,11 @@ let iscsiScript =
     check iscsi-connects roost-storage connect data iscsi://10.99.0.2/iqn.2026-11.org.example:disk/1 --json
     check iscsi-size-is-told has '"bytes" : 67108864' /tmp/said
     guest_disk iscsi data data
+    echo 10.99.0.2 nas >>/etc/hosts
+    check iscsi-a-twin-is-refused refused 'is data already' roost-storage connect twin iscsi://nas/iqn.2026-11.org.example:disk/1
+    check iscsi-by-name-shares-the-session roost-storage connect named iscsi://nas/iqn.2026-11.org.example:disk/2
+    check iscsi-named-goes roost-storage disconnect named
+    check iscsi-the-other-stays dd if=$(device data) of=/dev/null bs=4096 count=1 iflag=direct
     check other-units-are-nobodys-disk refused 'comes over the network' roost-storage grow /dev/sdb
     before=$(pool)
     check iscsi-is-room roost-storage connect more iscsi://10.99.0.2/iqn.2026-11.org.example:disk/2 --use room
@@ -190,9 +195,11 @@ let aoeScript =
     check aoe-size-is-told has '"bytes" : 67108864' /tmp/said
     check aoe-has-its-node [ -b /dev/etherd/e7.1 ]
     guest_disk aoe data data
+    check aoe-a-twin-is-refused refused 'is data already' roost-storage connect twin aoe://7.1/near
     before=$(pool)
     check aoe-is-room roost-storage connect more aoe://7.2/near --use room
     check aoe-room-is-in-the-pool grown $before
+    check aoe-all-interfaces-stay sh -c '[ -z "$(tr -d "\0\n" </sys/module/aoe/parameters/aoe_iflist)" ]'
     check aoe-room-stays refused 'part of their room' roost-storage disconnect more
     ends vblade
     dd if=/expected of=/dev/etherd/e7.1 bs=1M seek=7 conv=notrunc,fsync 2>/tmp/writer &
