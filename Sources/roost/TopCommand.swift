@@ -7,8 +7,8 @@ struct TopCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "top", abstract: "Show how busy the domains of this appliance are.",
     discussion: """
-      CPU is a share of one processor: a domain with two of them may take 200 %. MEMORY USED is what the guest has \\
-      touched of its memory, with its monitor's own. On a terminal the table is drawn again until q or Ctrl-C; \\
+      CPU is a share of one processor: a domain with two of them may take 200 %. MEMORY USED is what the guest has \
+      touched of its memory, with its monitor's own. On a terminal the table is drawn again until q or Ctrl-C; \
       otherwise it is printed once.
 
       EXAMPLES:

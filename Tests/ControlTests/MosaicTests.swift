@@ -40,6 +40,23 @@ struct TerminalEmulatorTests {
     #expect(text(terminal, 0) == "é世e\u{301}!")
   }
 
+  @Test("What libvterm cannot count does not reach it, in whatever pieces it comes")
+  func uncountable() {
+    for (text, kept, columns) in [("\u{9B}", "", 4), ("か\u{3099}", "か", 6), ("\u{302A}", "", 4)] {
+      let terminal = TerminalEmulator(columns: 20, rows: 2)
+      for byte in Array("ab\(text)\u{1B}[mcd".utf8) { terminal.feed([byte]) }
+      #expect(self.text(terminal, 0) == "ab\(kept)cd")
+      #expect(terminal.cursor == Canvas.Place(row: 0, column: columns))
+    }
+    let terminal = TerminalEmulator(columns: 20, rows: 2)
+    terminal.feed([0xC2])
+    terminal.feed(Array("\u{1B}[m".utf8) + [0x9B, UInt8(ascii: "x")])
+    #expect(terminal.line(0).allSatisfy { !$0.character.unicodeScalars.contains { (0x80...0x9F).contains($0.value) } })
+    // A guest that says nothing else must not get ahead of the line.
+    for _ in 0..<1000 { terminal.feed(Array("\r\u{9B}\u{9B}\u{1B}H".utf8)) }
+    #expect(terminal.cursor == Canvas.Place(row: 0, column: 0))
+  }
+
   @Test("What goes off the top is history, and comes back when there is room")
   func history() {
     let terminal = TerminalEmulator(columns: 10, rows: 3)
@@ -67,7 +84,8 @@ struct TerminalEmulatorTests {
   func fuzz() {
     var numbers = SeededNumbers(20)
     let pieces = [
-      "\u{1B}[", "\u{1B}]", "\u{1B}P", "\u{9B}", ";", "999999999", "H", "J", "K", "r", "m", "38;2;1;2;3", "世",
+      "\u{1B}H", "\u{1B}[4h", "か" + String(repeating: "\u{3099}", count: 100), "\u{1B}[", "\u{1B}]", "\u{1B}P",
+      "\u{9B}", ";", "999999999", "H", "J", "K", "r", "m", "38;2;1;2;3", "世",
     ]
     for _ in 0..<30 {
       let terminal = TerminalEmulator(columns: Int(numbers.next() % 120), rows: Int(numbers.next() % 50))

@@ -20,6 +20,8 @@ public final class UsageScreen {
     _ client: ControlClient, interval: Double, input: Int32, output: Int32, stop: Int32
   ) throws(ControlError) {
     self.client = client
+    // Keys wait as long as an answer does.
+    client.timeout = 5
     self.interval = interval
     self.input = input
     self.output = output
@@ -50,9 +52,7 @@ public final class UsageScreen {
       isDone = true
       return
     }
-    for key in keys.append(bytes) + keys.flush() where [.character("q"), .control("c"), .escape].contains(key) {
-      isDone = true
-    }
+    for key in keys.append(bytes) where [.character("q"), .control("c")].contains(key) { isDone = true }
   }
 
   private func measure() {

@@ -145,7 +145,10 @@ final class MosaicView {
     let back = hasFocus ? min(model.scrolledBack, tile.terminal.history.count) : 0
     for row in 0..<rows {
       for (column, cell) in tile.terminal.line(row - back).prefix(place.columns).enumerated() {
-        canvas.put(cell, at: .init(row: place.row + 1 + row, column: place.column + column))
+        // Of a wide character at the tile's edge there would be a half.
+        let isCut = cell.width == 2 && column + 1 >= place.columns
+        canvas.put(
+          isCut ? Cell(style: cell.style) : cell, at: .init(row: place.row + 1 + row, column: place.column + column))
       }
     }
     if hasFocus, model.isTyping, tile.terminal.isCursorVisible {

@@ -1,69 +1,68 @@
-internal import CVTerm
-
-/// A terminal that nobody looks at directly: a guest's console goes in, cells come out. libvterm understands what the
-/// guest says (ECMA-48, DEC VT and xterm); nothing of that reaches a real terminal but the cells.
+/// A terminal that nobody looks at directly: a guest's console goes in, cells come out. Nothing of what the guest says
+/// reaches a real terminal but the cells.
+///
+/// With another size it begins anew, and reads again what the guest said last: lines are wrapped to the new width, and
+/// libvterm's own way of changing a terminal's size (0.1.4), which trips over what a hostile guest can do to its cursor,
+/// is never gone.
 ///
 /// Not for several threads at once.
-// SAFETY: the pointers are its own from `init` to `deinit`, and never leave it.
-@safe final class TerminalEmulator {
+final class TerminalEmulator {
   /// Lines that are kept after they went off the top.
-  static let historyLimit = 2000
-  /// In one column, libvterm (0.1.4) writes wide characters to nowhere.
+  static let historyLimit = FixedTerminal.historyLimit
   private static let leastColumns = 2
-  /// Bytes of answers that are kept for `takeAnswers`.
-  private static let answerLimit = 4096
+  /// Bytes of what the guest said that are kept for another size.
+  private static let pastLimit = 256 << 10
 
-  private let terminal: OpaquePointer
-  private let screen: OpaquePointer
-  private let callbacks: UnsafeMutablePointer<VTermScreenCallbacks>
   private(set) var columns: Int
   private(set) var rows: Int
-  /// Lines that went off the top, the oldest first.
-  private(set) var history: [[Cell]] = []
-  /// How many lines have ever gone off the top, those that came back not counted.
-  private(set) var historyCount = 0
-  private(set) var isCursorVisible = true
-  private var answers: [UInt8] = []
+  private var terminal: FixedTerminal
+  private var past: [UInt8] = []
+  /// The beginning of a character whose other bytes have not come yet.
+  private var unfinished: [UInt8] = []
 
   init(columns: Int, rows: Int) {
     self.columns = max(Self.leastColumns, columns)
     self.rows = max(1, rows)
-    // SAFETY: libvterm ends the process where it gets no memory, so both pointers are there; they and the callbacks,
-    // which it refers to, live until `deinit`.
-    unsafe terminal = vterm_new(Int32(self.rows), Int32(self.columns))
-    unsafe screen = vterm_obtain_screen(terminal)
-    unsafe callbacks = UnsafeMutablePointer<VTermScreenCallbacks>.allocate(capacity: 1)
-    unsafe callbacks.initialize(to: Self.makeCallbacks())
-    unsafe vterm_set_utf8(terminal, 1)
-    // SAFETY: the object unregisters itself, by freeing the terminal, before it is gone.
-    let user = unsafe Unmanaged.passUnretained(self).toOpaque()
-    unsafe vterm_screen_set_callbacks(screen, callbacks, user)
-    unsafe vterm_output_set_callback(
-      terminal,
-      { bytes, count, user in
-        // SAFETY: `user` is the emulator that is fed at this moment; the bytes live for the call.
-        guard let bytes = unsafe bytes, let emulator = unsafe TerminalEmulator.of(user) else { return }
-        unsafe emulator.keepAnswer(UnsafeRawBufferPointer(start: bytes, count: count))
-      }, user)
-    unsafe vterm_screen_enable_altscreen(screen, 1)
-    unsafe vterm_screen_reset(screen, 1)
-  }
-
-  deinit {
-    // SAFETY: nothing refers to either any more.
-    unsafe vterm_free(terminal)
-    unsafe callbacks.deinitialize(count: 1)
-    unsafe callbacks.deallocate()
+    terminal = FixedTerminal(columns: self.columns, rows: self.rows)
   }
 
   /// Takes what the guest wrote.
   func feed(_ bytes: [UInt8]) {
-    // SAFETY: the buffer lives for the call, and libvterm reads no more than its length.
-    unsafe bytes.withUnsafeBytes { buffer in
-      guard let start = buffer.baseAddress else { return }
-      _ = unsafe vterm_input_write(terminal, start.assumingMemoryBound(to: CChar.self), buffer.count)
+    var bytes = unfinished + bytes
+    unfinished = Array(bytes.suffix(Self.unfinishedLength(bytes)))
+    bytes.removeLast(unfinished.count)
+    var text = String.UnicodeScalarView()
+    text.append(contentsOf: String(decoding: bytes, as: UTF8.self).unicodeScalars.filter(Self.isCountable))
+    let taken = Array(String(text).utf8)
+    terminal.feed(taken)
+    past += taken
+    if past.count > 2 * Self.pastLimit { forget() }
+  }
+
+  /// Forgets the older half, up to the end of a line.
+  private func forget() {
+    past.removeFirst(past.count - Self.pastLimit)
+    if let end = past.firstIndex(of: 0x0A) { past.removeFirst(end + 1) }
+  }
+
+  /// How many bytes at the end are the beginning of a character (RFC 3629, 3).
+  private static func unfinishedLength(_ bytes: [UInt8]) -> Int {
+    for back in 1...3 where back <= bytes.count {
+      let byte = bytes[bytes.count - back]
+      if byte & 0xC0 == 0x80 { continue }
+      let length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1
+      return length > back ? back : 0
     }
-    unsafe vterm_screen_flush_damage(screen)
+    return 0
+  }
+
+  /// False for what makes libvterm lose count of its columns, and then write outside of its memory: to it control
+  /// characters of eight bits are -1 columns wide, and these marks, which take none, two (src/unicode.c, src/state.c).
+  private static func isCountable(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0x80...0x9F, 0x302A...0x302F, 0x3099...0x309A: false
+    default: true
+    }
   }
 
   /// Takes another size; one that is too small becomes the smallest.
@@ -72,153 +71,24 @@ internal import CVTerm
     guard (columns, rows) != (self.columns, self.rows) else { return }
     self.columns = columns
     self.rows = rows
-    unsafe vterm_set_size(terminal, Int32(rows), Int32(columns))
-    unsafe vterm_screen_flush_damage(screen)
+    terminal = FixedTerminal(columns: columns, rows: rows)
+    terminal.feed(past)
+    // These questions were answered, or nobody was there to answer.
+    _ = terminal.takeAnswers()
   }
 
   /// A line of the screen, or above it of the history: -1 is the one that went off last. Empty where there is none.
-  func line(_ row: Int) -> [Cell] {
-    if row < 0 {
-      let index = history.count + row
-      return history.indices.contains(index) ? history[index] : []
-    }
-    guard row < rows else { return [] }
-    return (0..<columns).map { column in
-      var cell = VTermScreenCell()
-      // SAFETY: the place is on the screen; the cell is written by the call and outlives it.
-      _ = unsafe vterm_screen_get_cell(screen, VTermPos(row: Int32(row), col: Int32(column)), &cell)
-      return Cell(cell)
-    }
-  }
+  func line(_ row: Int) -> [Cell] { terminal.line(row) }
 
   /// Where the guest's cursor is; on the screen, though it may be behind its edge.
-  var cursor: Canvas.Place {
-    var position = VTermPos(row: 0, col: 0)
-    unsafe vterm_state_get_cursorpos(vterm_obtain_state(terminal), &position)
-    return Canvas.Place(
-      row: min(max(0, Int(position.row)), rows - 1), column: min(max(0, Int(position.col)), columns - 1))
-  }
+  var cursor: Canvas.Place { terminal.cursor }
+  /// Whether the guest wants its cursor seen.
+  var isCursorVisible: Bool { terminal.isCursorVisible }
+  /// Lines that went off the top, the oldest first.
+  var history: [[Cell]] { terminal.history }
+  /// How many lines have ever gone off the top at this size.
+  var historyCount: Int { terminal.historyCount }
 
   /// What the guest asked of its terminal is answered by this. Whoever does not type into the guest forgets it.
-  func takeAnswers() -> [UInt8] {
-    defer { answers = [] }
-    return answers
-  }
-
-  // MARK: What libvterm tells
-
-  private static func makeCallbacks() -> VTermScreenCallbacks {
-    var callbacks = VTermScreenCallbacks()
-    unsafe callbacks.settermprop = { property, value, user in
-      // SAFETY: the value lives for the call and is of the kind that belongs to the property.
-      guard property == VTERM_PROP_CURSORVISIBLE, let value = unsafe value else { return 1 }
-      unsafe TerminalEmulator.of(user)?.isCursorVisible = value.pointee.boolean != 0
-      return 1
-    }
-    unsafe callbacks.sb_pushline = { count, cells, user in
-      // SAFETY: `cells` are `count` cells that live for the call.
-      guard let cells = unsafe cells, let emulator = unsafe TerminalEmulator.of(user) else { return 0 }
-      emulator.push(unsafe UnsafeBufferPointer(start: cells, count: Int(count)).map { Cell($0) })
-      return 1
-    }
-    unsafe callbacks.sb_popline = { count, cells, user in
-      // SAFETY: `cells` are `count` cells that may be written to during the call.
-      guard let cells = unsafe cells, let line = unsafe TerminalEmulator.of(user)?.pop() else { return 0 }
-      for column in 0..<Int(count) {
-        unsafe cells[column] = VTermScreenCell(column < line.count ? line[column] : Cell())
-      }
-      return 1
-    }
-    return callbacks
-  }
-
-  private static func of(_ user: UnsafeMutableRawPointer?) -> TerminalEmulator? {
-    // SAFETY: it is what `init` registered, and the emulator lives while it is fed.
-    unsafe user.map { unsafe Unmanaged<TerminalEmulator>.fromOpaque($0).takeUnretainedValue() }
-  }
-
-  private func push(_ line: [Cell]) {
-    var line = line
-    while line.last == Cell() { line.removeLast() }
-    history.append(line)
-    historyCount += 1
-    if history.count > Self.historyLimit { history.removeFirst(history.count - Self.historyLimit) }
-  }
-
-  private func pop() -> [Cell]? {
-    guard let line = history.popLast() else { return nil }
-    historyCount -= 1
-    return line
-  }
-
-  private func keepAnswer(_ bytes: UnsafeRawBufferPointer) {
-    // SAFETY: the caller's buffer lives for the call.
-    if answers.count + bytes.count <= Self.answerLimit { unsafe answers.append(contentsOf: bytes) }
-  }
-}
-
-extension Cell {
-  /// What libvterm has at one place.
-  fileprivate init(_ cell: VTermScreenCell) {
-    let (first, second, third, fourth, fifth, sixth) = cell.chars
-    // The right half of a wide character has all bits set.
-    guard first != .max else {
-      self.init(character: " ", width: 0)
-      return
-    }
-    var scalars = String.UnicodeScalarView()
-    for value in [first, second, third, fourth, fifth, sixth] {
-      guard value != 0, let scalar = Unicode.Scalar(value) else { break }
-      scalars.append(scalar)
-    }
-    let text = String(scalars)
-    self.init(
-      character: text.count == 1 ? text.first ?? " " : " ", width: cell.width == 2 ? 2 : 1,
-      style: Style(
-        foreground: Color(cell.fg), background: Color(cell.bg), isBold: cell.attrs.bold != 0,
-        isUnderlined: cell.attrs.underline != 0, isReversed: cell.attrs.reverse != 0))
-  }
-}
-
-extension Cell.Color {
-  fileprivate init(_ color: VTermColor) {
-    // SAFETY: the type is the first member of each structure in the union, and tells which of them it is.
-    let kind = unsafe UInt32(color.type)
-    // Either default: what the guest did not choose, the terminal does.
-    if kind & VTERM_COLOR_DEFAULT_MASK.rawValue != 0 {
-      self = .standard
-    } else if kind & VTERM_COLOR_TYPE_MASK.rawValue == VTERM_COLOR_INDEXED.rawValue {
-      self = unsafe .indexed(color.indexed.idx)
-    } else {
-      self = unsafe .rgb(red: color.rgb.red, green: color.rgb.green, blue: color.rgb.blue)
-    }
-  }
-}
-
-extension VTermScreenCell {
-  /// A cell of the history, given back.
-  fileprivate init(_ cell: Cell) {
-    self.init()
-    let scalars = cell.character.unicodeScalars.prefix(6).map(\.value) + [0, 0, 0, 0, 0, 0]
-    chars = (scalars[0], scalars[1], scalars[2], scalars[3], scalars[4], scalars[5])
-    if cell.width == 0 { chars.0 = .max }
-    width = CChar(cell.width == 2 ? 2 : 1)
-    attrs.bold = cell.style.isBold ? 1 : 0
-    attrs.underline = cell.style.isUnderlined ? 1 : 0
-    attrs.reverse = cell.style.isReversed ? 1 : 0
-    fg = VTermColor(cell.style.foreground, standard: VTERM_COLOR_DEFAULT_FG)
-    bg = VTermColor(cell.style.background, standard: VTERM_COLOR_DEFAULT_BG)
-  }
-}
-
-extension VTermColor {
-  fileprivate init(_ color: Cell.Color, standard: VTermColorType) {
-    self.init()
-    switch color {
-    // SAFETY: each member is written with the type that names it.
-    case .standard: unsafe type = UInt8(standard.rawValue)
-    case .indexed(let index): unsafe vterm_color_indexed(&self, index)
-    case .rgb(let red, let green, let blue): unsafe vterm_color_rgb(&self, red, green, blue)
-    }
-  }
+  func takeAnswers() -> [UInt8] { terminal.takeAnswers() }
 }
