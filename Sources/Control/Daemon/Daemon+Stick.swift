@@ -37,6 +37,7 @@ extension Daemon {
       stick.release = loop.after(configuration.stickRest) { [unowned self] in
         pauses.isWanted = false
         for supervisor in supervisors { supervisor.retry() }
+        remotes.consider(storage)
       }
     }
   }

@@ -25,7 +25,9 @@ public final class Daemon: DomainSurroundings {
     loop: loop, log: { [unowned self] in log($0) }, domains: { [unowned self] in supervisors })
   private(set) lazy var disks = DiskManager(
     program: configuration.storageProgram, deadline: configuration.storageDeadline, surroundings: self)
-  private(set) lazy var remotes = RemoteKeeper(configuration, loop: loop) { [unowned self] problem in
+  private(set) lazy var remotes = RemoteKeeper(configuration, loop: loop) { [unowned self] in
+    !isStickMissing
+  } ended: { [unowned self] problem in
     if let problem { log(problem) }
     refreshStorage()
     finishIfOff()
@@ -258,7 +260,7 @@ public final class Daemon: DomainSurroundings {
 
   /// Ends when all domains are off and no disk is being changed.
   func finishIfOff() {
-    guard phase == .shuttingDown, liveCount == 0, disks.isIdle, remotes.isIdle else { return }
+    guard phase == .shuttingDown, liveCount == 0, disks.isIdle else { return }
     phase = .done
     network?.stop()
     server?.close()

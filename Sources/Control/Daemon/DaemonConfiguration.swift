@@ -14,7 +14,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var remotes = "/run/roost/remotes.json"
   /// How long remotes may take to be connected, all of them together, in seconds.
   public var remoteDeadline = 600.0
-  /// Seconds until it is tried again to connect what is not there: the first time, and at most, as it waits longer each time.
+  /// Seconds until it is tried again to connect what is not there: the first time, and at most, as it waits longer each
+  /// time.
   public var remotePause = 5.0...60.0
   /// Carries out what is asked of disks.
   public var storageProgram = "/usr/sbin/roost-storage"

@@ -11,6 +11,7 @@ final class RemoteKeeper {
   private let deadline: Double
   private let pauses: ClosedRange<Double>
   private let loop: EventLoop
+  private let mayRun: () -> Bool
   private let ended: (String?) -> Void
   private var child: CapturedChild?
   private var timer: EventLoop.Token?
@@ -19,25 +20,29 @@ final class RemoteKeeper {
   private var mayBegin = false
   private var isClosed = false
 
-  /// `ended` is called after each run, with what the log should have if the program itself failed.
-  init(_ configuration: DaemonConfiguration, loop: EventLoop, ended: @escaping (String?) -> Void) {
+  /// `mayRun` is asked before each run: whether programs can be started. `ended` is called after each, with what the log
+  /// should have if the program itself failed.
+  init(
+    _ configuration: DaemonConfiguration, loop: EventLoop, mayRun: @escaping () -> Bool,
+    ended: @escaping (String?) -> Void
+  ) {
     program = configuration.storageProgram
     deadline = configuration.remoteDeadline
     pauses = configuration.remotePause
     pause = pauses.lowerBound
     self.loop = loop
+    self.mayRun = mayRun
     self.ended = ended
   }
 
-  /// True when nothing is being connected.
-  var isIdle: Bool { child?.isRunning != true }
+  private var isIdle: Bool { child?.isRunning != true }
 
   /// There is a network now.
   func begin() {
     mayBegin = true
   }
 
-  /// Connects nothing any more.
+  /// Connects nothing any more. What is being connected changes nothing for guests: nobody waits for it.
   func close() {
     isClosed = true
     loop.cancel(timer)
@@ -54,7 +59,7 @@ final class RemoteKeeper {
   }
 
   private func step() {
-    guard mayBegin, !isClosed else { return }
+    guard mayBegin, !isClosed, mayRun() else { return }
     guard isMissing else {
       loop.cancel(timer)
       timer = nil

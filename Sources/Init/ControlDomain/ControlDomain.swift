@@ -32,8 +32,8 @@ public enum ControlDomain {
     }
   }
 
-  /// The services, by name: `stick` where the machine runs from one that may be pulled out, `storage`, `storage-watch`, `roostd`, `sshd` where there is one, and a console for each
-  /// terminal.
+  /// The services, by name: `stick` where the machine runs from one that may be pulled out, `storage`, `storage-watch`,
+  /// `roostd`, `sshd` where there is one, and a console for each terminal.
   static func services(sys: String = "/sys", root: String = "") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
     let shell = ["/bin/bash", "/bin/sh"].first(where: Files.exists) ?? "/bin/busybox"

@@ -44,7 +44,7 @@ enum StickMappings {
   static func remove() {
     guard Files.exists("/dev/mapper/control"), let mapper = try? DeviceMapper() else { return }
     for mapping in StickMapping.allCases {
-      guard let info = try? mapper.info(of: mapping.rawValue), info.openCount >= 0 else { continue }
+      guard (try? mapper.info(of: mapping.rawValue)) != nil else { continue }
       do throws(SystemError) {
         try mapper.remove(mapping.rawValue)
         try Files.remove(mapping.path)

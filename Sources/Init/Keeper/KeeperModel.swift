@@ -130,7 +130,7 @@ struct KeeperModel: Sendable {
 
   private mutating func out(at now: UInt64, _ candidates: [Candidate]) -> [Action] {
     var actions: [Action] = []
-    let isResting = restoredAt.map { now < $0 + pause } ?? false
+    let isResting = restoredAt.map { now < max($0, outSince) + pause } ?? false
     for candidate in candidates {
       switch candidate.verdict {
       case .unclear: break

@@ -38,6 +38,9 @@ public struct StickKeeper: ~Copyable {
   private var sampled: String?
   private var sampledAt: UInt64 = 0
   private var refusals: [String: String] = [:]
+  /// Whether a change of this machine's own may have been under way when the stick went: what comes to its locks later,
+  /// while nothing reaches the stick, explains nothing that is found on it.
+  private var wasChanging = true
   /// After how many seconds the kernel would tell of tasks that wait, while it does not.
   private var waitingLimit: String?
 
@@ -49,12 +52,19 @@ public struct StickKeeper: ~Copyable {
     while true {
       do throws(SystemError) {
         var keeper = try StickKeeper()
-        try keeper.serve()
+        // What is known of a stick that is out cannot be learnt again: it is kept.
+        while true {
+          do throws(SystemError) { try keeper.serve() } catch { hesitate(error) }
+        }
       } catch {
-        say("the stick's keeper cannot go on (\(error)); trying again")
-        MonotonicClock.sleep(milliseconds: 1000)
+        hesitate(error)
       }
     }
+  }
+
+  private static func hesitate(_ error: SystemError) {
+    say("the stick's keeper cannot go on (\(error)); trying again")
+    MonotonicClock.sleep(milliseconds: 1000)
   }
 
   private init() throws(SystemError) {
@@ -120,7 +130,10 @@ public struct StickKeeper: ~Copyable {
       sample(at: now)
     }
     var candidates: [KeeperModel.Candidate] = []
-    if sight == .down { candidates = self.candidates() }
+    if sight == .down {
+      if !model.isOut { wasChanging = mayHaveChanged }
+      candidates = self.candidates()
+    }
     perform(model.look(sight, at: now) { candidates })
   }
 
@@ -209,7 +222,7 @@ public struct StickKeeper: ~Copyable {
       guard Set(tree.parts(of: node.name).compactMap(\.partition)).isSuperset(of: partitions),
         let found = try StickReader.mark(of: node, in: tree, storage: mappings[.storage])
       else { return .unclear }
-      return mark.objection(to: found, mayHaveChanged: mayHaveChanged).map { .refused($0) } ?? .same
+      return mark.objection(to: found, mayHaveChanged: wasChanging).map { .refused($0) } ?? .same
     } catch {
       // It may not be ready yet, or may be the one that is just going.
       return .unclear
@@ -277,6 +290,8 @@ public struct StickKeeper: ~Copyable {
       do throws(SystemError) {
         try mapping.use(part, isWaiting: true, mapper)
       } catch {
+        // Something that waited may have been written by now.
+        wasChanging = true
         return "\(error)"
       }
     }
