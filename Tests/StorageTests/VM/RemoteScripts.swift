@@ -151,12 +151,12 @@ let iscsiScript =
     check iscsi-connects roost-storage connect data iscsi://10.99.0.2/iqn.2026-11.org.example:disk/1 --json
     check iscsi-size-is-told has '"bytes" : 67108864' /tmp/said
     guest_disk iscsi data data
+    check other-units-are-nobodys-disk refused 'comes over the network' roost-storage grow /dev/sdb
     echo 10.99.0.2 nas >>/etc/hosts
     check iscsi-a-twin-is-refused refused 'is data already' roost-storage connect twin iscsi://nas/iqn.2026-11.org.example:disk/1
     check iscsi-by-name-shares-the-session roost-storage connect named iscsi://nas/iqn.2026-11.org.example:disk/2
     check iscsi-named-goes roost-storage disconnect named
     check iscsi-the-other-stays dd if=$(device data) of=/dev/null bs=4096 count=1 iflag=direct
-    check other-units-are-nobodys-disk refused 'comes over the network' roost-storage grow /dev/sdb
     before=$(pool)
     check iscsi-is-room roost-storage connect more iscsi://10.99.0.2/iqn.2026-11.org.example:disk/2 --use room
     check iscsi-room-is-in-the-pool grown $before
