@@ -13,6 +13,12 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+/// For modules whose generic code others make concrete on the monitor's hot path: unspecialised, it asks the runtime for
+/// type metadata at every step of a request.
+let generic: [SwiftSetting] = [
+  .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))
+]
+
 let package = Package(
   name: "roost",
   products: [
@@ -41,7 +47,7 @@ let package = Package(
 
     // Libraries, lowest first; nothing imports upwards.
     .target(name: "Binary", swiftSettings: strict),
-    .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict),
+    .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: strict + generic),
     .target(name: "Probing", dependencies: ["Platform", "CBlkid"], swiftSettings: strict),
     .target(name: "Identity", dependencies: ["Binary"], swiftSettings: strict),
     .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: strict),
@@ -49,7 +55,7 @@ let package = Package(
       name: "Recipe",
       dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
-    .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict),
+    .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict + generic),
     .target(
       name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"], swiftSettings: strict),
     .target(

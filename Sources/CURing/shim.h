@@ -1,7 +1,10 @@
 #pragma once
+#include <errno.h>
 #include <linux/falloc.h>
 #include <poll.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <liburing.h>
 
 // Swift hands vectors over as pairs of words.
@@ -56,8 +59,26 @@ static inline int curing_watch(struct io_uring *ring, int fd, uint64_t tag) {
   return 1;
 }
 
-// Hands the prepared entries to the kernel and waits for a completion; a negative error number if it did not.
-static inline int curing_submit_and_wait(struct io_uring *ring) { return io_uring_submit_and_wait(ring, 1); }
+// Makes a ring for one thread, which then takes completions only where it asks for them and is not interrupted by them
+// (Linux 6.1); on older kernels one that interrupts. A negative error number if there is none.
+static inline int curing_init(struct io_uring *ring, unsigned entries) {
+  unsigned flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED;
+  int code = io_uring_queue_init(entries, ring, flags);
+  return code == -EINVAL ? io_uring_queue_init(entries, ring, 0) : code;
+}
+
+// Lets the calling thread be the one that uses the ring; -1 if it cannot. liburing 2.3 declares io_uring_enable_rings
+// and does not export it.
+static inline int curing_begin(struct io_uring *ring) {
+  if (!(ring->flags & IORING_SETUP_R_DISABLED)) return 0;
+  return (int)syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, (void *)0, 0);
+}
+
+// Hands the prepared entries to the kernel, takes in what has completed, and waits for a completion if there is none
+// and `waits`; a negative error number if it did not.
+static inline int curing_submit(struct io_uring *ring, int waits) {
+  return waits ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_get_events(ring);
+}
 
 // Takes the next completion, if there is one, without waiting.
 static inline int curing_next(struct io_uring *ring, uint64_t *tag, int32_t *result, int *has_more) {

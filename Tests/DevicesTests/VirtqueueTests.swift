@@ -155,6 +155,26 @@ import Testing
     }
   }
 
+  /// A device that looks again by itself takes buffers and leaves the event where it is; when it wants to be told again,
+  /// it is told of the next.
+  @Test func availableEventRestsWhileTheDeviceLooks() throws {
+    let ring = driver.rings[0]
+    let event = GuestAddress(ring.used + 4 + 8 * UInt64(ring.size))
+    let part = VirtioDriver.Part(address: driver.allocate(4), count: 4, writable: true)
+    try driver.send([part])
+    for _ in 0..<5 {
+      try driver.send([part], kick: false)
+      function.serve(queue: 0, asksForNotice: false)
+      function.serve(queue: 0, asksForNotice: false)
+      #expect(try memory.loadUInt16(at: event) == 1)
+    }
+    for _ in 0..<6 { #expect(try driver.takeUsed()?.written == 4) }
+    function.serve(queue: 0)
+    #expect(try memory.loadUInt16(at: event) == 6)
+    try driver.send([part])
+    #expect(try driver.takeUsed()?.written == 4 && memory.loadUInt16(at: event) == 7)
+  }
+
   @Test func slices() {
     let segments = [
       GuestSegment(address: GuestAddress(100), count: 10), GuestSegment(address: GuestAddress(200), count: 10),

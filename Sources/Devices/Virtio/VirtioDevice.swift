@@ -90,6 +90,8 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
   private(set) var pushed: UInt64 = 0
   /// Buffers that may still be taken in this visit, so that a driver that never stops adding some keeps nobody here.
   private var budget = 0
+  /// Whether the driver shall notify of what it adds after the visit.
+  private var asksForNotice = true
   /// Bit per queue that had more when the budget was used up.
   private(set) var backlog: UInt64 = 0
 
@@ -105,7 +107,7 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
       postpone(queue)
       return false
     }
-    guard try queues[queue].pop(into: &chain, memory) else { return false }
+    guard try queues[queue].pop(into: &chain, memory, asksForNotice: asksForNotice) else { return false }
     budget -= 1
     return true
   }
@@ -130,8 +132,9 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
   /// Buffers that one visit may take.
   static var visitBudget: Int { 1024 }
 
-  /// Begins a visit of the device.
-  mutating func beginVisit() {
+  /// Begins a visit of the device. Unless it `asksForNotice`, there is another visit soon that nobody asks for.
+  mutating func beginVisit(asksForNotice: Bool = true) {
+    self.asksForNotice = asksForNotice
     budget = Self.visitBudget
     backlog = 0
   }

@@ -95,10 +95,10 @@ final class FileDisk: BlockBackend, Sendable {
 /// The doorbell of a disk's queue.
 final class DiskBell: Sendable {
   let doorbell: DoorbellEvent
-  /// Serves the queue.
-  let serve: @Sendable () -> Void
+  /// Serves the queue, and says whether the guest is to ring for what it adds from now on.
+  let serve: @Sendable (_ asksForNotice: Bool) -> Void
 
-  init(_ doorbell: DoorbellEvent, serve: @escaping @Sendable () -> Void) {
+  init(_ doorbell: DoorbellEvent, serve: @escaping @Sendable (_ asksForNotice: Bool) -> Void) {
     self.doorbell = doorbell
     self.serve = serve
   }

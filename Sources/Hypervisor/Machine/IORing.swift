@@ -3,7 +3,7 @@ internal import Platform
 
 /// A submission queue and a completion queue shared with the kernel (io_uring(7)), owned: they go with the owner.
 ///
-/// Concurrency model: for one thread at a time.
+/// Concurrency model: made by any thread, then used by the one that calls `begin`.
 @safe
 struct IORing: ~Copyable, @unchecked Sendable {
   /// What the kernel answered.
@@ -26,7 +26,7 @@ struct IORing: ~Copyable, @unchecked Sendable {
   init(entries: UInt32) throws(SystemError) {
     let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
     // SAFETY: the structure is on the heap until `deinit`; liburing fills all of it.
-    let code = unsafe io_uring_queue_init(entries, ring, 0)
+    let code = unsafe curing_init(ring, entries)
     guard code == 0 else {
       unsafe ring.deallocate()
       throw SystemError("io_uring_setup", errno: Errno(rawValue: 0 &- code))
@@ -45,6 +45,13 @@ struct IORing: ~Copyable, @unchecked Sendable {
     // SAFETY: initialised in `init`; the owner has waited for what it submitted, so the kernel uses no vectors any more.
     unsafe io_uring_queue_exit(ring)
     unsafe ring.deallocate()
+  }
+
+  /// The calling thread is the one that uses the queues from now on; before the first use.
+  func begin() {
+    // SAFETY: the ring lives.
+    let code = unsafe curing_begin(ring)
+    precondition(code == 0, "a ring that was just made cannot be used")
   }
 
   // MARK: Submission
@@ -87,11 +94,11 @@ struct IORing: ~Copyable, @unchecked Sendable {
     expect(unsafe curing_watch(ring, event.file.rawValue, UInt64(tag)))
   }
 
-  /// Hands to the kernel what was prepared, and waits for a completion (io_uring_enter(2)); false when the kernel is
-  /// short of memory for now. What it did not take goes with the next call.
-  func submitAndWait() -> Bool {
+  /// Hands to the kernel what was prepared, and waits for a completion if so asked (io_uring_enter(2)); false when the
+  /// kernel is short of memory for now. What it did not take goes with the next call.
+  func submit(waits: Bool) -> Bool {
     // SAFETY: the ring lives.
-    let code = unsafe curing_submit_and_wait(ring)
+    let code = unsafe curing_submit(ring, waits ? 1 : 0)
     return code >= 0 || Errno(rawValue: 0 &- code) == .interrupted
   }
 

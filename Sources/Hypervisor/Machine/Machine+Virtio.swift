@@ -38,7 +38,8 @@ extension Machine {
     let function = try attach(device, named: "the disk \(disk.path)", onDoorbells: { bell = $0.first })
     disks.append(
       DiskService(
-        disk: backend, bell: bell.map { DiskBell($0) { [unowned function] in function.serve(queue: 0) } },
+        disk: backend,
+        bell: bell.map { DiskBell($0) { [unowned function] in function.serve(queue: 0, asksForNotice: $0) } },
         complete: { [unowned function] in function.complete($0) },
         resize: { [unowned function] in function.resize(capacity: $0) }))
     bootable.disks.append(.virtioBlock(functions[functions.count - 1].0))
@@ -52,7 +53,7 @@ extension Machine {
     if let refused {
       configuration.log("the disk \(disk.path) is served by threads: there is no io_uring (\(refused))")
     }
-    if let bell { try answer(bell.doorbell, by: bell.serve) }
+    if let bell { try answer(bell.doorbell) { bell.serve(true) } }
   }
 
   /// Has the event loop answer a doorbell.

@@ -5,7 +5,9 @@ internal import Synchronization
 /// Serves a disk by io_uring(7), on one thread of the disk that waits for the guest and for the kernel at once.
 ///
 /// What the guest has made available by the time that its doorbell rings goes to the kernel with one call, which also
-/// waits for what comes next; what is done by then goes back to the guest together.
+/// waits for what comes next; what is done by then goes back to the guest together. While several operations are in
+/// flight and some of them end, it looks for more without waiting and without a doorbell: a guest that keeps its queue
+/// full rings seldom.
 ///
 /// Concurrency model: the ring is the disk's thread's alone. `state` guards what waits for it; other threads put their
 /// operations there and wake it. It calls `serve` and `complete` without a lock held, since those take the device's
@@ -137,19 +139,22 @@ final class RingEngine: Sendable {
 
   private func run() {
     state.withLock { $0.thread = Thread.currentIdentity }
+    ring.begin()
     ring.watch(wake, tag: slotCount)
     if let bell { ring.watch(bell.doorbell.event, tag: slotCount + 1) }
     var ended: [BlockCompletion] = []
+    // Whether the guest was asked to ring: only then the thread waits.
+    var waits = true
     while true {
-      let isOver = state.withLock { state in
+      let (isOver, isBusy) = state.withLock { state in
         state.isWoken = false
         while !state.free.isEmpty, let request = state.backlog.popFirst() { begin(request, &state) }
         state.isOver = state.isStopping && state.isIdle
-        return state.isOver
+        return (state.isOver, slotCount - state.free.count > 1)
       }
       if isOver { return }
       // The kernel is short of memory: it says so at once, and nothing tells when that has passed.
-      if !ring.submitAndWait() { MonotonicClock.sleep(milliseconds: 1) }
+      if !ring.submit(waits: waits) { MonotonicClock.sleep(milliseconds: 1) }
       var isRung = false
       while let completion = ring.next() {
         guard completion.tag >= slotCount else {
@@ -163,11 +168,14 @@ final class RingEngine: Sendable {
         if isBell, let bell { ring.watch(bell.doorbell.event, tag: completion.tag) }
         if !isBell { ring.watch(wake, tag: completion.tag) }
       }
-      if !ended.isEmpty {
+      let hasEnded = !ended.isEmpty
+      if hasEnded {
         complete(ended)
         ended.removeAll(keepingCapacity: true)
       }
-      if isRung { bell?.serve() }
+      let asksForNotice = !isBusy || !hasEnded
+      if isRung || isBusy || !waits { bell?.serve(asksForNotice) }
+      waits = asksForNotice
     }
   }
 

@@ -90,13 +90,17 @@ public struct Virtqueue: Sendable {
 
   // MARK: Taking buffers
 
-  /// Takes the next available buffer into `chain`. False when there is none; then the driver will notify of the next.
-  public mutating func pop(into chain: inout DescriptorChain, _ memory: some GuestMemory) throws(VirtioError) -> Bool {
+  /// Takes the next available buffer into `chain`. False when there is none; then the driver will notify of the next,
+  /// if `asksForNotice`. Otherwise it may keep silent, where it knows what is wanted (VIRTIO_F_EVENT_IDX): who looks
+  /// again anyway spares it the doorbell.
+  public mutating func pop(
+    into chain: inout DescriptorChain, _ memory: some GuestMemory, asksForNotice: Bool = true
+  ) throws(VirtioError) -> Bool {
     guard isEnabled else { return false }
     do {
       var index = try memory.loadAcquiringUInt16(at: GuestAddress(available &+ 2))
       if index == nextAvailable {
-        guard usesEventIndex, armedAvailable != nextAvailable else { return false }
+        guard asksForNotice, usesEventIndex, armedAvailable != nextAvailable else { return false }
         // Ask for a notification, then look again: the driver may not have seen the request (2.7.10).
         try memory.storeUInt16(nextAvailable, at: usedOffset(4 + 8 * UInt64(size)))
         armedAvailable = nextAvailable

@@ -202,13 +202,13 @@ struct VirtioCore<Device: VirtioDevice>: Sendable {
 
   // MARK: Work
 
-  /// Serves one queue.
-  mutating func serve(_ index: Int) -> Notice {
+  /// Serves one queue. Unless the visit `asksForNotice`, there is another one soon that nobody asks for.
+  mutating func serve(_ index: Int, asksForNotice: Bool = true) -> Notice {
     guard index < queues.queues.count, queues.queues[index].isEnabled else { return Notice() }
     // Old drivers read the disk's partitions before they say DRIVER_OK (3.1.2). Serves all queues, this one included.
     if isLegacy, !isLive { return goLive() }
     guard isRunning else { return Notice() }
-    queues.beginVisit()
+    queues.beginVisit(asksForNotice: asksForNotice)
     do {
       try device.serve(index, &queues)
       return Notice(queues: try queues.takeInterrupts(), backlog: queues.backlog)

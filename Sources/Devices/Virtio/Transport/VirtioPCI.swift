@@ -68,8 +68,11 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
   }
 
   /// Serves `queue`: what a doorbell does. For the thread that waits on its ioeventfd.
-  public func serve(queue: Int) {
-    withState { $0.notify($0.core.serve(queue)) }
+  ///
+  /// - Parameter asksForNotice: whether the driver is to ring for what it adds from now on. Who says no calls again
+  ///   soon, and does not wait for the doorbell before it has asked.
+  public func serve(queue: Int, asksForNotice: Bool = true) {
+    withState { $0.notify($0.core.serve(queue, asksForNotice: asksForNotice)) }
   }
 
   /// Lets `body` work on the device and its queues, and interrupts for what it gave back. Nil when it threw.
