@@ -42,6 +42,29 @@ struct DiskTests {
     #expect(bench.perform(21, .read, 0, [(0x8000, 512)]) == .failure, "after the end of the engine")
   }
 
+  /// A file that can be read, and of which fsync(2) says that there is nothing to synchronise.
+  private static let unsynchronised = "/proc/config.gz"
+
+  @Test(
+    "a flush of a disk that is read-only succeeds where the file knows no fsync, as on a CD", arguments: Host.engines)
+  func flushOfWhatIsRead(engine: DiskEngine.Choice) throws {
+    guard Files.exists(Self.unsynchronised) else {
+      print("skipped: this kernel has no \(Self.unsynchronised)")
+      return
+    }
+    let memory = try GuestRAM(count: 2 << 20)
+    let disk = try FileDisk(path: Self.unsynchronised, isReadOnly: true, identifier: "", memory: memory)
+    let ended = Mutex<[BlockCompletion]>([])
+    try disk.start(engine) { list in ended.withLock { $0 += list } }
+    let flush = disk.submit(BlockOperation(id: 1, kind: .flush, offset: 0, count: 0, segments: []))
+    let segment = GuestSegment(address: GuestAddress(0x1000), count: 512)
+    let read = disk.submit(BlockOperation(id: 2, kind: .read, offset: 0, count: 512, segments: [segment]))
+    disk.stop()
+    let results = Dictionary(uniqueKeysWithValues: ended.withLock { $0 }.map { ($0.id, $0.result) })
+    #expect((flush ?? results[1]) == .success)
+    #expect((read ?? results[2]) == .success)
+  }
+
   @Test("what lies beyond any file, and a write to a disk that is read-only, fail", arguments: Host.engines)
   func refusals(_ engine: DiskEngine.Choice) throws {
     let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 16), isReadOnly: true)
