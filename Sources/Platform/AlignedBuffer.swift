@@ -47,6 +47,14 @@ public struct AlignedBuffer: ~Copyable {
     return unsafe _overrideLifetime(span, mutating: &self)
   }
 
+  /// Whether the first `count` bytes are those of `other`.
+  public func hasPrefix(of other: borrowing AlignedBuffer, count: Int) -> Bool {
+    precondition(count >= 0 && count <= self.count && count <= other.count)
+    guard let mine = unsafe buffer.baseAddress, let theirs = unsafe other.buffer.baseAddress else { return true }
+    // SAFETY: both have at least `count` bytes, as was checked.
+    return unsafe memcmp(mine, theirs, count) == 0
+  }
+
   /// Fills a range with zeros.
   public mutating func zero(_ range: Range<Int>) {
     // SAFETY: `extracting` checks the bounds.

@@ -44,6 +44,13 @@ struct MosaicCommand: ParsableCommand {
   }
 }
 
+/// Brings this program into memory while its screen is there already: the stick that it lies on may be pulled out, and
+/// what it says and does then must not have to be read from there.
+private func keepInMemory() {
+  guard let thread = try? Platform.Thread("keep", { try? CurrentProcess.lockMemory() }) else { return }
+  thread.detach()
+}
+
 extension ApplianceOptions {
   /// Hands this terminal to the screen until it is left.
   fileprivate func showScreen(noQuit: Bool, asMosaic: Bool) throws(ControlError) {
@@ -52,6 +59,7 @@ extension ApplianceOptions {
       throw ControlError(.system, "the screen needs a terminal; `roost list` prints a table without one")
     }
     let stays = noQuit || TerminalSession.isStartedByInit
+    if stays, DaemonConfiguration().hasKeeper { keepInMemory() }
     try TerminalSession.run(on: input) { stop throws(ControlError) in
       try ScreenLoop(
         socket: socket, input: input, output: StandardStream.output.rawValue, stop: stop, allowsQuit: !stays,

@@ -1,3 +1,4 @@
+import Platform
 import Testing
 
 @testable import Storage
@@ -15,6 +16,20 @@ import Testing
     ] as [(String, MirrorHealth?)])
   func mirrorHealth(line: String, health: MirrorHealth?) {
     #expect(MirrorHealth(parameters: line) == health)
+  }
+
+  @Test(
+    "Copies that differ anywhere are told apart, by the page",
+    arguments: [nil, 0, 4095, 4096, (1 << 20) - 1, 1 << 20, (3 << 20) + 4095] as [Int?])
+  func difference(place: Int?) throws {
+    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-copies-")
+    defer { try? Files.removeTree(directory) }
+    var bytes = (0..<(3 << 20) + 4096).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
+    try Files.write(bytes, to: "\(directory)/one")
+    if let place { bytes[place] ^= 1 }
+    try Files.write(bytes, to: "\(directory)/other")
+    let found = try CopyComparison.difference("\(directory)/one", "\(directory)/other")
+    #expect(found == place.map { $0 & ~4095 })
   }
 
   @Test func theBookkeepingIsFoundOnItsDisks() {

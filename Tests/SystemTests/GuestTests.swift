@@ -88,6 +88,30 @@ struct GuestTests {
     try boot(work.path, ["debian", "grub", "memtest", "ipxe", "floppy", "ide", "scsi"], log: "guests")
   }
 
+  @Test("By UEFI, GRUB from a CD")
+  func uefi() throws {
+    let work = try BuildTests.Workplace("uefi")
+    try Files.makeDirectories("\(work.path)/disk/boot/grub")
+    // A word that is written in two parts is in what it says only.
+    try Files.write("echo hello from GR\"UB on $grub_platform\"\n", to: "\(work.path)/disk/boot/grub/grub.cfg")
+    try DamagedImage.run(["grub-mkrescue", "-o", "\(work.path)/grub.iso", "\(work.path)/disk"])
+    let recipe = """
+      name: uefi
+      control-domain: {suite: trixie}
+      storage: {ram: 64 MiB}
+      domains:
+        - name: uefi
+          memory: 256 MiB
+          boot: uefi
+          cdrom: grub.iso
+          display: none
+          ready: {console: "hello from GRUB on efi", timeout: 500 s}
+
+      """
+    try Files.write(recipe, to: "\(work.path)/recipe.yaml")
+    try boot(work.path, ["uefi"], memory: "2GiB", log: "uefi")
+  }
+
   /// Builds `recipe.yaml` in `directory`, boots it, and waits until all of `domains` are ready.
   private func boot(_ directory: String, _ domains: [String], memory: String = "3GiB", log: String) throws {
     let iso = "\(directory)/out.iso"

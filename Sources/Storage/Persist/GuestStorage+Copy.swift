@@ -1,4 +1,3 @@
-internal import Binary
 internal import Platform
 
 /// The copying of a move, and the proof that it was one.
@@ -72,7 +71,7 @@ struct CopyComparison: Sendable {
   /// The first place at which two devices differ, in bytes; nil for none. Somebody may be writing to both.
   static func difference(_ first: String, _ second: String) throws(SystemError) -> Int? {
     let file = try Legs.open(first)
-    let legs = Legs(file, try Legs.open(second), [first, second])
+    var legs = Legs(file, try Legs.open(second), [first, second])
     let length = try legs.length()
     for start in stride(from: 0, to: length, by: chunk) {
       let range = start..<min(start + chunk, length)
@@ -95,6 +94,13 @@ struct CopyComparison: Sendable {
     private let first: FileDescriptor
     private let second: FileDescriptor
     private let paths: [String]
+    private var buffers = Buffers()
+
+    /// What was read last, of each.
+    private struct Buffers: ~Copyable {
+      var first = AlignedBuffer(count: chunk)
+      var second = AlignedBuffer(count: chunk)
+    }
 
     init(_ first: consuming FileDescriptor, _ second: consuming FileDescriptor, _ paths: [String]) {
       self.first = first
@@ -113,14 +119,16 @@ struct CopyComparison: Sendable {
 
     func length() throws(SystemError) -> Int { try first.length() }
 
-    func areSame(_ range: Range<Int>) throws(SystemError) -> Bool {
-      try Self.hash(first, paths[0], range) == Self.hash(second, paths[1], range)
+    /// Whether both have the same in a range of at most `chunk` bytes.
+    mutating func areSame(_ range: Range<Int>) throws(SystemError) -> Bool {
+      try Self.read(first, paths[0], range, into: &buffers.first)
+      try Self.read(second, paths[1], range, into: &buffers.second)
+      return buffers.first.hasPrefix(of: buffers.second, count: range.count)
     }
 
-    private static func hash(
-      _ file: borrowing FileDescriptor, _ path: String, _ range: Range<Int>
-    ) throws(SystemError) -> UInt64 {
-      var buffer = AlignedBuffer(count: range.count)
+    private static func read(
+      _ file: borrowing FileDescriptor, _ path: String, _ range: Range<Int>, into buffer: inout AlignedBuffer
+    ) throws(SystemError) {
       do throws(SystemError) {
         var bytes = buffer.mutablePrefix(range.count)
         guard try file.read(into: &bytes, at: range.lowerBound) == range.count else {
@@ -129,7 +137,6 @@ struct CopyComparison: Sendable {
       } catch {
         throw SystemError("read", path: path, errno: error.errno)
       }
-      return XXH64.hash(buffer.bytes)
     }
   }
 }
