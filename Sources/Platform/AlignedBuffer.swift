@@ -47,8 +47,8 @@ public struct AlignedBuffer: ~Copyable {
     return unsafe _overrideLifetime(span, mutating: &self)
   }
 
-  /// Whether the first `count` bytes are those of `other`.
-  public func hasPrefix(of other: borrowing AlignedBuffer, count: Int) -> Bool {
+  /// Whether the first `count` bytes are the same as those of `other`.
+  public func hasSamePrefix(as other: borrowing AlignedBuffer, count: Int) -> Bool {
     precondition(count >= 0 && count <= self.count && count <= other.count)
     guard let mine = unsafe buffer.baseAddress, let theirs = unsafe other.buffer.baseAddress else { return true }
     // SAFETY: both have at least `count` bytes, as was checked.

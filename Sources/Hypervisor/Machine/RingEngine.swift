@@ -173,8 +173,9 @@ final class RingEngine: Sendable {
         complete(ended)
         ended.removeAll(keepingCapacity: true)
       }
+      guard let bell else { continue }
       let asksForNotice = !isBusy || !hasEnded
-      if isRung || isBusy || !waits { bell?.serve(asksForNotice) }
+      if isRung || isBusy || !waits { bell.serve(asksForNotice) }
       waits = asksForNotice
     }
   }

@@ -123,7 +123,7 @@ struct CopyComparison: Sendable {
     mutating func areSame(_ range: Range<Int>) throws(SystemError) -> Bool {
       try Self.read(first, paths[0], range, into: &buffers.first)
       try Self.read(second, paths[1], range, into: &buffers.second)
-      return buffers.first.hasPrefix(of: buffers.second, count: range.count)
+      return buffers.first.hasSamePrefix(as: buffers.second, count: range.count)
     }
 
     private static func read(
