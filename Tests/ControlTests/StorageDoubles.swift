@@ -14,8 +14,10 @@ extension DaemonFixture {
     try Files.replace("\(directory)/storage.json", with: try Self.report(disks))
   }
 
-  /// Reports these volumes and what comes over the network.
-  func report(_ disks: [DiskStatus], remotes: [RemoteStatus], waitingFor: [String] = []) throws {
+  /// Reports these volumes and what comes over the network, or prepares such a report in a file of another name.
+  func report(
+    _ disks: [DiskStatus], remotes: [RemoteStatus], waitingFor: [String] = [], as name: String = "storage.json"
+  ) throws {
     var report = StorageReport.decode(try Self.report(disks), path: "")
     report.remotes = remotes
     if !waitingFor.isEmpty {
@@ -23,7 +25,7 @@ extension DaemonFixture {
       report.error = "the guests' home waits for \(waitingFor.joined(separator: ", "))"
       report.waitingFor = waitingFor
     }
-    try Files.replace("\(directory)/storage.json", with: try ControlCoding.encode(report))
+    try Files.replace("\(directory)/\(name)", with: try ControlCoding.encode(report))
   }
 
   /// The double answers `VERB`, or `disk VERB`, with this shell script.
