@@ -17,7 +17,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk openssh-client nbd-server tgt vblade
+TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
@@ -82,7 +82,9 @@ unit: iso conformance
 	echo "==> unit tests"
 	swift build --build-tests --quiet
 	export ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf ROOST_CONFORMANCE=$(CURDIR)/build/conformance.elf
-	$(call run_tests,unit,--skip SystemTests)
+	# The gateway's are quick, and must not wait for threads that others keep.
+	$(call run_tests,gateway,--filter GatewayTests)
+	$(call run_tests,unit,--skip SystemTests --skip GatewayTests)
 
 system: iso
 	@$(call install,$(TEST_PACKAGES))
@@ -122,22 +124,15 @@ soak: ## cut the power for as long as asked (SOAK_CUTS=500) in all that storage 
 	swift build --build-tests --quiet
 	ROOST_CUTS=$${SOAK_CUTS:-500} swift test --skip-build --filter PowerCutTests 2>&1 | grep -E '^power cuts|✘|Test run|↳'
 
-bench: build conformance ## measure against peers (PART=builds, provision, starts, rates, network, memory, storage, families: only that)
+bench: build conformance ## measure against peers (PART=builds, provision, api, starts, rates, network, memory, storage, domains, families: only that)
 	@$(call install,$(TEST_PACKAGES))
 	swift build --build-tests --quiet
 	ROOST_BENCH=$(or $(PART),1) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
 
-docs: build ## print the commands' help into docs/cli
-	@mkdir -p docs/cli
-	for command in build boot provision doctor list console log screenshot start stop reboot destroy disk storage screen mosaic top; do
-	  $(ROOST) help $$command > docs/cli/$$command.txt
-	done
-	for verb in connect disconnect remotes promote demote; do
-	  $(ROOST) help storage $$verb > docs/cli/storage-$$verb.txt
-	done
-	for verb in list create resize snapshot rollback clone attach detach destroy; do
-	  $(ROOST) help disk $$verb > docs/cli/disk-$$verb.txt
-	done
+docs: build ## write the commands' help, manual pages and completions for shells into docs/cli
+	@$(ROOST) manual docs/cli --date $$(git log -1 --format=%cs 2>/dev/null || date +%F)
+	if command -v mandoc >/dev/null; then mandoc -T lint -W warning docs/cli/man/man1/*.1; fi
+	echo "==> docs/cli"
 
 clean: ## remove what was built here (the package cache of the builder stays)
 	@rm -rf .build build

@@ -27,10 +27,19 @@ let package = Package(
     .executable(name: "roost-vmm", targets: ["roost-vmm"]),
     .executable(name: "roost-init", targets: ["roost-init"]),
     .executable(name: "roost-storage", targets: ["roost-storage"]),
+    .executable(name: "roost-gateway", targets: ["roost-gateway"]),
   ],
   dependencies: [
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // Without its traits it does not bring all of Foundation, nor another package for configuration files.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    // What Hummingbird is made of, and what is used of it by name.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+    .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
   ],
   targets: [
     // C: what Swift cannot express, and system libraries.
@@ -55,16 +64,20 @@ let package = Package(
       name: "Recipe",
       dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
+    .target(name: "Jail", dependencies: ["Platform"], swiftSettings: strict),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict + generic),
     .target(
-      name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"], swiftSettings: strict),
+      name: "Hypervisor", dependencies: ["Devices", "Jail", "Platform", "Binary", "CKVM", "CURing"],
+      swiftSettings: strict),
+    .target(name: "DiskImages", dependencies: ["Binary", "CArchive", "CZlib"], swiftSettings: strict),
     .target(
-      name: "Storage", dependencies: ["Manifest", "Identity", "Probing", "Platform", "Binary", "CLVM"],
+      name: "Storage", dependencies: ["Manifest", "Identity", "DiskImages", "Probing", "Platform", "Binary", "CLVM"],
       swiftSettings: strict),
     .target(
       name: "ImageBuilder",
-      dependencies: ["Recipe", "Manifest", "Identity", "Probing", "Platform", "Binary", "CArchive", "CISOFS"],
-      swiftSettings: strict),
+      dependencies: [
+        "Recipe", "Manifest", "Identity", "DiskImages", "Probing", "Platform", "Binary", "CArchive", "CISOFS",
+      ], swiftSettings: strict),
     .target(name: "Init", dependencies: ["Identity", "Probing", "Platform", "Binary"], swiftSettings: strict),
     .target(
       name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CVTerm", "CZlib"],
@@ -72,11 +85,23 @@ let package = Package(
       // The archive: a Debian's libvterm has other structures than the next one's under the same name.
       linkerSettings: [.linkedLibrary(":libvterm.a")]),
 
+    .target(name: "Manual", swiftSettings: strict),
+    .target(
+      name: "Gateway",
+      dependencies: [
+        "Control", "Manifest", "Platform", "Binary", .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird"), .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: strict),
+
     // Executables: thin.
     .executableTarget(
       name: "roost",
       dependencies: [
-        "ImageBuilder", "Recipe", "Control", "Manifest", "Platform", "Binary",
+        "ImageBuilder", "Recipe", "Control", "Manual", "Manifest", "Platform", "Binary",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .executableTarget(name: "roostd", dependencies: ["Control", "Platform"], swiftSettings: strict),
@@ -88,11 +113,23 @@ let package = Package(
       linkerSettings: [.unsafeFlags(["-static-executable"])]),
     .executableTarget(
       name: "roost-storage", dependencies: ["Storage", "Manifest", "Platform"], swiftSettings: strict),
+    .executableTarget(
+      name: "roost-gateway", dependencies: ["Gateway", "Manifest", "Platform"], swiftSettings: strict),
 
     .target(name: "TestMachine", dependencies: ["Platform"], path: "Tests/TestMachine", swiftSettings: strict),
     .testTarget(name: "HatchlingTests", dependencies: ["TestMachine", "Platform"], swiftSettings: strict),
     .testTarget(name: "LayeringTests", dependencies: ["Platform"], swiftSettings: strict),
     .testTarget(name: "BinaryTests", dependencies: ["Binary"], swiftSettings: strict),
+    .testTarget(name: "DiskImagesTests", dependencies: ["DiskImages", "Platform", "Binary"], swiftSettings: strict),
+    // A program in the jail of a monitor that tries to get out.
+    .target(name: "CAttack", path: "Tests/CAttack"),
+    .executableTarget(
+      name: "jail-attack", dependencies: ["CAttack", "Hypervisor", "Jail", "Platform"], path: "Tests/JailAttack",
+      swiftSettings: strict),
+    .testTarget(
+      name: "JailTests",
+      dependencies: ["CAttack", "Hypervisor", "Jail", "Platform", "TestMachine", "jail-attack", "roost-vmm"],
+      swiftSettings: strict),
     .testTarget(name: "PlatformTests", dependencies: ["Platform", "Binary"], swiftSettings: strict),
     .testTarget(name: "IdentityTests", dependencies: ["Identity", "Binary"], swiftSettings: strict),
     .testTarget(name: "ManifestTests", dependencies: ["Manifest", "Identity"], swiftSettings: strict),
@@ -100,8 +137,8 @@ let package = Package(
       name: "RecipeTests", dependencies: ["Recipe", "Manifest", "Platform", "TestMachine"], swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
     .testTarget(
-      name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform", "TestMachine"], swiftSettings: strict
-    ),
+      name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform", "TestMachine", "CURing"],
+      swiftSettings: strict),
     .testTarget(
       name: "StorageTests",
       dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "TestMachine", "roost-storage"],
@@ -109,13 +146,23 @@ let package = Package(
     .testTarget(name: "InitTests", dependencies: ["Init", "Identity", "Platform", "Binary"], swiftSettings: strict),
     .testTarget(
       name: "ControlTests",
-      dependencies: ["Control", "Manifest", "Identity", "Platform", "Binary", "CZlib", "TestMachine"],
+      dependencies: [
+        "Control", "Manifest", "Identity", "Platform", "Binary", "CZlib", "TestMachine", "roost", "roost-vmm",
+      ],
       swiftSettings: strict),
+    .testTarget(name: "ManualTests", dependencies: ["Manual", "Platform", "roost"], swiftSettings: strict),
+    .testTarget(
+      name: "GatewayTests",
+      dependencies: [
+        "Gateway", "Control", "Manifest", "Platform", "Binary", .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+      ], swiftSettings: strict),
     .testTarget(
       name: "ImageBuilderTests",
       dependencies: ["ImageBuilder", "Recipe", "Manifest", "Identity", "Platform", "Binary", "TestMachine"],
       swiftSettings: strict),
     .testTarget(
-      name: "SystemTests", dependencies: ["Identity", "Platform", "Binary"], swiftSettings: strict),
+      name: "SystemTests", dependencies: ["Identity", "Manifest", "Platform", "Binary"], swiftSettings: strict),
   ]
 )

@@ -69,12 +69,37 @@ timer:
   incl machine_timer_interrupts
   popfl
 acknowledge:
+  pushfl
+  cmpl $sleeping, 4(%esp)
+  jne 1f
+  incl 4(%esp)              // past the hlt, which nothing might end any more
+1:
+  popfl
   pushl %eax
   movb $0x20, %al
   outb %al, $0xA0
   outb %al, $0x20
   popl %eax
   lretl $4
+
+// Sleeps until the next interrupt. Nothing should slip in between, since sti takes effect after the next instruction; but
+// QEMU's emulation of AMD-V forgets that when a virtual machine is left and entered there (its VMRUN does not look
+// at the interrupt shadow of the control block). An interrupt taken before the hlt skips it.
+  .globl machine_sleep
+machine_sleep:
+  sti
+sleeping:
+  hlt
+  cli
+  ret
+
+// The sleep as it goes when the interrupt slips in. It comes back if the handler sees that.
+  .globl machine_sleep_interrupted_early
+machine_sleep_interrupted_early:
+  pushfl
+  pushl $8
+  pushl $sleeping
+  jmp acknowledge
 
   .globl machine_load_interrupt_table
 machine_load_interrupt_table:

@@ -55,6 +55,8 @@ static void child(const struct clinux_child *r, int pipe_fd) {
   } else if (r->new_process_group) {
     if (setpgid(0, 0) < 0) report(pipe_fd);
   }
+  /* "0" is whoever writes it. */
+  if (r->group >= 0 && write(r->group, "0", 1) != 1) report(pipe_fd);
   if (r->parent_death_signal) prctl(PR_SET_PDEATHSIG, r->parent_death_signal);
 
   /* Move everything out of the way first: sources may overlap targets. */
@@ -90,7 +92,10 @@ pid_t clinux_spawn(const struct clinux_child *request) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  pid_t pid = fork();
+  /* glibc's fork knows no namespaces; what the raw call leaves out, the child does not need before it executes. */
+  pid_t pid = request->new_process_namespace
+                  ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL)
+                  : fork();
   int fork_error = errno;
   if (pid == 0) child(request, ends[1]);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -123,6 +128,52 @@ pid_t clinux_wait(pid_t pid, int no_hang, int *code) {
 
 int clinux_memfd_create(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 int clinux_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
+
+ssize_t clinux_send(int fd, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count) {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int) * CLINUX_DESCRIPTOR_ROOM)];
+  } control = {{0}};
+  if (descriptor_count > CLINUX_DESCRIPTOR_ROOM) {
+    errno = EINVAL;
+    return -1;
+  }
+  struct iovec part = {.iov_base = (void *)bytes, .iov_len = count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  size_t size = sizeof(int) * descriptor_count;
+  if (size) {
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE(size);
+    control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(size)};
+    memcpy(CMSG_DATA(&control.header), descriptors, size);
+  }
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+ssize_t clinux_receive(int fd, void *bytes, size_t count, int *descriptors, size_t *descriptor_count) {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int) * CLINUX_DESCRIPTOR_ROOM)];
+  } control;
+  struct iovec part = {.iov_base = bytes, .iov_len = count};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  *descriptor_count = 0;
+  ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  if (got < 0) return got;
+  for (struct cmsghdr *entry = CMSG_FIRSTHDR(&message); entry; entry = CMSG_NXTHDR(&message, entry)) {
+    if (entry->cmsg_level != SOL_SOCKET || entry->cmsg_type != SCM_RIGHTS) continue;
+    size_t number = (entry->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < number; i++) {
+      int descriptor;
+      memcpy(&descriptor, CMSG_DATA(entry) + i * sizeof descriptor, sizeof descriptor);
+      if (*descriptor_count < CLINUX_DESCRIPTOR_ROOM) descriptors[(*descriptor_count)++] = descriptor;
+      else close(descriptor);
+    }
+  }
+  return got;
+}
+
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 int clinux_eventfd(int non_blocking) { return eventfd(0, EFD_CLOEXEC | (non_blocking ? EFD_NONBLOCK : 0)); }
 int clinux_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }

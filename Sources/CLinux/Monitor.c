@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -91,4 +91,6 @@ int clinux_block_zero(int fd, uint64_t offset, uint64_t length) {
   return ioctl(fd, BLKZEROOUT, range);
 }
 
-ssize_t clinux_random(void *buffer, size_t count) { return getrandom(buffer, count, 0); }
+/* glibc 2.41 serves getrandom(3) from memory that it makes when a thread first asks, for which it looks into /sys: not
+   for a process that has none. */
+ssize_t clinux_random(void *buffer, size_t count) { return syscall(SYS_getrandom, buffer, count, 0); }

@@ -22,6 +22,8 @@ public struct ControlError: Error, Hashable, Sendable, Codable, CustomStringConv
     public static let unknownDomain = Code(rawValue: "unknown-domain")
     /// No disk has this name.
     public static let unknownDisk = Code(rawValue: "unknown-disk")
+    /// No network has this name.
+    public static let unknownNetwork = Code(rawValue: "unknown-network")
     /// The present state of the domain or disk does not admit the operation.
     public static let wrongState = Code(rawValue: "wrong-state")
     /// The domain manager cannot be reached.

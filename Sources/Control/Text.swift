@@ -18,6 +18,9 @@ enum Text {
     return mebibytes >= 1024 && mebibytes % 1024 == 0 ? "\(mebibytes / 1024) GiB" : "\(mebibytes) MiB"
   }
 
+  /// A length of time that is short, such as `0.25 ms`.
+  static func milliseconds(_ seconds: Double) -> String { "\((seconds * 100_000).rounded() / 100) ms" }
+
   /// A name that somebody gave, for messages: in quotes, and no longer than a name is.
   static func quoted(_ name: String) -> String { "\"\(printable(String(name.prefix(64))))\"" }
 

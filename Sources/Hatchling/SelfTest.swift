@@ -27,6 +27,9 @@ struct SelfTest {
     report("serial-port", console.keepsScratch() ? .ok : .failed("the scratch register forgets"), &console)
     report("time-stamp-counter", timestampMoves(), &console)
     report("timer-interrupt", timerTicks(), &console)
+    // A handler that does not see it leaves the machine asleep for good.
+    machine_sleep_interrupted_early()
+    report("interrupted-sleep", .ok, &console)
     report("acpi", power(), &console)
     report("pci-host-bridge", hostBridge(), &console)
     console.write("selftest: ")

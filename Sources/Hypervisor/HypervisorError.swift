@@ -14,6 +14,8 @@ public struct HypervisorError: Error, Hashable, Sendable, CustomStringConvertibl
     case system
     /// A device or its backend failed.
     case device
+    /// The process cannot go into its jail.
+    case jail
   }
 
   /// What kind of failure it is.

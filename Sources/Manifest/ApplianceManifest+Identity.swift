@@ -31,38 +31,21 @@ extension ApplianceManifest {
     var moved = self
     moved.network.address = address
     for index in domains.indices {
-      guard let card = domains[index].network else { continue }
-      guard let guest = IPv4Address(card.address), let place = old.number(of: guest),
-        let there = new.address(number: place), there != new.address
-      else { return false }
-      moved.domains[index].network?.address = there.description
+      func elsewhere(_ card: NetworkCard) -> NetworkCard? {
+        guard card.network == nil, let address = card.address else { return card }
+        guard let guest = IPv4Address(address), let place = old.number(of: guest),
+          let there = new.address(number: place), there != new.address
+        else { return nil }
+        var card = card
+        card.address = there.description
+        return card
+      }
+      let cards = domains[index].cards.compactMap(elsewhere)
+      guard cards.count == domains[index].cards.count else { return false }
+      moved.domains[index].network = cards.first
+      moved.domains[index].moreCards = cards.count > 1 ? Array(cards.dropFirst()) : nil
     }
     self = moved
     return true
-  }
-}
-
-/// An address with its prefix length, as `10.77.0.1/24`.
-private struct NetworkAddress {
-  let address: IPv4Address
-  private let mask: UInt32
-
-  init?(_ text: String) {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, let address = IPv4Address(String(parts[0])), let length = Int(parts[1]),
-      (8...30).contains(length)
-    else { return nil }
-    self.address = address
-    mask = UInt32.max << UInt32(32 - length)
-  }
-
-  /// Which address of the network it is; nil for one of another network.
-  func number(of other: IPv4Address) -> UInt32? {
-    other.rawValue & mask == address.rawValue & mask ? other.rawValue & ~mask : nil
-  }
-
-  /// The network's address of that number; nil where it has none, or it is the network's own or that of all.
-  func address(number: UInt32) -> IPv4Address? {
-    number > 0 && number < ~mask ? IPv4Address(rawValue: address.rawValue & mask | number) : nil
   }
 }

@@ -24,13 +24,19 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
   public var storage: Storage
   /// The network that the domains share.
   public var network: Network
+  /// Other networks; nothing stands for none.
+  public var networks: [VirtualNetwork]?
   /// The domains in the order of the recipe.
   public var domains: [Domain]
+  /// The HTTP interface; nothing stands for none.
+  public var api: API?
+  /// Whether memory is moved between domains as they need it; nothing stands for no.
+  public var balancer: Bool?
 
   /// A manifest of the current version.
   public init(
     name: String, recipeDigest: String, epoch: Int, controlDomain: ControlDomain, storage: Storage, network: Network,
-    domains: [Domain]
+    networks: [VirtualNetwork]? = nil, domains: [Domain], api: API? = nil, balancer: Bool? = nil
   ) {
     version = Self.currentVersion
     self.name = name
@@ -39,8 +45,14 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     self.controlDomain = controlDomain
     self.storage = storage
     self.network = network
+    self.networks = networks
     self.domains = domains
+    self.api = api
+    self.balancer = balancer
   }
+
+  /// Whether memory is moved between domains as they need it.
+  public var balancesMemory: Bool { balancer == true }
 
   /// The domain that owns the hardware.
   public struct ControlDomain: Codable, Sendable, Hashable {
@@ -104,6 +116,9 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     /// DNS domain of the guests' names.
     public var domain: String
 
+    /// What it is called beside others.
+    public static let name = "guests"
+
     /// All fields.
     public init(bridge: String = "roost0", address: String, domain: String = "roost") {
       self.bridge = bridge
@@ -118,16 +133,24 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var name: String
     /// Its operating system as people call it.
     public var os: String
-    /// Virtual CPUs.
+    /// Virtual CPUs that it starts with.
     public var cpus: Int
-    /// Memory.
+    /// Virtual CPUs that it may have while it runs; nothing stands for those that it starts with, which stay.
+    public var cpusMaximum: Int?
+    /// Memory that it starts with.
     public var memoryBytes: Int
+    /// What it may be asked to come down to while it runs; nothing stands for the natural minimum.
+    public var memoryMinimumBytes: Int?
+    /// What it may grow to while it runs; nothing stands for what it starts with.
+    public var memoryMaximumBytes: Int?
     /// How it boots.
     public var boot: Boot
     /// Its disk, if it has one.
     public var disk: Disk?
     /// Its network card, if it has one.
     public var network: NetworkCard?
+    /// Its network cards after the first; nothing stands for none.
+    public var moreCards: [NetworkCard]?
     /// The image on the medium that is in its CD drive, if it has one.
     public var cdrom: String?
     /// The image on the medium that is in its floppy drive, if it has one.
@@ -140,8 +163,12 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
     public var cpuModel: CPUModel?
     /// Whether disks can be attached to it and detached while it runs; nothing stands for no.
     public var hotplug: Bool?
+    /// What it may take of the machine; nothing stands for no limits.
+    public var limits: ResourceLimits?
     /// Whether it is started with the appliance.
     public var autostart: Bool
+    /// The domains that it starts after, and goes down before; nothing stands for none.
+    public var after: [String]?
     /// How one knows that it is up.
     public var ready: Ready
     /// What happens when the guest resets itself.
@@ -151,28 +178,42 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
 
     /// All fields.
     public init(
-      name: String, os: String, cpus: Int, memoryBytes: Int, boot: Boot, disk: Disk?, network: NetworkCard?,
-      cdrom: String? = nil, floppy: String? = nil, display: Display? = nil, vnc: VNC? = nil, cpuModel: CPUModel? = nil,
-      hotplug: Bool? = nil, autostart: Bool, ready: Ready, onReboot: LifecycleAction, onCrash: LifecycleAction
+      name: String, os: String, cpus: Int, cpusMaximum: Int? = nil, memoryBytes: Int,
+      memoryMinimumBytes: Int? = nil, memoryMaximumBytes: Int? = nil, boot: Boot, disk: Disk?, network: NetworkCard?,
+      moreCards: [NetworkCard]? = nil, cdrom: String? = nil, floppy: String? = nil, display: Display? = nil,
+      vnc: VNC? = nil, cpuModel: CPUModel? = nil, hotplug: Bool? = nil, limits: ResourceLimits? = nil, autostart: Bool,
+      after: [String]? = nil, ready: Ready, onReboot: LifecycleAction, onCrash: LifecycleAction
     ) {
       self.name = name
       self.os = os
       self.cpus = cpus
+      self.cpusMaximum = cpusMaximum
       self.memoryBytes = memoryBytes
+      self.memoryMinimumBytes = memoryMinimumBytes
+      self.memoryMaximumBytes = memoryMaximumBytes
       self.boot = boot
       self.disk = disk
       self.network = network
+      self.moreCards = moreCards
       self.cdrom = cdrom
       self.floppy = floppy
       self.display = display
       self.vnc = vnc
       self.cpuModel = cpuModel
       self.hotplug = hotplug
+      self.limits = limits
       self.autostart = autostart
+      self.after = after
       self.ready = ready
       self.onReboot = onReboot
       self.onCrash = onCrash
     }
+
+    /// Virtual CPUs that it has at most.
+    public var mostCPUs: Int { cpusMaximum ?? cpus }
+
+    /// All its network cards.
+    public var cards: [NetworkCard] { (network.map { [$0] } ?? []) + (moreCards ?? []) }
   }
 
   /// How a domain boots.
@@ -249,16 +290,46 @@ public struct ApplianceManifest: Codable, Sendable, Hashable {
   public struct NetworkCard: Codable, Sendable, Hashable {
     /// Its hardware address.
     public var mac: String
-    /// The IPv4 address that it is given.
-    public var address: String
+    /// The IPv4 address that it is given; nothing stands for none.
+    public var address: String?
     /// What card it is; nothing stands for virtio.
     public var model: NetworkModel?
+    /// The network that it is connected to; nothing stands for the one that all appliances have.
+    public var network: String?
+    /// The VLAN that all its packets belong to.
+    public var vlan: Int?
+    /// VLANs whose packets it sends and gets with their tags.
+    public var vlans: [Int]?
+    /// Whether packets are dropped whose sender is another than this card; nothing stands for yes.
+    public var filter: Bool?
+    /// What its cable does; nothing stands for a perfect one.
+    public var link: LinkConditions?
 
-    /// All fields.
-    public init(mac: String, address: String, model: NetworkModel? = nil) {
+    /// A card as all are that say no more.
+    public init(mac: String, address: String?, model: NetworkModel? = nil) {
       self.mac = mac
       self.address = address
       self.model = model
+    }
+
+    /// The card that `spec` asks for, with the addresses that it got. What is as usual is left out.
+    public init(_ spec: CardSpec, mac: String, address: String?, model: NetworkModel?) {
+      self.init(mac: mac, address: address, model: model == .virtio ? nil : model)
+      network = spec.network == Network.name ? nil : spec.network
+      vlan = spec.vlan == 1 ? nil : spec.vlan
+      vlans = spec.vlans
+      filter = spec.filter == true ? nil : spec.filter
+      link = spec.link?.isPerfect == true ? nil : spec.link
+    }
+
+    /// The network that it is connected to.
+    public var networkName: String { network ?? Network.name }
+
+    /// What was asked for.
+    package var spec: CardSpec {
+      var spec = CardSpec(network: network)
+      (spec.address, spec.vlan, spec.vlans, spec.filter, spec.link) = (address, vlan, vlans, filter, link)
+      return spec
     }
   }
 
@@ -331,17 +402,34 @@ extension ApplianceManifest {
   /// What no appliance could run, in words; nil when all is in range.
   private var firstProblem: String? {
     var seen: Set<String> = []
+    let order = startOrder
     for domain in domains {
       if let problem = Names.problem(domain.name) { return "the domain '\(domain.name)' \(problem)" }
       if !seen.insert(domain.name).inserted { return "two domains are named '\(domain.name)'" }
       if !Limits.cpus.contains(domain.cpus) { return "the domain '\(domain.name)' has \(domain.cpus) CPUs" }
+      if let most = domain.cpusMaximum, !Limits.cpus.contains(most) || most <= domain.cpus {
+        return "the domain '\(domain.name)' is to have \(domain.cpus) CPUs and up to \(most)"
+      }
       if !Limits.memory.contains(domain.memoryBytes) {
         return "the domain '\(domain.name)' has \(domain.memoryBytes) bytes of memory"
+      }
+      if domain.memory.isOutOfOrder {
+        let memory = domain.memory
+        return "the memory of '\(domain.name)' is to go from \(memory.minimum) bytes to \(memory.maximum), "
+          + "and starts with \(memory.start)"
       }
       if !domain.boot.method.isFirmware, domain.boot.kernel == nil {
         return "the domain '\(domain.name)' has no kernel to boot with '\(domain.boot.method.rawValue)'"
       }
       if let disk = domain.disk, disk.bytes <= 0 { return "the disk of '\(domain.name)' has \(disk.bytes) bytes" }
+      for card in domain.cards {
+        if let problem = card.spec.problem { return "a network card of '\(domain.name)': \(problem)" }
+        guard card.network == nil || networks?.contains(where: { $0.name == card.network }) == true else {
+          return "the domain '\(domain.name)' is connected to a network '\(card.networkName)', which there is not"
+        }
+      }
+      if let problem = domain.limits?.problem() { return "the limits of '\(domain.name)': \(problem)" }
+      if let problem = order.problem(of: domain.name) { return "the domain '\(domain.name)' comes after \(problem)" }
       if domain.ready.consoleText.isEmpty { return "the domain '\(domain.name)' has an empty ready text" }
     }
     if domains.isEmpty { return "it has no domains" }
@@ -349,6 +437,12 @@ extension ApplianceManifest {
       if remote.request == nil { return "its remote '\(remote.name)' at '\(remote.address)' is none that there can be" }
       if !seen.insert(remote.name).inserted { return "two domains or remotes are named '\(remote.name)'" }
     }
+    var networkNames: Set<String> = []
+    for network in networks ?? [] {
+      if let problem = network.problem { return "the network '\(network.name)' \(problem)" }
+      if !networkNames.insert(network.name).inserted { return "two networks are named '\(network.name)'" }
+    }
+    if let problem = api?.problem { return "its HTTP interface \(problem)" }
     if storage.ramBytes <= 0 || storage.extentBytes <= 0 { return "its storage sizes are not positive" }
     return nil
   }

@@ -45,6 +45,72 @@ public enum TimeLength {
   }
 }
 
+/// Rates of networks as people write them: a whole number and a unit, such as `10 Mbit`, meant as bits a second.
+public enum BitRate {
+  private static let units = [("bit", 1), ("kbit", 1000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)]
+
+  /// Bits a second that `text` names, or what is wrong with it. The space before the unit may be left out.
+  public static func parse(_ text: String) -> Result<Int, QuantityError> {
+    let (number, unit) = split(text)
+    guard !number.isEmpty, let factor = units.first(where: { $0.0 == unit })?.1 else {
+      return .failure(.init("'\(text)' is not a rate; write one as 500 kbit, 10 Mbit or 1 Gbit"))
+    }
+    guard let count = Int(number) else { return .failure(.init("the rate '\(text)' is too large")) }
+    let (bits, overflow) = count.multipliedReportingOverflow(by: factor)
+    return overflow ? .failure(.init("the rate '\(text)' is too large")) : .success(bits)
+  }
+
+  /// The shortest exact way to write a rate, such as `10 Mbit`.
+  public static func format(_ bits: Int) -> String {
+    guard let unit = units.last(where: { bits >= $0.1 && bits % $0.1 == 0 }) else { return "\(bits) bit" }
+    return "\(bits / unit.1) \(unit.0)"
+  }
+}
+
+/// Short times as people write them: a whole number and `us`, `ms` or `s`, such as `20 ms`.
+public enum ShortTime {
+  private static let units = [("us", 1), ("ms", 1000), ("s", 1_000_000)]
+
+  /// Microseconds that `text` names, or what is wrong with it. The space before the unit may be left out.
+  public static func parse(_ text: String) -> Result<Int, QuantityError> {
+    let (number, unit) = split(text)
+    guard !number.isEmpty, let factor = units.first(where: { $0.0 == unit })?.1 else {
+      return .failure(.init("'\(text)' is not a time; write one as 500 us, 20 ms or 1 s"))
+    }
+    guard let count = Int(number) else { return .failure(.init("the time '\(text)' is too long")) }
+    let (microseconds, overflow) = count.multipliedReportingOverflow(by: factor)
+    return overflow ? .failure(.init("the time '\(text)' is too long")) : .success(microseconds)
+  }
+
+  /// The shortest exact way to write a time, such as `20 ms`.
+  public static func format(_ microseconds: Int) -> String {
+    guard let unit = units.last(where: { microseconds >= $0.1 && microseconds % $0.1 == 0 }) else { return "0 ms" }
+    return "\(microseconds / unit.1) \(unit.0)"
+  }
+}
+
+/// Parts of a whole as people write them, such as `1 %` or `0.5 %`.
+public enum Percentage {
+  /// The percent that `text` names, or what is wrong with it. The space before the sign may be left out.
+  public static func parse(_ text: String) -> Result<Double, QuantityError> {
+    var number = text[...]
+    guard number.popLast() == "%" else {
+      return .failure(.init("'\(text)' is not a part of a whole; write one as 1 % or 0.5 %"))
+    }
+    if number.last == " " { number.removeLast() }
+    let isPlain = number.allSatisfy { ("0"..."9").contains($0) || $0 == "." }
+    guard isPlain, number.count <= 10, let percent = Double(number), (0...100).contains(percent) else {
+      return .failure(.init("'\(text)' is not 0 % to 100 %"))
+    }
+    return .success(percent)
+  }
+
+  /// A part of a whole, such as `0.5 %`.
+  public static func format(_ percent: Double) -> String {
+    percent == percent.rounded() ? "\(Int(percent)) %" : "\(percent) %"
+  }
+}
+
 /// What is wrong with a quantity.
 public struct QuantityError: Error, Hashable, Sendable, CustomStringConvertible {
   /// In words, with an example of what would be right.

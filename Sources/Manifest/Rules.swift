@@ -12,11 +12,14 @@ package enum Limits {
   package static let readySeconds = 1...86_400
   package static let commandLine = 2_000  // bytes
   package static let domains = 64
+  package static let networks = 32
+  package static let cards = 8  // of a domain
   /// What VNC's authentication looks at (RFC 6143, section 7.2.2).
   package static let vncPassword = 8  // bytes
   package static let modules = 32
   package static let sources = 64
   package static let remotes = 32
+  package static let tokens = 64
   package static let fileSize = 1 << 20  // bytes
   /// Aliases that a recipe may have: few enough that nesting them cannot blow up its size.
   package static let aliases = 30
@@ -58,6 +61,15 @@ package enum Names {
       bytes.allSatisfy({ isLetterOrDigit($0) || [43, 45, 46].contains($0) })
     else { return "is not the name of a Debian package (lower-case letters, digits, and + - .)" }
     return nil
+  }
+
+  /// What keeps `name` from being a network interface's (linux/if.h: IFNAMSIZ is 16 with the NUL).
+  package static func interfaceProblem(_ name: String) -> String? {
+    let isName =
+      (1...15).contains(name.utf8.count)
+      && name.allSatisfy { $0.isASCII && !$0.isWhitespace && $0 != "/" && $0 != ":" }
+      && isPrintable(name) && name != "." && name != ".."
+    return isName ? nil : "is not the name of a network card, such as eth0"
   }
 
   /// True if `text` shows as itself on any terminal: no control characters.

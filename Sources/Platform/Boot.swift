@@ -99,6 +99,15 @@ public enum CurrentProcess {
     try systemCall("keep the program in memory") { mlockall(1) }  // MCL_CURRENT
   }
 
+  /// Gives the superuser's rights up for those of a user and a group, in all threads and for good. Does nothing where
+  /// this process is not the superuser's.
+  public static func become(user: UInt32, group: UInt32) throws(SystemError) {
+    guard geteuid() == 0 else { return }
+    try systemCall("leave the superuser's groups") { setgroups(0, nil) }
+    try systemCall("become group \(group)") { setgid(group) }
+    try systemCall("become user \(user)") { setuid(user) }
+  }
+
   /// Sends a signal to every process but this one and PID 1.
   public static func signalAllOthers(_ number: Int32) {
     _ = kill(-1, number)

@@ -26,6 +26,37 @@ public struct FileStatus: Sendable, Hashable {
   public let inode: UInt64
   /// Device number of the file system that it is in.
   public let fileSystem: UInt64
+
+  fileprivate init(_ raw: stat) {
+    kind =
+      switch raw.st_mode & S_IFMT {
+      case S_IFDIR: .directory
+      case S_IFLNK: .symbolicLink
+      case S_IFBLK: .blockDevice
+      case S_IFCHR: .characterDevice
+      case S_IFIFO: .fifo
+      case S_IFSOCK: .socket
+      default: .regular
+      }
+    permissions = raw.st_mode & 0o7777
+    owner = raw.st_uid
+    group = raw.st_gid
+    size = raw.st_size
+    modified = raw.st_mtim.tv_sec
+    device = UInt64(raw.st_rdev)
+    inode = UInt64(raw.st_ino)
+    fileSystem = UInt64(raw.st_dev)
+  }
+}
+
+extension FileDescriptor {
+  /// What is open.
+  public func status() throws(SystemError) -> FileStatus {
+    var raw = stat()
+    // SAFETY: the structure lives for the call.
+    try systemCall("stat") { unsafe fstat(rawValue, &raw) }
+    return FileStatus(raw)
+  }
 }
 
 /// Whole-path operations on files. Every function throws what the kernel said, with the path.
@@ -84,20 +115,7 @@ public enum Files {
       if error.errno == .noSuchFile || error.errno == .notDirectory { return nil }
       throw error
     }
-    let kind: FileKind =
-      switch raw.st_mode & S_IFMT {
-      case S_IFDIR: .directory
-      case S_IFLNK: .symbolicLink
-      case S_IFBLK: .blockDevice
-      case S_IFCHR: .characterDevice
-      case S_IFIFO: .fifo
-      case S_IFSOCK: .socket
-      default: .regular
-      }
-    return FileStatus(
-      kind: kind, permissions: raw.st_mode & 0o7777, owner: raw.st_uid, group: raw.st_gid, size: raw.st_size,
-      modified: raw.st_mtim.tv_sec, device: UInt64(raw.st_rdev), inode: UInt64(raw.st_ino),
-      fileSystem: UInt64(raw.st_dev))
+    return FileStatus(raw)
   }
 
   /// True when there is something at `path`, links followed.
@@ -198,6 +216,14 @@ public enum Files {
   public static func setPermissions(_ path: String, _ permissions: UInt32) throws(SystemError) {
     // SAFETY: the C string lives for the call.
     try systemCall("set the permissions of", path: path) { unsafe chmod(path, permissions) }
+  }
+
+  /// Sets owner and group; -1 leaves either as it is.
+  public static func setOwner(_ path: String, user: Int = -1, group: Int = -1) throws(SystemError) {
+    // SAFETY: the C string lives for the call.
+    try systemCall("set the owner of", path: path) {
+      unsafe chown(path, uid_t(truncatingIfNeeded: user), gid_t(truncatingIfNeeded: group))
+    }
   }
 
   /// Bytes that may still be written to the file system of `path`.

@@ -6,7 +6,7 @@ extension Errno {
   public static let inProgress = Errno(rawValue: EINPROGRESS)
 }
 
-/// A TCP connection to an IPv4 address.
+/// TCP connections to and from IPv4 addresses.
 public enum InternetSocket {
   /// Connects to `port` of the address whose most significant byte comes first in `address`. Connecting, and each read
   /// and write until `setPatience`, takes `seconds` at most; then they throw `timedOut` or `wouldBlock`.
@@ -33,6 +33,31 @@ public enum InternetSocket {
       // SO_SNDTIMEO bounds connect(2) as well, which says so in this way (socket(7)).
       throw error.errno == .inProgress ? SystemError("connect", errno: .timedOut) : error
     }
+    return file
+  }
+
+  /// Listens for TCP connections at an IPv4 address, most significant byte first; 0 stands for all addresses, and port 0
+  /// for one that is free.
+  public static func listen(address: UInt32, port: UInt16, backlog: Int32 = 64) throws(SystemError) -> FileDescriptor {
+    let file = FileDescriptor(
+      adopting: try systemCall("make a socket") {
+        socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+      })
+    // A service that starts anew must not wait for connections of its earlier life.
+    try setOption(file, SOL_SOCKET, SO_REUSEADDR, Int32(1))
+    var place = sockaddr_in()
+    place.sin_family = sa_family_t(AF_INET)
+    place.sin_port = port.bigEndian
+    place.sin_addr.s_addr = address.bigEndian
+    // SAFETY: the address is a local of the stated size, and sockaddr_in begins like sockaddr (ip(7)).
+    try systemCall("listen at TCP port \(port)") {
+      unsafe withUnsafePointer(to: &place) { pointer in
+        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          unsafe bind(file.rawValue, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+      }
+    }
+    try systemCall("listen at TCP port \(port)") { Glibc.listen(file.rawValue, backlog) }
     return file
   }
 

@@ -80,6 +80,10 @@ public enum Signals {
   public static let user2 = SIGUSR2
   /// SIGPIPE.
   public static let brokenPipe = SIGPIPE
+  /// SIGABRT.
+  public static let abort = SIGABRT
+  /// SIGXFSZ.
+  public static let fileSizeExceeded = SIGXFSZ
 
   /// Makes a signal interrupt system calls and do nothing else.
   public static func makeInterrupting(_ number: Int32) throws(SystemError) {

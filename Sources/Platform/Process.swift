@@ -40,10 +40,32 @@ public struct ChildRequest: Sendable {
   public var newProcessGroup = false
   /// Signal that the child gets when the thread that started it ends; 0 for none.
   public var parentDeathSignal: Int32 = 0
+  /// The child is process 1 of a namespace of process ids of its own (pid_namespaces(7)), which takes privileges: signals
+  /// that it does not wait for pass it by, but for SIGKILL.
+  public var newProcessNamespace = false
+
+  /// The `cgroup.procs` of a control group that the child joins before it executes the program.
+  public var controlGroup: String?
 
   /// A child that runs `arguments`, with nothing else changed.
   public init(_ arguments: [String]) {
     self.arguments = arguments
+  }
+}
+
+/// A control group's file, open while a child is started.
+private final class ControlGroupFile {
+  private let file: FileDescriptor?
+
+  init(_ path: String?) throws(SystemError) {
+    if let path { file = try FileDescriptor(opening: path, .writeOnly) } else { file = nil }
+  }
+
+  var rawValue: Int32 {
+    switch file {
+    case .some(let file): file.rawValue
+    case .none: -1
+    }
   }
 }
 
@@ -66,6 +88,7 @@ public struct ChildProcess: Sendable, Hashable {
     }
     let arguments = CStringArray(request.arguments)
     let environment = request.environment.map { CStringArray($0) }
+    let group = try ControlGroupFile(request.controlGroup)
     let pid = try systemCall("start", path: program) { () -> Int32 in
       // SAFETY: all pointers are to storage that outlives the call; clinux_spawn keeps none of them.
       unsafe request.descriptors.withUnsafeBufferPointer { descriptors in
@@ -75,7 +98,8 @@ public struct ChildProcess: Sendable, Hashable {
               path: path, argv: arguments.pointer, envp: environment?.pointer, cwd: directory,
               descriptors: descriptors.baseAddress, descriptor_count: descriptors.count,
               new_session: request.newSession ? 1 : 0, controlling_terminal: request.controllingTerminal ? 1 : 0,
-              new_process_group: request.newProcessGroup ? 1 : 0, parent_death_signal: request.parentDeathSignal)
+              new_process_group: request.newProcessGroup ? 1 : 0, parent_death_signal: request.parentDeathSignal,
+              new_process_namespace: request.newProcessNamespace ? 1 : 0, group: group.rawValue)
             return unsafe clinux_spawn(&raw)
           }
         }

@@ -52,6 +52,8 @@ public struct Errno: RawRepresentable, Error, Hashable, Sendable, CustomStringCo
   public static let readOnlyFileSystem = Errno(rawValue: EROFS)
   /// EPIPE.
   public static let brokenPipe = Errno(rawValue: EPIPE)
+  /// ECONNRESET.
+  public static let connectionReset = Errno(rawValue: ECONNRESET)
   /// ENOSYS.
   public static let notImplemented = Errno(rawValue: ENOSYS)
   /// EOPNOTSUPP.

@@ -36,6 +36,12 @@ public enum UnixSocket {
     return FileDescriptor(adopting: try systemCall("accept a connection") { clinux_accept(number) })
   }
 
+  /// Ends both directions of a connection: whoever waits for bytes from it, on any thread, sees its end (shutdown(2)).
+  public static func shutDown(_ connection: borrowing FileDescriptor) throws(SystemError) {
+    let number = connection.rawValue
+    try systemCall("shut a connection down") { Glibc.shutdown(number, Int32(SHUT_RDWR)) }
+  }
+
   private static func make() throws(SystemError) -> FileDescriptor {
     FileDescriptor(
       adopting: try systemCall("make a socket") {
@@ -66,4 +72,30 @@ public enum UnixSocket {
       }
     }
   }
+}
+
+/// Two sockets that are connected to each other, with no name in the file system (socketpair(2)).
+public struct SocketPair: ~Copyable {
+  /// One end.
+  public let near: FileDescriptor
+  /// The other one.
+  public let far: FileDescriptor
+
+  /// A new pair; throws when the process or the system has too many open files.
+  public init() throws(SystemError) {
+    var ends: (Int32, Int32) = (-1, -1)
+    // SAFETY: the kernel writes two integers into the tuple.
+    try systemCall("make a pair of sockets") {
+      unsafe withUnsafeMutableBytes(of: &ends) { raw in
+        unsafe socketpair(
+          AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0,
+          raw.baseAddress?.assumingMemoryBound(to: Int32.self))
+      }
+    }
+    near = FileDescriptor(adopting: ends.0)
+    far = FileDescriptor(adopting: ends.1)
+  }
+
+  /// Closes the far end, which somebody else has by now, and gives the near one away.
+  public consuming func takeNear() -> FileDescriptor { near }
 }

@@ -5,33 +5,35 @@ internal import Yams
 extension RecipeDecoder {
   static let domainKeys = [
     "name", "os", "cpus", "cpu", "memory", "disk", "disk-bus", "cdrom", "floppy", "network", "nic", "display", "vnc",
-    "hotplug", "boot", "source", "command-line", "autostart", "ready", "on-reboot", "on-crash",
+    "hotplug", "limits", "boot", "source", "command-line", "autostart", "ready", "on-reboot", "on-crash",
   ]
 
   mutating func domain(_ fields: NodeReader.Fields, name: String?) -> Recipe.Domain? {
     let os = reader.checked(fields, "os") { $0.isEmpty || $0.count > 40 ? "must have 1 to 40 characters" : nil }
-    let cpus = reader.number(fields, "cpus", in: Limits.cpus, default: 1)
-    let memory = reader.size(
-      fields, "memory", in: Limits.memory, granule: Limits.memoryGranule, required: true)
     let disk = reader.size(fields, "disk", in: Limits.disk, granule: Limits.diskGranule)
-    let hasNetwork = reader.flag(fields, "network", default: false)
+    let cards = cards(fields)
+    let hasNetwork = !cards.isEmpty
     let isFirmware = ["bios", "uefi"].contains(reader.text(fields, "boot"))
     let source = source(fields, name: name, isFirmware: isFirmware)
     let boot = reader.choice(fields, "boot", BootMethod.self, or: "auto") ?? Self.naturalBoot(of: source?.kind)
     let hardware = hardware(fields, boot: boot, source: source?.kind)
+    let (cpus, cpusMaximum) = processors(fields, source: source?.kind, boot: boot)
+    let memory = memory(fields, source: source?.kind)
     let commandLine = commandLine(fields) ?? source?.commandLine ?? ""
-    let autostart = reader.flag(fields, "autostart", default: true)
+    let (autostart, after) = autostart(fields, of: name)
     let ready = readiness(fields, source: source?.kind)
     let onReboot = reader.choice(fields, "on-reboot", LifecycleAction.self, default: .restart)
     let onCrash = reader.choice(fields, "on-crash", LifecycleAction.self, default: .preserve)
+    let limits = limits(fields, hasNetwork: hasNetwork)
     guard let source else { return nil }
     checkHardware(fields, hardware, hasNetwork: hasNetwork)
     check(fields, source: source, boot: boot, hardware: hardware)
     guard let name, let memory, let ready else { return nil }
     return Recipe.Domain(
-      name: name, os: os ?? Self.operatingSystem(of: source.kind), cpus: cpus, memoryBytes: memory, diskBytes: disk,
-      hasNetwork: hasNetwork, boot: boot, hardware: hardware, commandLine: commandLine, source: source.kind,
-      autostart: autostart, ready: ready, onReboot: onReboot, onCrash: onCrash)
+      name: name, os: os ?? Self.operatingSystem(of: source.kind), cpus: cpus, cpusMaximum: cpusMaximum,
+      memory: memory, diskBytes: disk,
+      cards: cards, boot: boot, hardware: hardware, commandLine: commandLine, source: source.kind,
+      limits: limits, autostart: autostart, after: after, ready: ready, onReboot: onReboot, onCrash: onCrash)
   }
 
   /// How a source boots whose domain does not say; nil where the kernel's file tells.
@@ -59,6 +61,36 @@ extension RecipeDecoder {
       cpu: reader.choice(domain, "cpu", CPUModel.self, default: .host),
       hotplug: reader.flag(domain, "hotplug", default: isDebian),
       cdrom: file(domain, "cdrom"), floppy: file(domain, "floppy"))
+  }
+
+  private mutating func limits(_ domain: NodeReader.Fields, hasNetwork: Bool) -> ResourceLimits? {
+    guard let node = domain.values["limits"]?.value,
+      let fields = reader.fields(
+        node, "a domain's 'limits'",
+        keys: ["cpu-weight", "cpu-cap", "cpus", "disk-rate", "disk-operations", "network-rate"])
+    else { return nil }
+    func number(_ key: String, _ range: ClosedRange<Int>) -> Int? {
+      fields.has(key) ? reader.number(fields, key, in: range, default: range.lowerBound) : nil
+    }
+    var limits = ResourceLimits()
+    limits.cpuWeight = number("cpu-weight", ResourceLimits.weights)
+    limits.cpuCap = number("cpu-cap", ResourceLimits.caps)
+    limits.cpus = reader.checked(fields, "cpus") { text in
+      ProcessorList(text) == nil ? "must be a list of processors, as in 0-1,3" : nil
+    }
+    limits.diskRate = reader.size(fields, "disk-rate", in: ResourceLimits.diskRates, granule: 1)
+    limits.diskOperations = number("disk-operations", ResourceLimits.diskOperationRates)
+    limits.networkRate = reader.quantity(fields, "network-rate", BitRate.parse)
+    if let rate = limits.networkRate, !ResourceLimits.networkRates.contains(rate) {
+      reader.report(
+        fields.mark(of: "network-rate"), "'network-rate' in a domain's 'limits' must be 64 kbit to 100 Gbit")
+      limits.networkRate = nil
+    }
+    if limits.networkRate != nil, !hasNetwork {
+      reader.report(
+        fields.mark(of: "network-rate"), "'network-rate' in a domain without a network card; add 'network: true'")
+    }
+    return limits.isEmpty ? nil : limits
   }
 
   private mutating func vnc(_ domain: NodeReader.Fields) -> Recipe.VNC? {

@@ -35,6 +35,18 @@ public struct IPv4Subnet: Sendable, Hashable, CustomStringConvertible {
   /// How many guests have room in it.
   public var guestCapacity: Int { (1 << (32 - prefixLength)) - 1 - Self.firstGuest }
 
+  /// True for an address of it that a guest can have: not its own, the control domain's, or that of all.
+  func isGuests(_ address: IPv4Address) -> Bool {
+    let host = Int(address.rawValue) - Int(base.rawValue)
+    return host > Self.gateway && host < (1 << (32 - prefixLength)) - 1
+  }
+
+  /// True where both have addresses in common.
+  func overlaps(_ other: IPv4Subnet) -> Bool {
+    NetworkAddress(base, prefixLength: prefixLength).overlaps(
+      NetworkAddress(other.base, prefixLength: other.prefixLength))
+  }
+
   /// The subnet's address number `host`.
   public func address(_ host: Int) -> IPv4Address {
     IPv4Address(rawValue: base.rawValue &+ UInt32(truncatingIfNeeded: host))

@@ -14,10 +14,16 @@ public struct Recipe: Sendable, Hashable {
   public let storage: StorageSettings
   /// The network that the domains share.
   public let network: NetworkSettings
+  /// Other networks, in the order of their names.
+  public let networks: [VirtualNetwork]
   /// What is fetched from elsewhere, by the names that domains use.
   public let sources: [String: Source]
   /// The domains in the order of the recipe; never empty.
   public let domains: [Domain]
+  /// The HTTP interface, if there is to be one.
+  public let api: API?
+  /// Whether memory is moved between domains as they need it.
+  public let balancer: Bool
   /// Folder of the recipe's file; relative paths in it start here. Not a part of the digest.
   public let directory: String
 
@@ -45,20 +51,54 @@ public struct Recipe: Sendable, Hashable {
     public let subnet: IPv4Subnet
   }
 
+  /// A network beside the one that all appliances have.
+  public struct VirtualNetwork: Sendable, Hashable {
+    /// Unique; a DNS label.
+    public let name: String
+    /// How it reaches the outside.
+    public let mode: NetworkMode
+    /// Its addresses, of which the control domain has the first; nil where the appliance gives none.
+    public let subnet: IPv4Subnet?
+    /// Which domain's address is the way out of an isolated network.
+    public let router: IPv4Address?
+    /// The machine's card that is bridged; nil for the first that there is.
+    public let card: String?
+  }
+
+  /// The HTTP interface.
+  public struct API: Sendable, Hashable {
+    /// Where it listens for TLS connections; nil for the unix socket only.
+    public let listen: ListenAddress?
+    /// Files with the certificate and its key, as PEM; relative paths start at `Recipe.directory`.
+    public let certificate: Certificate?
+    /// Who may use it over TLS, in the order of the recipe.
+    public let tokens: [ApplianceManifest.Token]
+  }
+
+  /// A certificate and its key.
+  public struct Certificate: Sendable, Hashable {
+    /// The file with the certificate and what is between it and its root.
+    public let certificate: String
+    /// The file with its key.
+    public let key: String
+  }
+
   /// One guest.
   public struct Domain: Sendable, Hashable {
     /// Unique in the recipe; a DNS label.
     public let name: String
     /// Its operating system as people call it, such as `Debian 13`.
     public let os: String
-    /// Virtual CPUs, 1...64.
+    /// Virtual CPUs that it starts with, 1...64.
     public let cpus: Int
-    /// Memory; a multiple of 1 MiB.
-    public let memoryBytes: Int
+    /// Virtual CPUs that it may have while it runs; nil for those that it starts with, which stay.
+    public let cpusMaximum: Int?
+    /// Memory that it starts with, and what it may be set to while it runs; multiples of 1 MiB.
+    public let memory: MemoryBounds
     /// Size of its disk, a multiple of 4 MiB; nil for a domain without one, or with one as large as its image.
     public let diskBytes: Int?
-    /// Whether it has a network card.
-    public let hasNetwork: Bool
+    /// Its network cards, in the order of the recipe.
+    public let cards: [CardSpec]
     /// How its kernel is entered, or what firmware runs; nil for what the kernel's file says.
     public let boot: BootMethod?
     /// The rest of its machine.
@@ -67,8 +107,12 @@ public struct Recipe: Sendable, Hashable {
     public let commandLine: String
     /// Where its kernel and disk come from.
     public let source: DomainSource
+    /// What it may take of the machine; nil for no limits.
+    public let limits: ResourceLimits?
     /// Whether it is started with the appliance.
     public let autostart: Bool
+    /// The domains that it starts after, and goes down before.
+    public let after: [String]
     /// How one knows that it is up.
     public let ready: Readiness
     /// What happens when the guest resets itself.
@@ -192,11 +236,24 @@ extension Recipe {
       text.add("remote", [remote.name, remote.address.description, remote.use.rawValue, remote.attach ?? ""])
     }
     text.add("network.subnet", network.subnet.description)
+    for network in networks {
+      text.add(
+        "virtual-network",
+        [
+          network.name, network.mode.rawValue, network.subnet?.description ?? "", network.router?.description ?? "",
+          network.card ?? "",
+        ])
+    }
     for (name, source) in sources.sorted(by: { $0.key < $1.key }) {
       text.add("source", name)
       text.add("pin", source.words)
     }
     for domain in domains { domain.describe(to: &text) }
+    if balancer { text.add("balancer", "true") }
+    if let api {
+      text.add("api", [api.listen?.description ?? "", api.certificate?.certificate ?? "", api.certificate?.key ?? ""])
+      for token in api.tokens { text.add("api.token", [token.name, token.role.rawValue, token.sha256]) }
+    }
     return SHA256.hash(text.text)
   }
 
@@ -205,33 +262,40 @@ extension Recipe {
     UUID(digest: digest, name: name)
   }
 
-  /// The network card's address of each domain that has one, by the domain's name: `52:54:00:xx:xx:xx`.
-  public var macAddresses: [String: String] {
+  /// The network cards of each domain, by the domain's name. A hardware address follows from the recipe; an IPv4 address
+  /// that the recipe leaves open is the next of its network, from the tenth on, in the order of the recipe.
+  public var networkCards: [String: [ApplianceManifest.NetworkCard]] {
     let digest = digest
     var taken: Set<[UInt8]> = []
-    var addresses: [String: String] = [:]
-    for domain in domains where domain.hasNetwork {
-      var attempt = 0
-      var tail: [UInt8]
-      repeat {
-        tail = Array(UUID(digest: digest, name: "mac:\(attempt):\(domain.name)").bytes.prefix(3))
-        attempt += 1
-      } while !taken.insert(tail).inserted
-      addresses[domain.name] = (["52", "54", "00"] + tail.map { Hex.encode([$0]) }).joined(separator: ":")
+    var addresses = AddressRoom(self)
+    var cards: [String: [ApplianceManifest.NetworkCard]] = [:]
+    for domain in domains {
+      cards[domain.name] = domain.cards.enumerated().map { index, spec in
+        let owner = index == 0 ? domain.name : "\(domain.name).\(index)"
+        var attempt = 0
+        var tail: [UInt8]
+        repeat {
+          tail = Array(UUID(digest: digest, name: "mac:\(attempt):\(owner)").bytes.prefix(3))
+          attempt += 1
+        } while !taken.insert(tail).inserted
+        return ApplianceManifest.NetworkCard(
+          spec, mac: (["52", "54", "00"] + tail.map { Hex.encode([$0]) }).joined(separator: ":"),
+          address: spec.address ?? (spec.isServed ? addresses.next(in: spec.network)?.description : nil),
+          model: domain.hardware.nic)
+      }
     }
-    return addresses
+    return cards
   }
 
-  /// The IPv4 address of each domain that has a network card, by the domain's name: the tenth of the
-  /// subnet and on, in the order of the recipe.
-  public var ipAddresses: [String: String] {
-    var addresses: [String: String] = [:]
-    var host = IPv4Subnet.firstGuest
-    for domain in domains where domain.hasNetwork {
-      addresses[domain.name] = network.subnet.address(host).description
-      host += 1
-    }
-    return addresses
+  /// The addresses of the network of that name; nil for the one that all appliances have.
+  public func subnet(of network: String?) -> IPv4Subnet? {
+    guard let network, network != ApplianceManifest.Network.name else { return self.network.subnet }
+    return networks.first { $0.name == network }?.subnet
+  }
+
+  /// Where a domain asks for names: the control domain's address in the first network that has one for it.
+  public func nameServer(of domain: Domain) -> IPv4Address? {
+    domain.cards.lazy.filter(\.isServed).compactMap { subnet(of: $0.network)?.address(IPv4Subnet.gateway) }.first
   }
 
   /// `path` as the recipe means it: relative ones start at the recipe's folder.
@@ -240,7 +304,33 @@ extension Recipe {
   }
 }
 
+/// Addresses that are free in each network.
+private struct AddressRoom {
+  private let recipe: Recipe
+  private let taken: Set<String>
+  private var next: [String: Int] = [:]
+
+  init(_ recipe: Recipe) {
+    self.recipe = recipe
+    taken = Set(recipe.domains.flatMap(\.cards).compactMap(\.address))
+  }
+
+  mutating func next(in network: String?) -> IPv4Address? {
+    guard let subnet = recipe.subnet(of: network) else { return nil }
+    var host = next[network ?? ""] ?? IPv4Subnet.firstGuest
+    while taken.contains(subnet.address(host).description) { host += 1 }
+    next[network ?? ""] = host + 1
+    return subnet.address(host)
+  }
+}
+
 extension Recipe.Domain {
+  /// Whether it has a network card.
+  public var hasNetwork: Bool { !cards.isEmpty }
+
+  /// Memory that it starts with, in bytes.
+  public var memoryBytes: Int { memory.start }
+
   /// A digest of what decides this domain's files on the medium: its source, boot method and disk, and nothing of
   /// its neighbours, so that a changed domain is the only one to be built anew. Contents of files are not in it.
   public var sourceDigest: SHA256.Digest {
@@ -254,15 +344,29 @@ extension Recipe.Domain {
     text.add("domain", name)
     text.add("os", os)
     text.add("cpus", "\(cpus)")
-    text.add("memory", "\(memoryBytes)")
+    if let cpusMaximum { text.add("cpus.max", "\(cpusMaximum)") }
+    text.add("memory", "\(memory.start)")
+    if memory != MemoryBounds(start: memory.start) {
+      text.add("memory.bounds", ["\(memory.minimum)", "\(memory.maximum)"])
+    }
     text.add("network", "\(hasNetwork)")
+    if cards != [CardSpec()], hasNetwork {
+      for card in cards { text.add("card", card.words) }
+    }
     text.add("autostart", "\(autostart)")
+    if !after.isEmpty { text.add("autostart.after", after) }
     text.add("ready.console", ready.consoleText)
     text.add("ready.timeout", "\(ready.timeoutSeconds)")
     text.add("on-reboot", onReboot.rawValue)
     text.add("on-crash", onCrash.rawValue)
     text.add("command-line", commandLine)
     hardware.describe(to: &text)
+    if let limits {
+      let numbers = [
+        limits.cpuWeight, limits.cpuCap, limits.diskRate, limits.diskOperations, limits.networkRate,
+      ]
+      text.add("limits", numbers.map { $0.map { "\($0)" } ?? "" } + [limits.cpus ?? ""])
+    }
     describeSource(to: &text)
   }
 
@@ -294,6 +398,17 @@ extension Recipe.Domain {
       text.add("image", files.image.words)
       if let program = files.program { text.add("efi", program.words) }
     }
+  }
+}
+
+extension CardSpec {
+  fileprivate var words: [String] {
+    let link = link ?? LinkConditions()
+    return [
+      network ?? "", address ?? "", vlan.map { "\($0)" } ?? "",
+      (vlans ?? []).map { "\($0)" }.joined(separator: ","), filter == false ? "unfiltered" : "",
+    ] + [link.delay, link.jitter, link.rate].map { $0.map { "\($0)" } ?? "" }
+      + [link.loss.map { "\($0)" } ?? "", link.isDown == true ? "down" : ""]
   }
 }
 

@@ -7,6 +7,10 @@ struct RecipeDecoder {
   let directory: String
   /// The recipe's sources; nil for one whose text is wrong.
   var sources: [String: Recipe.Source?] = [:]
+  /// The recipe's networks; nil for one whose text is wrong, and nil where domains come without a recipe.
+  var networks: [String: Recipe.VirtualNetwork?]?
+  /// What domains come after, as it was read.
+  var afterEntries: [AfterEntry] = []
 
   init(reader: NodeReader, directory: String) {
     self.reader = reader
@@ -21,27 +25,41 @@ struct RecipeDecoder {
     return recipe
   }
 
+  /// The entries of `domains:`, which is all that there is.
+  mutating func decodeDomains(_ root: Node) throws(RecipeError) -> [Recipe.Domain] {
+    let domains =
+      reader.fields(root, "a file of domains", keys: ["domains"]).map { self.domains($0, areAlone: false) } ?? []
+    guard reader.diagnostics.isEmpty else { throw .invalid(reader.diagnostics.sorted()) }
+    // One that others come after is made before these.
+    let order = StartOrder(domains.map { ($0.name, $0.after) }).sorted
+    return order.compactMap { name in domains.first { $0.name == name } }
+  }
+
   private mutating func recipe(_ root: Node) -> Recipe? {
     guard
       let fields = reader.fields(
-        root, "the recipe", keys: ["name", "control-domain", "storage", "network", "sources", "domains"])
+        root, "the recipe",
+        keys: ["name", "control-domain", "storage", "network", "networks", "api", "balancer", "sources", "domains"])
     else { return nil }
     let name = reader.checked(fields, "name", required: true, Names.problem)
     let controlDomain = controlDomain(fields)
     let storage = storage(fields)
     let subnet = network(fields)
+    let networks = networks(fields)
+    self.networks = networks
+    let api = api(fields)
+    let balancer = balancer(fields)
     sources = sources(fields)
     let domains = domains(fields)
+    checkBalancer(balancer, domains, recipe: fields)
     if let storage { checkRemotes(storage.remotes, domains, recipe: fields) }
-    if let subnet, domains.count(where: \.hasNetwork) > subnet.guestCapacity {
-      reader.report(
-        fields.mark(of: "network"),
-        "the subnet \(subnet) has addresses for \(subnet.guestCapacity) domains; take a shorter prefix")
-    }
+    let others = networks.values.compactMap { $0 }.sorted { $0.name < $1.name }
+    if let subnet { checkRoom(subnet, others, domains, recipe: fields) }
     guard let name, let controlDomain, let storage, let subnet, !domains.isEmpty else { return nil }
     return Recipe(
       name: name, controlDomain: controlDomain, storage: storage, network: .init(subnet: subnet),
-      sources: sources.compactMapValues { $0 }, domains: domains, directory: directory)
+      networks: others, sources: sources.compactMapValues { $0 }, domains: domains, api: api, balancer: balancer,
+      directory: directory)
   }
 
   private mutating func controlDomain(_ recipe: NodeReader.Fields) -> Recipe.ControlDomain? {
@@ -77,7 +95,8 @@ struct RecipeDecoder {
     return reader.quantity(fields, "subnet", IPv4Subnet.parse)
   }
 
-  private mutating func domains(_ recipe: NodeReader.Fields) -> [Recipe.Domain] {
+  /// `areAlone`: whether there are no domains but these.
+  private mutating func domains(_ recipe: NodeReader.Fields, areAlone: Bool = true) -> [Recipe.Domain] {
     guard let field = recipe.values["domains"] else {
       reader.missing("domains", in: recipe)
       return []
@@ -109,6 +128,7 @@ struct RecipeDecoder {
       }
       if let domain = domain(fields, name: name) { domains.append(domain) }
     }
+    checkOrder(of: Array(first.keys), areAlone: areAlone)
     return domains
   }
 }

@@ -13,6 +13,21 @@ extension Recipe {
     return try parse(text, file: path, directory: directory)
   }
 
+  /// Reads a file with nothing but `domains:` as a recipe has it: what `roost create` takes. Relative paths in it start at
+  /// the folder that is returned.
+  public static func loadDomains(_ path: String) throws(RecipeError) -> (domains: [Domain], directory: String) {
+    let yaml = YAMLText(
+      text: try YAMLText.load(path, what: "file of domains"), file: path, what: "file of domains",
+      example: "roost create --help")
+    let slash = path.lastIndex(of: "/")
+    let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    let domains = try yaml.decode { (root, reader) throws(RecipeError) in
+      var decoder = RecipeDecoder(reader: reader, directory: directory)
+      return try decoder.decodeDomains(root)
+    }
+    return (domains, directory)
+  }
+
   /// Validates a recipe's text. `file` is for messages; relative paths in the recipe start at `directory`.
   public static func parse(
     _ text: String, file: String, directory: String = "."

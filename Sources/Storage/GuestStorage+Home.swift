@@ -185,7 +185,7 @@ extension GuestStorage {
   private func checkPool(_ plan: LivePlan, _ lvm: LVM, _ warnings: inout [String]) throws(StorageError) {
     let name = "\(plan.volumeGroup)/\(Self.pool)"
     guard try sizes(plan.volumeGroup, lvm)[Self.pool] != nil else { return }
-    let isActive = PoolStatus.of(PoolStatus.deviceName(group: plan.volumeGroup, pool: Self.pool)) != nil
+    let isActive = PoolStatus.of(pool: Self.pool, group: plan.volumeGroup) != nil
     let metadata = try PoolMetadata(lvm, group: plan.volumeGroup, pool: Self.pool)
     // The check takes the mark away.
     let isMarked = isActive ? false : try metadata.needsCheck()

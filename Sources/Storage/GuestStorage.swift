@@ -98,6 +98,7 @@ public struct GuestStorage: Sendable {
     try waitWhenFull(plan.volumeGroup, lvm)
     try Self.tellPool(plan.volumeGroup, lvm)
     try Self.finishRollbacks(lvm, group: plan.volumeGroup)
+    try Self.removeUnfinished(lvm, group: plan.volumeGroup)
     let volumes = try activateVolumes(plan, lvm, &warnings)
     if isFresh { try lvm.run(["vgchange", "--addtag", HomeSearch.tag, plan.volumeGroup]) }
     // A move that was at its end but for this, or a disk that was added and not used yet.
@@ -110,7 +111,9 @@ public struct GuestStorage: Sendable {
     let tags = try Self.tags(plan.volumeGroup, lvm)
     state.remotes = RemoteTags(tags).records(with: plan.remotes)
     for index in state.remotes.indices { state.remotes[index].refresh(directory) }
-    state.show(try Disks.report(lvm, group: plan.volumeGroup))
+    let disks = try Disks.report(lvm, group: plan.volumeGroup)
+    state.show(disks)
+    state.show(try Definition.report(lvm, group: plan.volumeGroup), disks)
     return state
   }
 
@@ -159,8 +162,7 @@ public struct GuestStorage: Sendable {
   /// Has writes that wait for room fail, so that their programs can end: for the way out. False where none waits.
   public func failWaitingWrites() throws(StorageError) -> Bool {
     try withGroup { lvm, state throws(StorageError) in
-      let name = PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool)
-      guard PoolStatus.of(name)?.mode == .outOfSpace else { return false }
+      guard PoolStatus.of(pool: Self.pool, group: state.volumeGroup)?.mode == .outOfSpace else { return false }
       try lvm.run(["lvchange", "--errorwhenfull", "y", "\(state.volumeGroup)/\(Self.pool)"])
       return true
     }
@@ -184,7 +186,7 @@ public struct GuestStorage: Sendable {
 
   /// What the kernel says of the pool.
   public func poolReport(_ state: StorageState) -> PoolReport {
-    let status = PoolStatus.of(PoolStatus.deviceName(group: state.volumeGroup, pool: Self.pool))
+    let status = PoolStatus.of(pool: Self.pool, group: state.volumeGroup)
     return PoolReport(status, chunkBytes: Self.chunkBytes, home: state.home)
   }
 
@@ -334,11 +336,24 @@ public struct GuestStorage: Sendable {
     return (bytes + extentBytes - 1) / extentBytes
   }
 
-  /// Makes the pool if it is missing: on a disk with as much room again for a repair of its bookkeeping.
+  /// Extents of a group that new volumes may have.
+  static func freeExtents(of group: String, _ lvm: LVM) throws(StorageError) -> Int {
+    let columns = ["vg_name", "pv_allocatable", "pv_pe_count", "pv_pe_alloc_count"]
+    return allocatableExtents(of: group, in: try lvm.report("pvs", columns: columns))
+  }
+
+  /// The same, by what `pvs` says. What the group itself calls free has those of the
+  /// medium in it.
+  static func allocatableExtents(of group: String, in rows: [[String: String]]) -> Int {
+    rows.filter { $0["vg_name"] == group && $0["pv_allocatable"]?.isEmpty == false }
+      .reduce(0) { $0 + (Int($1["pv_pe_count"] ?? "") ?? 0) - (Int($1["pv_pe_alloc_count"] ?? "") ?? 0) }
+  }
+
+  /// Makes the pool if it is missing, also where the recipe has no disk: one may be made any time. On a disk it gets as
+  /// much room again for a repair of its bookkeeping.
   private func makePool(_ plan: LivePlan, _ group: OpenGroup) throws(StorageError) {
-    guard !plan.disks.isEmpty, try sizes(plan.volumeGroup, group.lvm)[Self.pool] == nil else { return }
-    let row = try group.lvm.report("vgs", columns: ["vg_free_count"], [plan.volumeGroup]).first
-    let free = Int(row?["vg_free_count"] ?? "") ?? 0
+    guard try sizes(plan.volumeGroup, group.lvm)[Self.pool] == nil else { return }
+    let free = try Self.freeExtents(of: plan.volumeGroup, group.lvm)
     let metadata = Self.poolMetadataExtents(extents: free, extentBytes: plan.storage.extentBytes)
     let onDisk = group.ramBytes == 0
     let data = free - metadata * (onDisk ? 2 : 1)
@@ -369,7 +384,7 @@ public struct GuestStorage: Sendable {
   private static func tellPool(_ group: String, _ lvm: LVM) throws(StorageError) {
     let rows = try lvm.report("lvs", columns: ["lv_name", "transaction_id"], [group])
     guard let recorded = rows.first(where: { $0["lv_name"] == pool })?["transaction_id"].flatMap({ Int($0) }),
-      let status = PoolStatus.of(PoolStatus.deviceName(group: group, pool: pool)), status.mode == .readWrite,
+      let status = PoolStatus.of(pool: pool, group: group), status.mode == .readWrite,
       recorded == status.transaction + 1
     else { return }
     // Left over itself, it is a rollback that was not ready, and goes.
@@ -397,10 +412,7 @@ public struct GuestStorage: Sendable {
       guard present[disk.imageVolume] != nil else {
         throw StorageError(.medium, "the medium has no image \(disk.imageVolume) for the domain \(disk.volume)")
       }
-      try lvm.run([
-        "lvcreate", "--yes", "--snapshot", "--name", disk.volume, "--thinpool", Self.pool, "--permission", "rw",
-        "--setactivationskip", "n", "--addtag", Disk.Kind.domain.tag, "\(group)/\(disk.imageVolume)",
-      ])
+      try lvm.run(Self.imageCommand(group, disk.volume, of: disk.imageVolume, tags: [Disk.Kind.domain.tag]))
     }
     present = try sizes(group, lvm)
     var volumes: [String: StorageState.Volume] = [:]

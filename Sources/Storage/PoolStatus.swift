@@ -68,14 +68,20 @@ public struct PoolStatus: Hashable, Sendable {
     needsCheck = words.contains("needs_check")
   }
 
-  /// What the kernel says of the pool with this device-mapper name; nil where there is none.
-  static func of(_ name: String) -> PoolStatus? {
-    DeviceStatus.lines(of: name).first { $0.type == "thin-pool" }.flatMap { PoolStatus(parameters: $0.parameters) }
+  /// What the kernel says of the pool of a group; nil where there is none.
+  static func of(pool: String, group: String) -> PoolStatus? {
+    for name in deviceNames(group: group, pool: pool) {
+      let line = DeviceStatus.lines(of: name).first { $0.type == "thin-pool" }
+      if let line { return PoolStatus(parameters: line.parameters) }
+    }
+    return nil
   }
 
-  /// The name that device-mapper knows the pool of a group by: the pool proper is a layer of its volume.
-  static func deviceName(group: String, pool: String) -> String {
-    "\(deviceName(group: group, volume: pool))-tpool"
+  /// The names that device-mapper can know the pool of a group by: the pool proper is a layer of its volume, as soon as
+  /// there are volumes in it.
+  static func deviceNames(group: String, pool: String) -> [String] {
+    let volume = deviceName(group: group, volume: pool)
+    return ["\(volume)-tpool", volume]
   }
 
   /// The name that device-mapper knows a volume of a group by: LVM doubles hyphens (lib/misc/lvm-string.c,

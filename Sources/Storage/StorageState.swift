@@ -51,6 +51,8 @@ public struct StorageState: Codable, Hashable, Sendable {
   public var devices: [String] = []
   /// All disks of guests, the domains' own among them.
   public var disks: [Disk] = []
+  /// What defines the domains that were made on the fly, by their names, as text.
+  public var created: [String: String] = [:]
   /// Devices that come over the network, connected or not.
   public var remotes: [RemoteRecord] = []
   /// Of a failed state: the remotes that the guests' home waits for.
@@ -72,6 +74,15 @@ public struct StorageState: Codable, Hashable, Sendable {
   /// Takes what guests' volumes there are; remotes that are disks are shown beside them.
   mutating func show(_ volumes: [Disk]) {
     disks = (volumes + remotes.filter { $0.use == .disk }.map(Disk.init)).sorted { $0.name < $1.name }
+  }
+
+  /// Takes what domains were made on the fly, with those of the volumes that are theirs.
+  mutating func show(_ definitions: [String: String], _ volumes: [Disk]) {
+    for name in created.keys where definitions[name] == nil { domains[name] = nil }
+    created = definitions
+    for disk in volumes where disk.kind == .own && created[disk.name] != nil {
+      domains[disk.name] = Volume(device: disk.device, bytes: disk.bytes)
+    }
   }
 
   /// Shows remotes as they are now beside the volumes that were there.

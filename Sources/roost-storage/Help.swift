@@ -22,6 +22,9 @@ let help = """
     roost-storage disk attach NAME DOMAIN
     roost-storage disk detach NAME
     roost-storage disk destroy NAME
+    roost-storage domain define NAME --definition TEXT [--image VOLUME | --clone DISK | --file PATH] [--size SIZE]
+                                               record a domain that is made on the fly, and make its disk
+    roost-storage domain undefine NAME         forget it, and remove its disk
     roost-storage connect NAME ADDRESS [--use disk|room] [--wipe]
                                                a disk for a guest, or more room for all, over the network
     roost-storage disconnect NAME              let it go

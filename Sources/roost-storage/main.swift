@@ -34,6 +34,7 @@ func run(_ words: ArraySlice<String>) -> Int32 {
         })
     case "grow": try grow(rest)
     case "disk": try disk(rest)
+    case "domain": try domain(rest)
     case "connect", "disconnect", "promote", "demote": try remote(verb, rest)
     case "remotes": return try remotes(rest)
     case "inspect":
@@ -265,6 +266,49 @@ func disk(_ words: ArraySlice<String>) throws {
   }
   let report = DiskReport(disks: [changed])
   print(json ? String(decoding: try report.firstJSON(), as: UTF8.self) : report.table, terminator: "")
+}
+
+/// What is recorded of domains that are made on the fly, and their disks.
+func domain(_ words: ArraySlice<String>) throws {
+  var rest = words
+  guard let verb = rest.popFirst() else { throw Arguments.Problem(text: "what to do with the domain is missing") }
+  switch verb {
+  case "define":
+    let arguments = try Arguments(
+      rest, of: "domain define", valued: ["--definition", "--image", "--clone", "--file", "--size"], known: ["--json"],
+      count: 1...1)
+    guard let definition = arguments.value("--definition") else {
+      throw Arguments.Problem(text: "--definition is missing")
+    }
+    let bytes = arguments.value("--size") == nil ? nil : try arguments.size("--size")
+    let disk: DomainDisk? =
+      if let volume = arguments.value("--image") {
+        .image(volume: volume, bytes: bytes)
+      } else if let origin = arguments.value("--clone") {
+        .clone(of: origin, bytes: bytes)
+      } else if let path = arguments.value("--file") {
+        .file(path, bytes: bytes)
+      } else {
+        bytes.map { .empty(bytes: $0) }
+      }
+    let isSilent = arguments.has("--json")
+    let made = try GuestStorage().define(arguments.plain[0], definition: Array(definition.utf8), disk: disk) {
+      percent in
+      if isSilent {
+        StandardStream.output.write("{\"percent\":\(percent)}\n")
+      } else {
+        StandardStream.error.write("\r\(percent) %\(percent == 100 ? "\n" : "")")
+      }
+    }
+    guard let made else { return print("{}") }
+    let report = DiskReport(disks: [made])
+    print(isSilent ? String(decoding: try report.firstJSON(), as: UTF8.self) : report.table, terminator: "")
+  case "undefine":
+    let arguments = try Arguments(rest, of: "domain undefine", known: ["--json"], count: 1...1)
+    try GuestStorage().undefine(arguments.plain[0])
+    if arguments.has("--json") { print("{}") }
+  default: throw Arguments.Problem(text: "there is no domain \(verb)")
+  }
 }
 
 func loadState() throws -> StorageState {

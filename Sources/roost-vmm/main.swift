@@ -47,6 +47,7 @@ func runMachine() -> Int32 {
     case .configuration, .image: 2
     case .noKVM: 3
     case .system, .device: 12
+    case .jail: 16
     }
   }
 }

@@ -25,9 +25,6 @@ struct BootCommand: ParsableCommand {
             For scripts: exit 0 as soon as every domain that starts by
             itself is ready, with a line for each. Otherwise exit 1 and say
             which is not, with the last lines of its console.
-
-      Exit status: 0 ended or ready, 1 not ready or cannot boot, 64 wrong
-      usage, 130 interrupted.
       """)
 
   @Argument(help: "The image, as 'roost build' makes it.", completion: .file(extensions: ["iso"]))
@@ -70,7 +67,10 @@ struct BootCommand: ParsableCommand {
     case uefi
   }
 
+  @ParentCommand var roost: Roost
+
   func validate() throws {
+    try roost.appliance.refuse(for: "boot")
     if let timeout {
       guard untilReady else { throw ValidationError("--timeout needs --until-ready: nothing else is waited for.") }
       guard (1...86_400).contains(timeout) else { throw ValidationError("--timeout must be 1 to 86400 seconds.") }

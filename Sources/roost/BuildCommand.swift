@@ -59,7 +59,10 @@ struct BuildCommand: ParsableCommand {
   @Flag(name: [.short, .long], help: "Print nothing but errors.")
   var quiet = false
 
+  @ParentCommand var roost: Roost
+
   func validate() throws {
+    try roost.appliance.refuse(for: "build")
     guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
     for source in sources {
       guard let equals = source.firstIndex(of: "="), equals != source.startIndex,
@@ -78,7 +81,7 @@ struct BuildCommand: ParsableCommand {
       parsed = try Recipe.load(recipe)
     } catch {
       StandardStream.error.write("\(error)\n")
-      throw ExitCode(2)
+      throw ExitCode.wrongFile
     }
     var options = BuildOptions(output: output, jobs: jobs)
     options.mirror = mirror

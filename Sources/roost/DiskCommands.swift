@@ -19,8 +19,6 @@ struct DiskCommand: ParsableCommand {
         roost disk snapshot debian before-upgrade
         roost disk rollback debian before-upgrade
         roost disk clone debian trial
-
-      Exit status: 0 done, 1 failed, with the reason, 64 wrong usage.
       """,
     subcommands: [
       DiskListCommand.self,
@@ -111,7 +109,7 @@ struct DiskResizeCommand: ParsableCommand {
         resize2fs /dev/vda            (in the guest)
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
   @Option(help: "Its new size, a multiple of 4 MiB, such as \"4 GiB\".", transform: Size.init)
   var size: Size
@@ -135,7 +133,7 @@ struct DiskSnapshotCommand: ParsableCommand {
         roost disk snapshot debian before-upgrade
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
   @Argument(help: "What the snapshot is to be called.")
   var snapshot: String
@@ -161,9 +159,9 @@ struct DiskRollbackCommand: ParsableCommand {
         roost start debian
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
-  @Argument(help: "The snapshot's name.")
+  @Argument(help: "The snapshot's name.", completion: .disks)
   var snapshot: String
   @Flag(name: .shortAndLong, help: "Do not ask.")
   var yes = false
@@ -188,7 +186,7 @@ struct DiskCloneCommand: ParsableCommand {
         roost disk clone data trial && roost disk attach trial debian
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
   @Argument(help: "What the copy is to be called.")
   var clone: String
@@ -214,9 +212,9 @@ struct DiskAttachCommand: ParsableCommand {
         lsblk                         (in the guest)
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
-  @Argument(help: "The domain's name; `roost list` shows them.")
+  @Argument(help: "The domain's name; `roost list` shows them.", completion: .domains)
   var domain: String
   @OptionGroup var options: DiskOptions
 
@@ -238,7 +236,7 @@ struct DiskDetachCommand: ParsableCommand {
         roost disk detach data
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
   @OptionGroup var options: DiskOptions
 
@@ -259,7 +257,7 @@ struct DiskDestroyCommand: ParsableCommand {
         roost disk destroy before-upgrade --yes
       """)
 
-  @Argument(help: "The disk's name; `roost disk list` shows them.")
+  @Argument(help: "The disk's name; `roost disk list` shows them.", completion: .disks)
   var name: String
   @Flag(name: .shortAndLong, help: "Do not ask.")
   var yes = false

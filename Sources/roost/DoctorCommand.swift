@@ -10,17 +10,21 @@ struct DoctorCommand: ParsableCommand {
     discussion: """
       Every line is ok, missing (building or booting fails without it) or note
       (it goes without, but slower, or only for some). The last line is one
-      command that installs all that is missing.
+      command that installs all that is missing. When something is missing, it
+      fails.
 
       Examples:
         roost doctor
         sudo apt-get install $(roost doctor --packages)
-
-      Exit status: 0 nothing that is needed is missing, 1 something is.
       """)
 
   @Flag(help: "Print the names of the missing Debian packages and nothing else; exit 0.")
   var packages = false
+  @ParentCommand var roost: Roost
+
+  func validate() throws {
+    try roost.appliance.refuse(for: "doctor")
+  }
 
   func run() throws {
     let doctor = Doctor(isSuperuser: ProcessEnvironment.isSuperuser)

@@ -12,7 +12,7 @@ struct PowerOffCommand: ParsableCommand {
   @OptionGroup var appliance: ApplianceOptions
 
   func run() throws {
-    try Confirmation.ask("Switch the appliance off?", unless: yes)
+    try Confirmation.ask("Switch \(appliance.place) off?", unless: yes)
     try appliance.orExplain { () throws(ControlError) in
       try appliance.connect().powerOff()
       StandardStream.output.write("The appliance is switched off; its domains power off first.\n")
@@ -30,7 +30,7 @@ struct RebootHostCommand: ParsableCommand {
   @OptionGroup var appliance: ApplianceOptions
 
   func run() throws {
-    try Confirmation.ask("Restart the appliance?", unless: yes)
+    try Confirmation.ask("Restart \(appliance.place)?", unless: yes)
     try appliance.orExplain { () throws(ControlError) in
       try appliance.connect().rebootHost()
       StandardStream.output.write("The appliance restarts; its domains power off first.\n")

@@ -27,8 +27,6 @@ struct ProvisionCommand: ParsableCommand {
         sudo roost provision lab.iso --to /dev/sdb
         sudo roost provision lab.iso --roster lab.yaml --to /dev/sdb /dev/sdc /dev/sdd --wipe
         roost provision lab.iso --to stick.img --size 8GiB && roost boot stick.img --usb
-
-      Exit status: 0 all are written, 1 refused or one failed, 64 wrong usage, 130 interrupted.
       """)
 
   @Argument(help: "The image, as 'roost build' makes it.", completion: .file(extensions: ["iso"]))
@@ -57,8 +55,10 @@ struct ProvisionCommand: ParsableCommand {
 
   @Flag(help: "Print JSON, one object a line, as it goes.")
   var json = false
+  @ParentCommand var roost: Roost
 
   func validate() throws {
+    try roost.appliance.refuse(for: "provision")
     if image != nil, running { throw ValidationError("--running is the image; another one was named as well.") }
     if let size, size.bytes % (1 << 20) != 0 { throw ValidationError("--size must be whole MiB.") }
   }

@@ -100,7 +100,7 @@ struct StorageDisconnectCommand: ParsableCommand {
         roost disk detach data && roost storage disconnect data
       """)
 
-  @Argument(help: "Its name; `roost storage remotes` shows them.")
+  @Argument(help: "Its name; `roost storage remotes` shows them.", completion: .remotes)
   var name: String
   @Flag(name: .shortAndLong, help: "Do not ask before a copy of a replicated volume is removed.")
   var yes = false
@@ -137,7 +137,7 @@ struct StoragePromoteCommand: ParsableCommand {
         roost storage promote twin && roost disk attach twin debian
       """)
 
-  @Argument(help: "Its name; `roost storage remotes` shows them.")
+  @Argument(help: "Its name; `roost storage remotes` shows them.", completion: .remotes)
   var name: String
   @Flag(help: "This machine's copy is the right one, whatever the other has.")
   var force = false
@@ -162,7 +162,7 @@ struct StorageDemoteCommand: ParsableCommand {
         roost stop debian && roost storage demote twin
       """)
 
-  @Argument(help: "Its name; `roost storage remotes` shows them.")
+  @Argument(help: "Its name; `roost storage remotes` shows them.", completion: .remotes)
   var name: String
   @OptionGroup var options: RemoteOptions
 

@@ -6,26 +6,53 @@ struct Roost: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "roost",
     abstract: "Many operating systems in one machine, from one recipe.",
+    discussion: """
+      build, boot, provision, token and doctor work on this machine. All others speak with an appliance's domain \
+      manager: of this machine, or by SSH of another one (--host, ROOST_HOST).
+
+      EXAMPLES:
+        roost build recipes/quickstart.yaml -o quickstart.iso
+        roost list
+        roost list --host root@lab-01
+
+      \(ExitCode.table)
+      """,
     version: "0.1.0",
     subcommands: [
       BuildCommand.self,
       BootCommand.self,
       ProvisionCommand.self,
+      TokenCommand.self,
       DoctorCommand.self,
       ListCommand.self,
+      InfoCommand.self,
       ConsoleCommand.self,
       LogCommand.self,
       ScreenshotCommand.self,
+      CreateCommand.self,
+      RemoveCommand.self,
       StartCommand.self,
       StopCommand.self,
       RebootCommand.self,
+      PauseCommand.self,
+      UnpauseCommand.self,
+      LimitCommand.self,
+      EventsCommand.self,
       DestroyCommand.self,
+      MemorySetCommand.self,
+      MemoryMaximumCommand.self,
+      ProcessorSetCommand.self,
       DiskCommand.self,
       StorageCommand.self,
+      NetworkCommand.self,
       ScreenCommand.self,
       MosaicCommand.self,
       TopCommand.self,
       PowerOffCommand.self,
       RebootHostCommand.self,
+      RelayCommand.self,
+      ManualCommand.self,
     ])
+
+  @OptionGroup var appliance: ApplianceOptions
 }

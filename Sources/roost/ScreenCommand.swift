@@ -30,7 +30,7 @@ struct MosaicCommand: ParsableCommand {
 
       EXAMPLES:
         roost mosaic                                    inside the appliance
-        ssh -t root@appliance roost mosaic              from another machine, where the recipe or the stick has keys
+        roost mosaic --host root@lab-01                 from another machine, where the recipe or the stick has keys
       """)
 
   @Flag(help: "Without a key to quit, for the appliance's own consoles.")
@@ -60,9 +60,15 @@ extension ApplianceOptions {
     }
     let stays = noQuit || TerminalSession.isStartedByInit
     if stays, DaemonConfiguration().hasKeeper { keepInMemory() }
+    let link = try link()
+    if link.host != nil {
+      // What ssh asks is asked before the screen has the terminal; all later connections share that login.
+      _ = try connect(link)
+      link.becomeQuiet()
+    }
     try TerminalSession.run(on: input) { stop throws(ControlError) in
       try ScreenLoop(
-        socket: socket, input: input, output: StandardStream.output.rawValue, stop: stop, allowsQuit: !stays,
+        link, input: input, output: StandardStream.output.rawValue, stop: stop, allowsQuit: !stays,
         showsMosaic: asMosaic
       ).run()
     }

@@ -11,25 +11,26 @@ struct ScreenshotCommand: ParsableCommand {
 
       Examples:
         roost screenshot windows screen.png
-        roost screenshot windows - | ssh desk 'cat > screen.png'
+        roost screenshot windows screen.png --host root@lab-01
       """)
 
-  @Argument(help: "The domain's name; `roost list` shows them.")
+  @Argument(help: "The domain's name; `roost list` shows them.", completion: .domains)
   var name: String
-  @Argument(help: "Where the picture goes; - for standard output.")
+  @Argument(help: "Where the picture goes; - for standard output.", completion: .file(extensions: ["png"]))
   var file: String
   @OptionGroup var appliance: ApplianceOptions
 
   func run() throws {
     try appliance.orExplain { () throws(ControlError) in
-      let domain = try appliance.domain(name, of: try appliance.connect())
-      guard let screen = domain.screen else {
+      let link = try appliance.link()
+      let domain = try appliance.domain(name, of: try appliance.connect(link))
+      guard domain.screen != nil else {
         throw ControlError(.wrongState, "\(name) has no screen; write 'display: vga' in its recipe")
       }
       guard domain.state.isLive else {
         throw ControlError(.wrongState, "\(name) is not running; `roost start \(name)` starts it")
       }
-      let capture = try ScreenCapture(path: screen)
+      let capture = try ScreenCapture(of: domain, by: link)
       let picture = try capture.png()
       do throws(SystemError) {
         if file == "-" {

@@ -23,9 +23,7 @@ struct StorageCommand: ParsableCommand {
         roost storage remotes
         roost storage disconnect data
 
-      Inside the appliance, as root. The domain manager notices by itself what changed; roost-storage --help has more.
-
-      Exit status: 0 done, 1 failed, with the reason, 2 or 64 wrong usage.
+      Inside the appliance, as root, or with --host in front of all else. The domain manager notices by itself what changed; roost-storage --help has more.
       """,
     subcommands: [
       StorageProgramCommand.self, StorageConnectCommand.self, StorageDisconnectCommand.self,
@@ -47,8 +45,11 @@ struct StorageProgramCommand: ParsableCommand {
     "watch": "the appliance does that all the time", "disk": "`roost disk` is for that",
   ]
 
-  @Argument(parsing: .captureForPassthrough, help: "What roost-storage is to do.")
+  @Argument(
+    parsing: .captureForPassthrough, help: "What roost-storage is to do.",
+    completion: .list(["status", "persist", "grow"]))
   var words: [String] = []
+  @OptionGroup var appliance: ApplianceOptions
 
   func validate() throws {
     guard let verb = words.first else { throw ValidationError("Say what to do: status, persist or grow.") }
@@ -57,12 +58,34 @@ struct StorageProgramCommand: ParsableCommand {
   }
 
   func run() throws {
+    let command = [Self.program] + words
+    var remote: [String]?
+    try appliance.orExplain { () throws(ControlError) in
+      let isOnTerminal = Terminal.isTerminal(StandardStream.input.rawValue)
+      remote = try appliance.link().remoteCommand(command, onTerminal: isOnTerminal)
+    }
+    let status: ExitStatus
     do throws(SystemError) {
-      try CurrentProcess.execute([Self.program] + words)
+      guard let remote else { return try CurrentProcess.execute(command) }
+      status = try ChildProcess.start(ChildRequest(remote)).wait()
     } catch {
-      let remedy = error.errno == .noSuchFile ? "; 'roost storage' works inside the appliance" : ""
+      let remedy = error.errno == .noSuchFile ? "; 'roost storage' works inside the appliance, or with --host" : ""
       StandardStream.error.write("roost: \(error)\(remedy)\n")
       throw ExitCode.failure
+    }
+    try ExitCode.pass(status)
+  }
+}
+
+extension ExitCode {
+  /// Ends as a command over there did.
+  static func pass(_ status: ExitStatus) throws {
+    switch status {
+    case .exited(0): return
+    // ssh, or the shell over there, said why.
+    case .exited(126...255): throw ExitCode.failure
+    case .exited(let code): throw ExitCode(code)
+    case .killed(let signal): throw ExitCode(128 + signal)
     }
   }
 }

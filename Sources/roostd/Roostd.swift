@@ -20,12 +20,13 @@ enum Roostd {
       --log-dir DIR        logs of domains and helpers (default: /var/log/roost)
       --vmm PATH           the monitor (default: /usr/sbin/roost-vmm)
       --no-network         no bridge, no addresses, no way out
+      --no-jail            monitors keep this program's rights: for a workstation where it is not root's
       --no-port            not on the virtio-serial port
       --help               this text
 
     Example, on a workstation:
       roostd --manifest manifest.json --medium iso --runtime-dir /tmp/roost --log-dir /tmp/roost/log \\
-        --vmm .build/debug/roost-vmm --no-network --no-port
+        --vmm .build/debug/roost-vmm --no-network --no-port --no-jail
 
     """
 
@@ -57,6 +58,7 @@ enum Roostd {
       case "--help", "-h": return false
       case "--no-network": configuration.network = false
       case "--no-port": configuration.port = false
+      case "--no-jail": configuration.jail = false
       case "--manifest": configuration.manifest = try value(of: flag, &rest)
       case "--medium": configuration.medium = try value(of: flag, &rest)
       case "--storage": configuration.storage = try value(of: flag, &rest)

@@ -1,5 +1,6 @@
-@testable import Control
+import Manifest
 import Testing
+@testable import Control
 
 @Suite("The control protocol")
 struct APITests {
@@ -32,6 +33,18 @@ struct APITests {
     #expect(try ControlCoding.request(from: try ControlCoding.encode(clone)).get() == clone)
     #expect(
       try ControlCoding.request(from: Array(#"{"id":1,"op":"reboot-host","future":1}"#.utf8)).get().op == .rebootHost)
+  }
+
+  @Test("Every field of a request arrives")
+  func fields() throws {
+    var limits = ResourceLimits()
+    limits.cpuCap = 50
+    let request = ControlRequest(
+      id: 1, op: .networkLink, domain: "a", bytes: 2, version: 3, disk: "b", snapshot: "c", clone: "d", address: "e",
+      use: "f", force: true, spec: DomainSpec(name: "g"), start: false, cpus: 2, limits: limits,
+      network: .init(name: "h", mode: .nat, address: "10.80.1.1/24"), card: 1, link: LinkConditions(isDown: true))
+    #expect(try ControlCoding.request(from: try ControlCoding.encode(request)).get() == request)
+    #expect(Mirror(reflecting: request).children.allSatisfy { "\($0.value)" != "nil" })
   }
 
   @Test(

@@ -47,7 +47,9 @@ final class DaemonFixture {
     configuration.remotePause = 0.1...0.4
     configuration.storageInterval = 0.1
     configuration.kvm = "/dev/null"
+    configuration.controlGroups = "\(directory)/cgroup"
     configuration.network = false
+    configuration.jail = false
     configuration.port = false
     configuration.shutdownPatience = 2
     configuration.powerOffCommand = ["/bin/sh", "-c", "touch \(directory)/poweroff"]
@@ -74,7 +76,7 @@ final class DaemonFixture {
       here='\(directory)'
       echo "$*" >> "$here/storage.calls"
       verb="$1"
-      [ "$1" = disk ] && verb="$2"
+      case "$1" in disk | domain) verb="$2" ;; esac
       [ -e "$here/$verb.sh" ] || { echo "roost-storage: unexpected: $*" >&2; exit 1; }
       . "$here/$verb.sh"
 
@@ -107,8 +109,10 @@ final class DaemonFixture {
   }
 
   /// Starts the daemon with these domains and waits until it serves.
-  func start(_ domains: [ApplianceManifest.Domain]) throws {
-    try Files.write(try Samples.manifest(domains).encoded(), to: "\(directory)/manifest.json")
+  func start(_ domains: [ApplianceManifest.Domain], balancer: Bool = false) throws {
+    var manifest = Samples.manifest(domains)
+    if balancer { manifest.balancer = true }
+    try Files.write(try manifest.encoded(), to: "\(directory)/manifest.json")
     let configuration = self.configuration
     let outcome = self.outcome
     thread = JoinOnce(

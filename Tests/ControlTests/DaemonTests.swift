@@ -1,9 +1,10 @@
 import Manifest
 import Platform
+import TestMachine
 import Testing
 @testable import Control
 
-@Suite("The domain manager", .timeLimit(.minutes(5)))
+@Suite("The domain manager", .ownThreads, .timeLimit(.minutes(5)))
 struct DaemonTests {
   @Test("A domain starts, becomes ready, is stopped and started again; subscribers are told")
   func lifeCycle() throws {
@@ -241,7 +242,7 @@ struct DaemonTests {
   }
 }
 
-@Suite("The virtio-serial port", .timeLimit(.minutes(2)))
+@Suite("The virtio-serial port", .ownThreads, .timeLimit(.minutes(2)))
 struct PortTests {
   @Test("Served when it appears, across hang-ups of the host's side")
   func port() throws {
@@ -282,7 +283,7 @@ struct PortTests {
   }
 }
 
-@Suite("A console session", .timeLimit(.minutes(2)))
+@Suite("A console session", .ownThreads, .timeLimit(.minutes(2)))
 struct ConsoleSessionTests {
   @Test("Bytes go both ways until Ctrl-]")
   func session() throws {
@@ -291,7 +292,7 @@ struct ConsoleSessionTests {
       let typed = try Pipe()
       let shown = try Pipe()
       let session = try ConsoleSession(
-        path: "\(directory)/console.sock", input: typed.reader.rawValue, output: shown.writer.rawValue)
+        Samples.console("\(directory)/console.sock"), input: typed.reader.rawValue, output: shown.writer.rawValue)
       let guest = try UnixSocket.accept(listener)
       try guest.writeAll(Array("login: ".utf8))
       try typed.writer.writeAll(Array("root\r".utf8) + [ConsoleSession.leaveByte] + Array("lost".utf8))
@@ -307,7 +308,7 @@ struct ConsoleSessionTests {
       let typed = try Pipe()
       let shown = try Pipe()
       let session = try ConsoleSession(
-        path: "\(directory)/console.sock", input: typed.reader.rawValue, output: shown.writer.rawValue)
+        Samples.console("\(directory)/console.sock"), input: typed.reader.rawValue, output: shown.writer.rawValue)
       do {
         let guest = try UnixSocket.accept(listener)
         try guest.writeAll(Array("bye".utf8))
@@ -319,6 +320,6 @@ struct ConsoleSessionTests {
 
   @Test("A console that is not there is an error")
   func missing() {
-    #expect(throws: ControlError.self) { try ConsoleSession(path: "/nonexistent", input: 0, output: 1) }
+    #expect(throws: ControlError.self) { try ConsoleSession(Samples.console("/nonexistent"), input: 0, output: 1) }
   }
 }

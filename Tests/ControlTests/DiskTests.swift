@@ -1,10 +1,11 @@
 import Glibc
 import Manifest
 import Platform
+import TestMachine
 import Testing
 @testable import Control
 
-@Suite("Disks on the fly", .timeLimit(.minutes(5)))
+@Suite("Disks on the fly", .ownThreads, .timeLimit(.minutes(5)))
 struct DiskTests {
   private static let debian = Samples.disk("debian", kind: .domain)
 
@@ -172,6 +173,48 @@ struct DiskTests {
     #expect(try fixture.client().detachDisk("data") == DiskResult(disk: data))
     #expect(second.requests == ["detach data"])
     #expect(fixture.storageCalls == ["disk attach data debian --json", "disk detach data --json"])
+  }
+
+  @Test("A monitor in a jail gets disks open, and is the first process of a namespace of its own")
+  func jailedAttach() throws {
+    let fixture = try fixture([running], disks: [Self.debian]) { $0.jail = true }
+    #expect(try #require(fixture.starts("debian").first).hasPrefix("1 "))
+    #expect(fixture.starts("debian").first?.contains("--jail uid=1900000000") == true)
+    let monitor = try fixture.monitor(of: "debian") { _ in "ok" }
+    var snapshot = Samples.disk("early", kind: .snapshot, origin: "data")
+    var (data, attached) = (data, attached)
+    data.device = "\(fixture.directory)/data"
+    (attached.device, snapshot.device) = (data.device, data.device)
+    try fixture.write(String(repeating: "d", count: 4096), to: "data")
+    try fixture.report([Self.debian, data, snapshot])
+    try fixture.whenAsked("attach", answer: attached, then: [Self.debian, attached, snapshot])
+    #expect(try fixture.client().attachDisk("data", to: "debian") == DiskResult(disk: attached))
+    #expect(monitor.requests == ["attach fd,id=data"])
+    // Twice, the second time past the page cache, where the file system can do that.
+    #expect((1...2).contains(monitor.files.count))
+    let box = try #require(monitor.files.first)
+    #expect(try box.file.status().inode == Files.status(data.device)?.inode)
+    try box.file.writeAll([0x65], at: 0)
+
+    snapshot.attachedTo = "debian"
+    try fixture.whenAsked("attach", answer: snapshot, then: [Self.debian, attached, snapshot])
+    #expect(try fixture.client().attachDisk("early", to: "debian").disk == snapshot)
+    #expect(monitor.requests.last == "attach fd,id=early,ro")
+    #expect(throws: SystemError.self) { try monitor.files.last?.file.writeAll([0x65], at: 0) }
+
+    // What is not there is not given, and the record is taken back.
+    var gone = Samples.disk("gone")
+    gone.device = "\(fixture.directory)/gone"
+    var goneAttached = gone
+    goneAttached.attachedTo = "debian"
+    try fixture.report([Self.debian, attached, snapshot, gone])
+    try fixture.whenAsked("attach", answer: goneAttached, then: [Self.debian, attached, snapshot, goneAttached])
+    try fixture.whenAsked("detach", answer: gone, then: [Self.debian, attached, snapshot, gone])
+    let error = failure { try fixture.client().attachDisk("gone", to: "debian") }
+    #expect(error?.message.contains("it was not given to it: open \(gone.device)") == true, "\(error?.message ?? "")")
+    #expect(fixture.storageCalls.last == "disk detach gone --json" && monitor.requests.count == 2)
+    try fixture.exit("debian", 0)
+    try fixture.await(.off, of: "debian")
   }
 
   @Test("What the monitor refuses is taken back")

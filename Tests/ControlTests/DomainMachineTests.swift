@@ -49,6 +49,19 @@ struct DomainMachineTests {
     #expect(halted.state == .off && halted.reason?.contains("halted") == true)
   }
 
+  @Test("A monitor that did what it must not names it and follows on-crash; one that cannot be jailed does not start")
+  func jail() {
+    let words = "it called ptrace, which it must not"
+    var broken = launched()
+    #expect(broken.handle(.exited(.exited(15), words: words), now: 100) == [])
+    #expect(broken.state == .crashed && broken.reason == "its monitor was ended: \(words)")
+    var again = launched(onCrash: .restart)
+    #expect(again.handle(.exited(.exited(15), words: words), now: 100) == [.launch])
+    var refused = launched(onCrash: .restart)
+    #expect(refused.handle(.exited(.exited(16), words: "the jail cannot be made"), now: 100) == [])
+    #expect(refused.state == .failed && refused.reason == "the jail cannot be made")
+  }
+
   @Test("Readiness that does not come is told, and still counts when it comes late")
   func readyTimeout() {
     var machine = launched()
@@ -219,12 +232,46 @@ struct DomainMachineTests {
     #expect(machine.objection(to: .reboot) != nil)
   }
 
+  @Test("A guest that stands still keeps the time that it has left")
+  func pause() {
+    var machine = launched()
+    _ = machine.handle(.consoleConnected, now: 11)
+    _ = machine.handle(.paused, now: 20)
+    #expect(machine.deadline == nil)
+    _ = machine.handle(.paused, now: 25)
+    _ = machine.handle(.clock, now: 100)
+    #expect(machine.reason == nil)
+    _ = machine.handle(.resumed, now: 120)
+    #expect(machine.deadline == 170)
+    _ = machine.handle(.resumed, now: 150)
+    _ = machine.handle(.clock, now: 170)
+    #expect(machine.reason?.contains("not ready after 60 s") == true)
+    // The next run has nothing of it.
+    _ = machine.handle(.paused, now: 180)
+    _ = machine.handle(.exited(.exited(10), words: nil), now: 190)
+    _ = machine.handle(.launched(pid: 8, at: 200), now: 200)
+    #expect(machine.deadline == 260)
+  }
+
+  @Test("What has no processors cannot be paused")
+  func pauseObjections() {
+    var machine = machine()
+    #expect(machine.objection(to: .pause)?.contains("not running") == true)
+    #expect(machine.objection(to: .unpause)?.contains("not running") == true)
+    _ = machine.handle(.start, now: 1)
+    #expect(machine.objection(to: .pause)?.contains("starting") == true)
+    _ = machine.handle(.launched(pid: 7, at: 1), now: 1)
+    #expect(machine.objection(to: .pause) == nil)
+    _ = machine.handle(.stop, now: 2)
+    #expect(machine.objection(to: .pause)?.contains("shutting down") == true)
+  }
+
   @Test("No order of events traps or loses its process")
   func anyOrder() {
     let events: [DomainMachine.Event] = [
       .start, .wait(reason: "w"), .launched(pid: 7, at: 0), .refused(reason: "r"), .consoleConnected, .readyTextSeen,
       .exited(.exited(10), words: nil), .exited(.exited(11), words: nil), .exited(.exited(0), words: nil), .vanished,
-      .stop, .reboot, .destroy, .clock,
+      .stop, .reboot, .destroy, .paused, .resumed, .clock,
     ]
     var random = SystemRandomNumberGenerator()
     for _ in 0..<200 {

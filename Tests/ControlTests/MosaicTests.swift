@@ -271,7 +271,12 @@ struct UsageTests {
   private func report(_ uptime: Double, _ seconds: [(String, Int32, Double)]) -> UsageReport {
     UsageReport(
       uptimeSeconds: uptime,
-      domains: seconds.map { .init(name: $0.0, pid: $0.1, cpuSeconds: $0.2, memoryBytes: 100 << 20) })
+      domains: seconds.map {
+        // The busy one waits for processors half as long as it has them.
+        .init(
+          name: $0.0, pid: $0.1, cpuSeconds: $0.2, memoryBytes: 100 << 20, stealSeconds: $0.0 == "busy" ? $0.2 / 2 : nil
+        )
+      })
   }
 
   @Test("The busiest is first; what was started anew, or does not run, has no share yet")
@@ -286,10 +291,10 @@ struct UsageTests {
     table.take(report(12, [("calm", 1, 5.1), ("busy", 2, 10), ("fresh", 4, 0.5)]), overview)
     #expect(table.rows.map(\.name) == ["busy", "calm", "fresh", "off"])
     let lines = table.lines(width: 80)
-    #expect(lines[0].split(separator: " ").joined(separator: " ") == "NAME STATE CPU CPU TIME MEMORY USED OF")
-    #expect(lines[1].split(separator: " ").joined(separator: " ") == "busy ready 150.0 % 10.0 s 100 MiB 320 MiB")
-    #expect(lines[3].split(separator: " ").joined(separator: " ") == "fresh ready - 0.5 s 100 MiB 320 MiB")
-    #expect(lines[4].split(separator: " ").joined(separator: " ") == "off off - - - 320 MiB")
+    #expect(lines[0].split(separator: " ").joined(separator: " ") == "NAME STATE CPU STEAL CPU TIME MEMORY USED OF")
+    #expect(lines[1].split(separator: " ").joined(separator: " ") == "busy ready 150.0 % 75.0 % 10.0 s 100 MiB 320 MiB")
+    #expect(lines[3].split(separator: " ").joined(separator: " ") == "fresh ready - - 0.5 s 100 MiB 320 MiB")
+    #expect(lines[4].split(separator: " ").joined(separator: " ") == "off off - - - - 320 MiB")
     #expect(try table.prettyJSON().contains("\"cpuPercent\" : 150"))
   }
 }

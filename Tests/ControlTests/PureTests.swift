@@ -10,11 +10,12 @@ struct DomainPiecesTests {
     let paths = DomainPaths(name: "debian", runtimeDirectory: "/run/roost", logDirectory: "/var/log/roost")
     let words = MonitorCommand.arguments(
       monitor: "/usr/sbin/roost-vmm", domain: Samples.domain("debian", memory: (320 << 20) - 1, disk: true),
-      medium: "/run/roost/medium", disk: "/dev/roost/debian", tap: "tap-debian", paths: paths)
+      medium: "/run/roost/medium", disk: "/dev/roost/debian", taps: ["tap-debian"], paths: paths)
     #expect(
       words == [
-        "/usr/sbin/roost-vmm", "--name", "debian", "--cpus", "1", "--memory", "320MiB", "--boot", "linux", "--kernel",
-        "/run/roost/medium/roost/domains/debian/kernel", "--initrd", "/run/roost/medium/roost/domains/debian/initrd",
+        "/usr/sbin/roost-vmm", "--name", "debian", "--cpus", "1", "--memory", "320MiB", "--boot", "linux",
+        "--balloon", "--kernel", "/run/roost/medium/roost/domains/debian/kernel", "--initrd",
+        "/run/roost/medium/roost/domains/debian/initrd",
         "--cmdline", "root=/dev/vda console=ttyS0", "--disk", "/dev/roost/debian,id=debian", "--net",
         "tap-debian,mac=52:54:00:00:00:01", "--serial",
         "unix:/run/roost/domains/debian/console.sock,log=/var/log/roost/debian.log", "--control",
@@ -22,12 +23,39 @@ struct DomainPiecesTests {
       ])
   }
 
+  @Test("Each monitor is a user of its own: the recipe's by their place, others by their name")
+  func jailUsers() {
+    func words(_ user: UInt32?) -> [String] {
+      MonitorCommand.arguments(
+        monitor: "vmm", domain: Samples.domain("lab"), medium: "", disk: nil, taps: [],
+        paths: DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l"), jailUser: user)
+    }
+    #expect(words(9).suffix(2) == ["--jail", "uid=9"])
+    #expect(MonitorCommand.isJailed(words(9)) && !MonitorCommand.isJailed(words(nil)))
+
+    var users = JailUsers()
+    #expect(users.user(of: "debian", place: 0, taken: []) == 1_900_000_000)
+    #expect(users.user(of: "lab", place: 7, taken: []) == 1_900_000_007)
+    let web = users.user(of: "web", place: nil, taken: [])
+    #expect((1_900_065_536..<1_900_131_072).contains(web))
+    var later = JailUsers()
+    #expect(later.user(of: "web", place: nil, taken: []) == web && users.user(of: "web", place: nil, taken: []) == web)
+    // Another that is there already keeps it.
+    #expect(later.user(of: "web", place: nil, taken: [web, web + 1]) == web + 2)
+    // So does one that was given it just now, whatever it is called.
+    var taken: Set<UInt32> = []
+    for index in 0..<2000 { taken.insert(users.user(of: "domain-\(index)", place: nil, taken: [])) }
+    #expect(taken.count == 2000)
+    if ProcessEnvironment.isSuperuser { #expect(JailUsers.user(of: ProcessEnvironment.processID) == 0) }
+    #expect(JailUsers.user(of: -1) == nil)
+  }
+
   @Test("What a domain does not have is not on its command line")
   func bareArguments() {
     var domain = Samples.domain("hatchling", network: false)
     domain.boot = .init(method: .pvh, kernel: "/k", initrd: nil, commandLine: "")
     let words = MonitorCommand.arguments(
-      monitor: "vmm", domain: domain, medium: "", disk: nil, tap: nil,
+      monitor: "vmm", domain: domain, medium: "", disk: nil, taps: [],
       paths: DomainPaths(name: "hatchling", runtimeDirectory: "/r", logDirectory: "/l"))
     #expect(!words.contains { ["--initrd", "--cmdline", "--disk", "--net"].contains($0) })
     #expect(words.contains("pvh"))
@@ -45,7 +73,7 @@ struct DomainPiecesTests {
     domain.cpuModel = .baseline
     let paths = DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l")
     let words = MonitorCommand.arguments(
-      monitor: "vmm", domain: domain, medium: "/m", disk: "/dev/roost/lab", tap: "tap-lab", paths: paths)
+      monitor: "vmm", domain: domain, medium: "/m", disk: "/dev/roost/lab", taps: ["tap-lab"], paths: paths)
     #expect(
       words == [
         "vmm", "--name", "lab", "--cpus", "1", "--memory", "64MiB", "--boot", "uefi", "--cpu", "baseline",
@@ -61,7 +89,7 @@ struct DomainPiecesTests {
     domain.floppy = "/f"
     domain.vnc = .init(passwordFile: nil)
     let direct = MonitorCommand.arguments(
-      monitor: "vmm", domain: domain, medium: "/m", disk: nil, tap: nil, paths: paths)
+      monitor: "vmm", domain: domain, medium: "/m", disk: nil, taps: [], paths: paths)
     for pair in [
       ["--kernel", "/m/k"], ["--module", "/m/one,cmdline=root=a,b"], ["--module", "/m/two"], ["--floppy", "/m/f"],
       ["--vnc", "unix:/r/domains/lab/vnc.sock"], ["--display", "vga"],
@@ -75,7 +103,7 @@ struct DomainPiecesTests {
     let attached = [Samples.disk("data"), Samples.disk("old", kind: .snapshot)]
     func disks(_ domain: ApplianceManifest.Domain) -> [String] {
       let words = MonitorCommand.arguments(
-        monitor: "vmm", domain: domain, medium: "/m", disk: "/dev/roost/lab", attached: attached, tap: nil,
+        monitor: "vmm", domain: domain, medium: "/m", disk: "/dev/roost/lab", attached: attached, taps: [],
         paths: DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l"))
       #expect(words.contains("--hotplug") == (domain.hotplug == true))
       return zip(words, words.dropFirst()).filter { $0.0 == "--disk" }.map(\.1)
@@ -101,18 +129,18 @@ struct DomainPiecesTests {
     var domain = Samples.domain("lab")
     domain.boot = .init(method: .bios, kernel: nil, initrd: nil, commandLine: "")
     let words = MonitorCommand.arguments(
-      monitor: "vmm", domain: domain, medium: "", disk: nil, tap: nil,
+      monitor: "vmm", domain: domain, medium: "", disk: nil, taps: [],
       paths: DomainPaths(name: "lab", runtimeDirectory: "/r", logDirectory: "/l"))
     #expect(zip(words, words.dropFirst()).contains { $0 == "--display" && $1 == "none" })
   }
 
   @Test("More memory than there is names both numbers")
   func memory() {
-    #expect(MachineMemory.objection(wanted: 100 << 20, available: 200 << 20, promised: 0) == nil)
-    let objection = MachineMemory.objection(wanted: 300 << 20, available: 400 << 20, promised: 150 << 20)
+    #expect(MachineMemory.objection(wanted: 100 << 20, free: 200 << 20) == nil)
+    let objection = MachineMemory.objection(wanted: 300 << 20, free: 250 << 20)
     #expect(objection?.contains("300 MiB") == true)
     #expect(objection?.contains("250 MiB") == true)
-    #expect(MachineMemory.objection(wanted: 1 << 20, available: 0, promised: 1 << 30)?.contains(" 0 MiB") == true)
+    #expect(MachineMemory.objection(wanted: 1 << 20, free: -1 << 30)?.contains(" 0 MiB") == true)
     let text = "MemTotal:  100 kB\nMemAvailable:    3 kB\nHugePages_Total: 7\n"
     #expect(MachineMemory.bytes(of: "MemAvailable", in: text) == 3072)
     #expect(MachineMemory.bytes(of: "MemAvail", in: text) == nil)
@@ -163,66 +191,5 @@ struct DomainPiecesTests {
   func unknownDomain() {
     #expect(UnknownName.domain("debain", among: ["debian", "plan9"]).message.contains("did you mean debian?"))
     #expect(UnknownName.domain("x", among: ["debian", "plan9"]).message.contains("debian, plan9"))
-  }
-}
-
-@Suite("The network's texts")
-struct NetworkPlanTests {
-  private func plan() throws -> NetworkPlan {
-    try NetworkPlan(Samples.manifest([Samples.domain("debian"), Samples.domain("lonely", network: false)]))
-  }
-
-  @Test("Interface names fit and differ")
-  func interfaceNames() {
-    let names = NetworkPlan.interfaceNames(["web", "averylongname-one", "averylongname-two", "averylongname-three"])
-    #expect(names == ["tap-web", "tap-averylongna", "tap-averylong~2", "tap-averylong~3"])
-    #expect(names.allSatisfy { $0.utf8.count <= 15 })
-    #expect(NetworkPlan.interfaceNames(["x"], taken: ["tap-x"]) == ["tap-x~2"])
-  }
-
-  @Test("Links: bridge with an address, a tap for each guest, and only what is missing")
-  func links() throws {
-    let plan = try plan()
-    #expect(
-      plan.linkCommands(existing: []) == """
-        link add name roost0 type bridge stp_state 0 forward_delay 0
-        link set dev roost0 address 02:52:6f:4d:00:01
-        address replace 10.77.0.1/24 dev roost0
-        link set dev roost0 up
-        tuntap add dev tap-debian mode tap
-        link set dev tap-debian master roost0
-        link set dev tap-debian up
-
-        """)
-    #expect(!plan.linkCommands(existing: ["roost0", "tap-debian"]).contains(" add "))
-    #expect(plan.tap(of: "debian") == "tap-debian")
-    #expect(plan.tap(of: "lonely") == nil)
-  }
-
-  @Test("Names and addresses")
-  func nameServer() throws {
-    let text = try plan().nameServerConfiguration(runtimeDirectory: "/run/roost", upstream: "/run/roost/resolv.conf")
-    for line in [
-      "interface=roost0", "dhcp-range=10.77.0.0,static,255.255.255.0,12h", "domain=roost",
-      "dhcp-host=52:54:00:00:00:01,10.77.0.10,debian", "host-record=debian,debian.roost,10.77.0.10",
-      "host-record=roost,roost.roost,10.77.0.1", "resolv-file=/run/roost/resolv.conf",
-    ] {
-      #expect(text.split(separator: "\n").contains(Substring(line)), "\(line)")
-    }
-  }
-
-  @Test("Rules: masquerade for the subnet, nothing from outside")
-  func rules() throws {
-    let text = try plan().firewallRules()
-    #expect(text.contains("ip saddr 10.77.0.0/24 oifname != \"roost0\" masquerade"))
-    #expect(text.contains("oifname \"roost0\" drop"))
-  }
-
-  @Test(
-    "A wrong address in the manifest is an error", arguments: ["", "10.77.0.1", "10.77.0.1/33", "a/24", "1.2.3/24"])
-  func wrongAddress(text: String) {
-    var manifest = Samples.manifest([Samples.domain("debian")])
-    manifest.network.address = text
-    #expect(throws: ControlError.self) { try NetworkPlan(manifest) }
   }
 }

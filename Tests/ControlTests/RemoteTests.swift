@@ -1,9 +1,10 @@
 import Manifest
 import Platform
+import TestMachine
 import Testing
 @testable import Control
 
-@Suite("What comes over the network", .timeLimit(.minutes(5)))
+@Suite("What comes over the network", .ownThreads, .timeLimit(.minutes(5)))
 struct RemoteTests {
   private static let address = "nbd://10.77.0.20:10809/data"
   private let debian = Samples.disk("debian", kind: .domain)

@@ -6,7 +6,7 @@ import Platform
 enum Samples {
   static func domain(
     _ name: String, memory: Int = 64 << 20, disk: Bool = false, network: Bool = true, autostart: Bool = true,
-    ready: String = "login:", timeout: Int = 60, onReboot: LifecycleAction = .restart,
+    after: [String]? = nil, ready: String = "login:", timeout: Int = 60, onReboot: LifecycleAction = .restart,
     onCrash: LifecycleAction = .preserve, hotplug: Bool = false
   ) -> ApplianceManifest.Domain {
     ApplianceManifest.Domain(
@@ -16,7 +16,7 @@ enum Samples {
         commandLine: "root=/dev/vda console=ttyS0"),
       disk: disk ? ApplianceManifest.Disk(imageVolume: "image-\(name)", volume: name, bytes: 1 << 30) : nil,
       network: network ? ApplianceManifest.NetworkCard(mac: "52:54:00:00:00:01", address: "10.77.0.10") : nil,
-      hotplug: hotplug ? true : nil, autostart: autostart,
+      hotplug: hotplug ? true : nil, autostart: autostart, after: after,
       ready: ApplianceManifest.Ready(consoleText: ready, timeoutSeconds: timeout),
       onReboot: onReboot, onCrash: onCrash)
   }
@@ -34,6 +34,20 @@ enum Samples {
     DomainStatus(
       name: name, os: "Debian 13", state: state, reason: reason, cpus: 1, memoryBytes: 320 << 20, startedAt: started,
       readySeconds: ready, address: "10.77.0.10", console: "/run/\(name).sock", log: "/var/log/\(name).log")
+  }
+
+  /// A domain that has its console there.
+  static func console(_ path: String) -> DomainStatus {
+    var domain = status("guest", .ready)
+    domain.console = path
+    return domain
+  }
+
+  /// A domain that has its screen there.
+  static func screen(_ path: String) -> DomainStatus {
+    var domain = status("guest", .ready)
+    domain.screen = path
+    return domain
   }
 
   static func disk(

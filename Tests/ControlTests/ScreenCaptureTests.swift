@@ -42,7 +42,7 @@ struct ScreenCaptureTests {
     defer { try? Files.removeTree(directory) }
     let server = try serve("\(directory)/s", messages)
     defer { server.join() }
-    return try ScreenCapture(path: "\(directory)/s", within: 5)
+    return try ScreenCapture(of: Samples.screen("\(directory)/s"), within: 5)
   }
 
   @Test("rectangles make a picture, and a picture makes a PNG file")
@@ -65,6 +65,6 @@ struct ScreenCaptureTests {
     ] {
       #expect(throws: ControlError.self) { try capture(messages) }
     }
-    #expect(throws: ControlError.self) { try ScreenCapture(path: "/nonexistent/s", within: 1) }
+    #expect(throws: ControlError.self) { try ScreenCapture(of: Samples.screen("/nonexistent/s"), within: 1) }
   }
 }

@@ -41,8 +41,18 @@ struct ScreenTests {
     lines = text(&model)
     #expect(lines.contains("All 2 domains are ready."))
     #expect(!model.ticks)
-    model.apply(.domain(Samples.status("stranger", .ready)))
+    // One that is made comes last, and goes again.
+    model.apply(.domain(Samples.status("made", .ready)))
+    #expect(text(&model).contains { $0.hasPrefix("  3 made ") })
+    _ = model.handle(.end)
+    model.apply(.removed("made"))
+    _ = model.handle(.home)
     #expect(text(&model) == lines)
+    #expect(model.handle(.character(" ")) == [.perform(.pause, "debian")])
+    var paused = Samples.status("debian", .ready, ready: 10.12)
+    paused.isPaused = true
+    model.apply(.domain(paused))
+    #expect(text(&model)[3].contains("paused") && model.handle(.character(" ")) == [.perform(.unpause, "debian")])
   }
 
   @Test("Nothing is wider or longer than the screen", arguments: [(80, 23), (40, 10), (20, 8), (200, 60)])

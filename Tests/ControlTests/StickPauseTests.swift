@@ -1,10 +1,11 @@
 import Identity
 import Platform
 import Synchronization
+import TestMachine
 import Testing
 @testable import Control
 
-@Suite("A stick that is pulled out", .timeLimit(.minutes(5)))
+@Suite("A stick that is pulled out", .ownThreads, .timeLimit(.minutes(5)))
 struct StickPauseTests {
   private func report(_ report: MediumReport, to fixture: DaemonFixture) throws {
     try Files.replace("\(fixture.configuration.runtimeDirectory)/medium.json", with: report.json)

@@ -1,11 +1,12 @@
 import Identity
 import Manifest
 import Platform
+import TestMachine
 import Testing
 
 @testable import Control
 
-@Suite("An appliance on a stick with an identity", .timeLimit(.minutes(5)))
+@Suite("An appliance on a stick with an identity", .ownThreads, .timeLimit(.minutes(5)))
 struct StickTests {
   private func fixture(_ identity: [UInt8]?, problem: String? = nil) throws -> DaemonFixture {
     let fixture = try DaemonFixture()
@@ -68,6 +69,6 @@ struct StickTests {
     #expect(rules.contains("    iifname \"roost0\" ip daddr 10.77.0.1 udp dport 53 redirect\n"))
     #expect(rules.contains("table inet roost {\n  chain names {\n"), "\(rules)")
     #expect(rules.contains("ip saddr 10.9.0.0/24"))
-    #expect(plan.guests.map(\.address) == ["10.9.0.10"])
+    #expect(plan.ports.map(\.card.address) == ["10.9.0.10"])
   }
 }

@@ -67,6 +67,7 @@ final class MonitorDouble {
 
   private final class State: Sendable {
     let requests = Mutex<[String]>([])
+    let files = Mutex<[DescriptorBox]>([])
     let isOver = Atomic(false)
   }
 
@@ -81,7 +82,8 @@ final class MonitorDouble {
       let listener = FileDescriptor(adopting: number)
       while let connection = try? UnixSocket.accept(listener), !state.isOver.load(ordering: .acquiring) {
         var framer = LineFramer()
-        serving: while let bytes = try? connection.read(upTo: 4096), !bytes.isEmpty {
+        serving: while let (bytes, files) = try? connection.receive(upTo: 4096), !bytes.isEmpty {
+          state.files.withLock { $0 += files }
           for case .line(let line) in framer.append(bytes) {
             let request = String(decoding: line, as: UTF8.self)
             state.requests.withLock { $0.append(request) }
@@ -97,6 +99,9 @@ final class MonitorDouble {
     state.isOver.store(true, ordering: .releasing)
     _ = try? UnixSocket.connect(path)
   }
+
+  /// The descriptors that came with it.
+  var files: [DescriptorBox] { state.files.withLock { $0 } }
 
   /// What was asked, in order.
   var requests: [String] { state.requests.withLock { $0 } }

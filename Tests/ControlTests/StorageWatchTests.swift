@@ -1,8 +1,9 @@
 import Platform
+import TestMachine
 import Testing
 @testable import Control
 
-@Suite("What the storage reports", .timeLimit(.minutes(5)))
+@Suite("What the storage reports", .ownThreads, .timeLimit(.minutes(5)))
 struct StorageWatchTests {
   private func pool(
     _ percent: Double, full: Bool = false, home: String = "memory", degraded: String? = nil

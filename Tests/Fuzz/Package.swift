@@ -27,12 +27,14 @@ let package = Package(
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive"),
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid"),
     .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1"),
+    .systemLibrary(name: "CVTerm"),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
     .target(name: "Binary", swiftSettings: instrumented),
     .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: instrumented),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: instrumented),
+    .target(name: "Jail", dependencies: ["Platform"], swiftSettings: instrumented),
     .target(
-      name: "Hypervisor", dependencies: ["Devices", "Platform", "Binary", "CKVM", "CURing"],
+      name: "Hypervisor", dependencies: ["Devices", "Jail", "Platform", "Binary", "CKVM", "CURing"],
       swiftSettings: instrumented),
     .target(name: "Identity", dependencies: ["Binary"], swiftSettings: instrumented),
     .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: instrumented),
@@ -40,21 +42,31 @@ let package = Package(
       name: "Recipe",
       dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
       swiftSettings: instrumented),
+    .target(name: "DiskImages", dependencies: ["Binary", "CArchive", "CZlib"], swiftSettings: instrumented),
+    .target(name: "Probing", dependencies: ["Platform", "CBlkid"], swiftSettings: instrumented),
     .target(
       name: "ImageBuilder",
-      dependencies: ["Recipe", "Manifest", "Identity", "Platform", "Binary", "CArchive", "CBlkid", "CISOFS"],
+      dependencies: [
+        "Recipe", "Manifest", "Identity", "DiskImages", "Probing", "Platform", "Binary", "CArchive", "CISOFS",
+      ],
       swiftSettings: instrumented),
     .target(
-      name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CZlib"],
-      swiftSettings: instrumented),
+      name: "Control", dependencies: ["Manifest", "Identity", "Platform", "Binary", "CVTerm", "CZlib"],
+      swiftSettings: instrumented, linkerSettings: [.linkedLibrary(":libvterm.a")]),
 
     .target(name: "CFuzzer", path: "CFuzzer"),
     .target(name: "Fuzzing", dependencies: ["CFuzzer", "Platform"], path: "Fuzzing", swiftSettings: instrumented),
+    // What the unit tests' samples are made of.
+    .target(name: "TestMachine", path: "TestMachine", swiftSettings: instrumented),
     .executableTarget(
-      name: "fuzz-machine", dependencies: ["Fuzzing", "Hypervisor", "Devices", "Platform"], path: "Machine",
+      name: "fuzz-machine", dependencies: ["Fuzzing", "Hypervisor", "Devices", "Platform", "TestMachine"],
+      path: "Machine",
       swiftSettings: instrumented, linkerSettings: linked),
     .executableTarget(
       name: "fuzz-files",
-      dependencies: ["Fuzzing", "ImageBuilder", "Recipe", "Control", "Manifest", "Identity", "Platform"],
+      dependencies: [
+        "Fuzzing", "ImageBuilder", "DiskImages", "Recipe", "Control", "Manifest", "Identity", "Platform", "Binary",
+        "TestMachine",
+      ],
       path: "Files", swiftSettings: instrumented, linkerSettings: linked),
   ])

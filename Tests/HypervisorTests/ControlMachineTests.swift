@@ -16,6 +16,7 @@ struct ControlMachineTests {
   private struct Bench: Sendable {
     let directory: String
     let memory: GuestRAM
+    let owner: VirtualMachineOwner
     let end: MachineEnd
 
     var counter: UInt32 { memory.mapping.load(at: ControlMachineTests.counter) }
@@ -44,7 +45,8 @@ struct ControlMachineTests {
   /// Runs a machine while `body` controls it; how it ended. Its disks are files of a MiB in the directory.
   private func run(
     _ code: [UInt8], cpus: Int = 1, disks: [(name: String, bus: MachineConfiguration.DiskBus)] = [],
-    hasHotplug: Bool = false, _ body: @escaping @Sendable (Bench, ControlClient) throws -> Void
+    hasHotplug: Bool = false, hasBalloon: Bool = false, memoryMaximum: UInt64 = 0, maximumCPUs: Int? = nil,
+    _ body: @escaping @Sendable (Bench, ControlClient) throws -> Void
   ) throws -> MachineOutcome {
     Signals.ignore(Signals.brokenPipe)
     let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-control-")
@@ -60,8 +62,11 @@ struct ControlMachineTests {
       MachineConfiguration.Disk(path: "\(directory)/\($0.name)", identifier: $0.name, bus: $0.bus)
     }
     configuration.hasHotplug = hasHotplug
+    configuration.hasBalloon = hasBalloon
+    configuration.memoryMaximum = memoryMaximum
+    configuration.maximumCPUs = maximumCPUs
     let machine = try Machine(configuration)
-    let bench = Bench(directory: directory, memory: machine.memory, end: machine.end)
+    let bench = Bench(directory: directory, memory: machine.memory, owner: machine.owner, end: machine.end)
     let failure = Mutex<String?>(nil)
     let thread = try Thread("client") {
       do {
@@ -110,6 +115,27 @@ struct ControlMachineTests {
       #expect(try client.ask("nonsense", begins: "error "))
     }
     #expect(outcome == .poweredOff)
+  }
+
+  @Test("a guest finds the processors that it is given at their ports, and machines without any to give say so")
+  func processors() throws {
+    // mov $0xAE01, %dx; in %dx, %al; test $2, %al; je to the in; movb %al, counter; then as `counting`.
+    let looking: [UInt8] =
+      [0x66, 0xBA, 0x01, 0xAE, 0xEC, 0xA8, 0x02, 0x74, 0xFB, 0xA2] + bytes(UInt32(Self.counter)) + counting
+    let outcome = try run(looking, maximumCPUs: 3) { bench, client throws in
+      MonotonicClock.sleep(milliseconds: 100)
+      #expect(bench.counter == 0)
+      #expect(try client.ask("cpus 4") == "error the domain can have 1 to 3 CPUs, not 4")
+      #expect(try client.ask("cpus 0", begins: "error cpus 0"))
+      #expect(try client.ask("cpus 2") == "ok")
+      #expect(bench.isMoving())
+      #expect(try client.ask("pause") == "ok" && client.ask("resume") == "ok")
+      #expect(try client.ask("cpus 1") == "ok")
+    }
+    #expect(outcome == .poweredOff)
+    _ = try run(counting) { _, client throws in
+      #expect(try client.ask("cpus 1", begins: "error the domain was started with 1 CPUs for good"))
+    }
   }
 
   @Test("a guest that halted for good is held as well, and found out when it goes on")
@@ -215,6 +241,143 @@ struct ControlMachineTests {
       #expect(try client.ask("detach s1") == "ok")
       // Whoever goes does not wait for the answer.
       try client.send("detach s2\n")
+    }
+    #expect(outcome == .poweredOff)
+  }
+
+  /// Where the counting guest counts too: the first byte that may be plugged, of a machine of 4 MiB.
+  private static let plugged: UInt64 = 128 << 20
+
+  @Test("memory: what is wanted is asked of the balloon and of the blocks, and what the balloon says is told")
+  func shrinks() throws {
+    // Where is register 4 of 00:03.0? Write the balloon's num_pages to its actual, at 0x2000 and 0x2004 there; count.
+    var code: [UInt8] = [0xB8] + bytes(0x8000_1820 as UInt32) + [0x66, 0xBA, 0xF8, 0x0C, 0xEF]
+    code += [0x66, 0xBA, 0xFC, 0x0C, 0xED, 0x24, 0xF0]
+    code += [0x8B, 0x98] + bytes(0x2000 as UInt32) + [0x89, 0x98] + bytes(0x2004 as UInt32)
+    code += [0xFF, 0x05] + bytes(UInt32(Self.counter)) + [0x83, 0x3D] + bytes(UInt32(Self.ending))
+    code += [0x00, 0x74, 0xE5] + powerOff
+    let outcome = try run(code, hasBalloon: true, memoryMaximum: 12 << 20) { _, client throws in
+      /// Asks until the guest has come to it.
+      func comes(to wanted: UInt64, actual: UInt64) throws -> Bool {
+        let words = "ok wanted=\(wanted) actual=\(actual) start=4194304 max=12582912 balloon=idle growth=idle"
+        for _ in 0..<5000 {
+          if try client.ask("memory") == words { return true }
+          MonotonicClock.sleep(milliseconds: 1)
+        }
+        return false
+      }
+      #expect(try comes(to: 4 << 20, actual: 4 << 20))
+      #expect(try client.ask("memory 2097152") == "ok 2097152")
+      #expect(try comes(to: 2 << 20, actual: 2 << 20))
+      #expect(try client.ask("memory 3145728") == "ok 3145728")
+      #expect(try comes(to: 3 << 20, actual: 3 << 20))
+      // Nobody plugs the blocks; the balloon is let go of, and a block is 2 MiB.
+      #expect(try client.ask("memory 9437184") == "ok 8388608")
+      #expect(try comes(to: 8 << 20, actual: 4 << 20))
+      #expect(try client.ask("memory 13631488") == "error the domain can have 12 MiB at most")
+      #expect(try client.ask("memory 1048575", begins: "error memory 1048575: give a number"))
+      #expect(try comes(to: 8 << 20, actual: 4 << 20))
+    }
+    #expect(outcome == .poweredOff)
+  }
+
+  @Test("statistics: exits by cause, what KVM counts, and what each disk did")
+  func statistics() throws {
+    // 1000 writes to a port that nothing is behind, then counting.
+    let code: [UInt8] = [0xB9] + bytes(1000 as UInt32) + [0x66, 0xBA, 0xE0, 0x01, 0xEE, 0xE2, 0xFD] + counting
+    let outcome = try run(code, disks: [("own", .virtio)]) { _, client throws in
+      var words: [Substring] = []
+      for _ in 0..<5000 {
+        words = try client.ask("statistics").split(separator: " ")
+        if words.contains(where: { $0.hasPrefix("exits=io:1000,mmio:0,msr:") }) { break }
+        MonotonicClock.sleep(milliseconds: 1)
+      }
+      #expect(words.first == "ok" && words.count >= 3)
+      #expect(words.dropFirst().first?.hasPrefix("exits=io:1000,mmio:0,msr:") == true, "\(words)")
+      #expect(words.last == "disk=own:0,0,0,0,0,0,0,0,0:0,0,0,0,0,0,0,0,0,0")
+      if let kernel = words.first(where: { $0.hasPrefix("kernel=all:") }) {
+        let all = kernel.dropFirst("kernel=all:".count).prefix { $0 != "," }
+        #expect((Int(all) ?? 0) >= 1000, "\(kernel)")
+      }
+    }
+    #expect(outcome == .poweredOff)
+  }
+
+  @Test("KVM's counters are found by their names, and a file that is none of them is not read")
+  func kernelCounters() {
+    func word(_ value: UInt32) -> [UInt8] { bytes(value) }
+    func entry(_ name: String, flags: UInt32, offset: UInt32) -> [UInt8] {
+      word(flags) + [0, 0, 1, 0] + word(offset) + word(0) + Array(name.utf8)
+        + [UInt8](repeating: 0, count: 16 - name.utf8.count)
+    }
+    let head = word(0) + word(16) + word(4) + word(24) + word(24) + word(500)
+    let entries =
+      entry("halt_exits", flags: 0, offset: 8) + entry("exits", flags: 0, offset: 16)
+      + entry("hypercalls", flags: 0x20, offset: 24) + entry("exits_of_old", flags: 0, offset: 32)
+    #expect(KernelCounters.places(in: head + entries) == [516, 508, nil, nil])
+    #expect(KernelCounters.places(in: head + entries.dropLast(20)) == nil)
+    #expect(KernelCounters.places(in: word(0) + word(1 << 20) + word(4) + word(24) + word(24) + word(0)) == nil)
+    #expect(KernelCounters.places(in: []) == nil)
+  }
+
+  @Test("what a guest says of its memory is told by name, and what it does not say is not")
+  func says() {
+    var said = BalloonStatistics()
+    #expect(MachineMemory.words(of: said, age: 999_999_999) == ["age=0"])
+    (said.total, said.free, said.available, said.caches, said.majorFaults) = (5, 4, 3, 2, 1)
+    #expect(
+      MachineMemory.words(of: said, age: 2_000_000_000)
+        == ["total=5", "free=4", "available=3", "caches=2", "faults=1", "age=2"])
+  }
+
+  @Test("a machine without a balloon and room to grow has the memory that it has")
+  func stays() throws {
+    let outcome = try run(counting) { _, client throws in
+      #expect(
+        try client.ask("memory")
+          == "ok wanted=4194304 actual=4194304 start=4194304 max=4194304 balloon=none growth=none")
+      #expect(try client.ask("memory 4194304") == "ok 4194304")
+      #expect(try client.ask("memory 3145728", begins: "error the domain cannot have less than the 4 MiB"))
+      #expect(
+        try client.ask("memory 5242880")
+          == "error the domain can have 4 MiB at most; it was started without --memory-max")
+    }
+    #expect(outcome == .poweredOff)
+  }
+
+  @Test("blocks that are plugged are the CPUs' and the host's, and gone when they are unplugged")
+  func plugs() throws {
+    // As the counting guest, which begins by counting at the first block.
+    var code: [UInt8] = [0xFF, 0x05] + bytes(UInt32(Self.plugged))
+    code += [0xFF, 0x05] + bytes(UInt32(Self.counter)) + [0x83, 0x3D] + bytes(UInt32(Self.ending))
+    code += [0x00, 0x74, 0xEB] + powerOff
+    let outcome = try run(code, memoryMaximum: 300 << 20) { bench, _ throws in
+      let blocks = RAMBlocks(bench.memory, bench.owner)
+      let size = Int(GuestRAM.blockBytes)
+      func segment(_ first: Int, _ count: Int) -> GuestSegment {
+        GuestSegment(address: GuestAddress(Self.plugged + UInt64(first * size)), count: count * size)
+      }
+      func word() -> UInt32 { bench.memory.mapping.load(at: bench.memory.placeInGrowth(Self.plugged)) }
+      func moves(_ isMoving: Bool) -> Bool {
+        let before = word()
+        for _ in 0..<(isMoving ? 5000 : 50) {
+          if word() != before { return isMoving }
+          MonotonicClock.sleep(milliseconds: 1)
+        }
+        return !isMoving
+      }
+      #expect(bench.isMoving() && word() == 0)
+      for _ in 0..<2 {
+        // Over the border of two sections.
+        #expect(blocks.plug(segment(0, 65)))
+        #expect(moves(true))
+        #expect(blocks.unplug(segment(0, 1)))
+        // The CPUs reach it as long as there are others beside it; what they write then is thrown away as well.
+        #expect(moves(true))
+        #expect(blocks.unplug(segment(1, 64)))
+        #expect(word() == 0)
+        #expect(bench.isMoving() && moves(false))
+      }
     }
     #expect(outcome == .poweredOff)
   }

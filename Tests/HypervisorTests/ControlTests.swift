@@ -14,6 +14,10 @@ struct ControlTests {
     #expect(try request("status") == .status)
     #expect(try request("pause") == .pause)
     #expect(try request("resume") == .resume)
+    #expect(try request("memory") == .memory)
+    #expect(try request("statistics") == .statistics)
+    #expect(try request("memory 536870912") == .setMemory(512 << 20))
+    #expect(try request("cpus 3") == .setProcessors(3))
     #expect(try request("resize debian") == .resize("debian"))
     #expect(try request("detach data-1") == .detach("data-1"))
     let disk = MachineConfiguration.Disk(path: "/dev/roost/a_b", identifier: "data", bus: .scsi)
@@ -30,7 +34,8 @@ struct ControlTests {
       "", " ", "status ", " status", "status now", "STATUS", "pause\r", "stat\u{7}us", "pausé", "resume  ", "resize",
       "resize ", "resize a b", "resize  a", "attach", "attach ", "attach /d", "attach /d,id=", "attach ,id=a",
       "attach /d,id=a,bus=scsi", "attach /d,id=a,rw", "attach /d,id=123456789012345678901", "attach /d,id=a x",
-      "detach", "detach a b", "quit",
+      "detach", "detach a b", "quit", "memory ", "memory 0", "memory 1048575", "memory +1048576", "memory -1048576",
+      "memory 99999999999999999999", "memory 1 MiB", "memory 1048576 1", "cpus", "cpus 0", "cpus +1", "cpus 1 2",
     ])
   func refusals(line: String) {
     #expect(throws: ArgumentError.self) { try request(line) }
@@ -86,7 +91,8 @@ struct ControlTests {
   func fuzz() {
     var random = SeededNumbers(77)
     let words = [
-      "status", "pause", "resume", "resize", "attach", "detach", " ", " a", "\n", "\n", "/d,id=a", ",ro", "id=",
+      "status", "pause", "resume", "resize", "attach", "detach", "memory", " 1048576", " ", " a", "\n", "\n", "/d,id=a",
+      ",ro", "id=",
     ]
     var requests = 0
     for _ in 0..<3000 {
@@ -111,10 +117,14 @@ struct ControlTests {
   /// Answers status at once with what it was asked, resize when it is asked to resume, and pause never.
   private final class Double: ControlTarget {
     var asked: [ControlRequest] = []
+    var descriptors: [Int] = []
     var waiting: [(ControlAnswer) -> Void] = []
 
-    func perform(_ request: ControlRequest, later: @escaping (ControlAnswer) -> Void) -> ControlAnswer? {
+    func perform(
+      _ request: ControlRequest, with descriptors: [DescriptorBox], later: @escaping (ControlAnswer) -> Void
+    ) -> ControlAnswer? {
       asked.append(request)
+      self.descriptors.append(descriptors.count)
       switch request {
       case .status: return .ok("\(asked.count)")
       case .resume:
@@ -126,7 +136,8 @@ struct ControlTests {
         waiting.append(later)
         return nil
       case .pause: return nil
-      case .attach, .detach: return .error("no")
+      case .attach: return descriptors.isEmpty ? .error("no") : .ok("\(descriptors.count)")
+      case .detach, .memory, .setMemory, .setProcessors, .statistics: return .error("no")
       }
     }
   }
@@ -181,6 +192,43 @@ struct ControlTests {
       asked == [
         .resize("a"), .status, .attach(.init(path: "/d", identifier: "a", bus: .scsi)), .resume, .status, .status,
       ])
+  }
+
+  @Test("descriptors belong to the request that they came with; what nobody takes is closed")
+  func descriptors() throws {
+    _ = try serve { path in
+      let client = try ControlClient(path)
+      let pipe = try PipeEnds()
+      func ask(_ request: String, with count: Int) throws -> String {
+        _ = try client.file.send(
+          Array("\(request)\n".utf8), with: Array(repeating: pipe.writer?.file.rawValue ?? -1, count: count))
+        return try client.line()
+      }
+      #expect(try ask("attach fd,id=a", with: 2) == "ok 2")
+      #expect(try ask("attach fd,id=a", with: 0) == "error no")
+      #expect(try ask("status", with: 1) == "ok 3")
+      #expect(try ask("nonsense", with: 4).hasPrefix("error "))
+      #expect(try ask("attach fd,id=a", with: 0) == "error no")
+      // A line that is not over yet, for which more come.
+      _ = try client.file.send(Array("attach ".utf8), with: [pipe.writer?.file.rawValue ?? -1])
+      #expect(try ask("fd,id=b", with: 3) == "ok 3")
+      #expect(try ask("status", with: 0) == "ok 6")
+      pipe.writer = nil
+      // Every copy is closed: the pipe has come to its end.
+      #expect(try pipe.reader.file.read(upTo: 1).isEmpty)
+    }
+  }
+
+  /// A pipe whose ends can be kept apart.
+  private final class PipeEnds {
+    let reader: DescriptorBox
+    var writer: DescriptorBox?
+
+    init() throws {
+      let pipe = try Pipe()
+      reader = DescriptorBox(try pipe.reader.duplicate())
+      writer = DescriptorBox(try pipe.writer.duplicate())
+    }
   }
 
   @Test("who goes before the answer, or never reads answers, harms nobody")

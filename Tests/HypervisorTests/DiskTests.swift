@@ -42,6 +42,39 @@ struct DiskTests {
     #expect(bench.perform(21, .read, 0, [(0x8000, 512)]) == .failure, "after the end of the engine")
   }
 
+  @Test("what a disk did is counted, with how long it took", arguments: Host.engines)
+  func counts(_ engine: DiskEngine.Choice) throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
+    try bench.start(engine)
+    #expect(bench.perform(1, .write, 4096, [(0x1000, 512), (0x3000, 1024)]) == .success)
+    #expect(bench.perform(2, .read, 0, [(0x8000, 512)]) == .success)
+    #expect(bench.perform(3, .read, 2 << 20, [(0x8000, 512)]) == .failure)
+    #expect(bench.perform(4, .flush, 0) == .success)
+    #expect(bench.perform(5, .discard, 0, count: 4096) == .success)
+    #expect(try bench.stop())
+    let counts = bench.disk.counts
+    #expect(counts.writes == 1 && counts.writtenBytes == 1536 && counts.reads == 2 && counts.readBytes == 1024)
+    #expect(counts.flushes == 1 && counts.discards == 1 && counts.failures == 1)
+    #expect(counts.classes.reduce(0, +) == 5)
+    #expect(counts.longest > 0 && counts.longest <= counts.nanoseconds && counts.nanoseconds < 5 * (counts.longest + 1))
+  }
+
+  @Test("a request's duration is in the class whose bound it does not pass")
+  func classes() throws {
+    let memory = try GuestRAM(count: 2 << 20)
+    let operation = BlockOperation(id: 1, kind: .flush, offset: 0, count: 0, segments: [])
+    let request = try #require(DiskRequest(operation, in: memory))
+    let meter = DiskMeter()
+    for duration in [0, 100_000, 100_001, 1_000_000_000, 1_000_000_001] as [UInt64] {
+      meter.note(request, .success, now: request.began + duration)
+    }
+    meter.note(request, .unsupported, now: request.began - 1)
+    #expect(meter.current.classes == [3, 1, 0, 0, 0, 0, 0, 0, 1, 1])
+    #expect(meter.current.longest == 1_000_000_001 && meter.current.flushes == 6 && meter.current.failures == 0)
+    let words = Machine.words("a b:c", meter.current)
+    #expect(words == "disk=a_b_c:0,0,0,0,6,0,0,2000200002,1000000001:3,1,0,0,0,0,0,0,1,1")
+  }
+
   /// A file that can be read, and of which fsync(2) says that there is nothing to synchronise.
   private static let unsynchronised = "/proc/config.gz"
 

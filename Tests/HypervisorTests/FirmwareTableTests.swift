@@ -140,10 +140,11 @@ struct FirmwareTableTests {
   @Test(
     "the DSDT disassembles and compiles again without a warning",
     .enabled(if: hasCompiler, "skipped: there is no /usr/bin/iasl (package acpica-tools)"),
-    arguments: [0x600 as UInt16, 0xB000])
-  func compiles(power: UInt16) throws {
+    arguments: [0x600 as UInt16, 0xB000], [nil, 64])
+  func compiles(power: UInt16, maximumCPUs: Int?) throws {
     var machine = description()
     machine.powerManagement = power
+    machine.maximumCPUs = maximumCPUs
     let tables = ACPIFiles(machine).tables
     // FACS is first, the DSDT follows.
     var dsdt = Array(tables[64..<(64 + Int(tables.little(UInt32.self, at: 68)))])
@@ -155,7 +156,9 @@ struct FirmwareTableTests {
     #expect(try run(["iasl", "-d", "dsdt.aml"], in: folder) == .exited(0))
     #expect(try run(["iasl", "-we", "-p", "again", "dsdt.dsl"], in: folder) == .exited(0))
     let text = try Files.readText(folder + "/dsdt.dsl")
-    for name in ["LNKA", "LNKD", "_PRT", "_PIC", "PRQC", "COM2", "PNP0F13", "QEMU0002"] {
+    for name in ["LNKA", "LNKD", "_PRT", "_PIC", "PRQC", "COM2", "PNP0F13", "QEMU0002"]
+      + (maximumCPUs == nil ? [] : ["C03F", "_EJ0", "_E02", "_MAT"])
+    {
       #expect(text.contains(name), "\(name)")
     }
   }

@@ -1,3 +1,5 @@
+import TestMachine
+
 extension [UInt8] {
   /// Overwrites a little-endian integer.
   mutating func put<T: FixedWidthInteger>(_ value: T, at offset: Int) {
@@ -34,25 +36,6 @@ enum SampleImages {
 
   /// A 32-bit ELF with one segment at 1 MiB that holds `code`, and a PVH note.
   static func pvh(_ code: [UInt8], entry: UInt32 = 0x10_0000, bss: Int = 64) -> [UInt8] {
-    var image = [UInt8](repeating: 0, count: 0x100) + code
-    image.put(0x464C_457F as UInt32, at: 0)
-    image[4] = 1
-    image[5] = 1
-    image[6] = 1
-    image.put(2 as UInt16, at: 16)
-    image.put(3 as UInt16, at: 18)
-    image.put(52 as UInt32, at: 28)
-    image.put(32 as UInt16, at: 42)
-    image.put(2 as UInt16, at: 44)
-    for (index, value) in [1, 0x100, 0x10_0000, 0x10_0000, code.count, code.count + bss, 7, 0x1000].enumerated() {
-      image.put(UInt32(value), at: 52 + index * 4)
-    }
-    for (index, value) in [4, 0xC0, 0, 0, 20, 20, 4, 4].enumerated() { image.put(UInt32(value), at: 84 + index * 4) }
-    image.put(4 as UInt32, at: 0xC0)
-    image.put(4 as UInt32, at: 0xC4)
-    image.put(18 as UInt32, at: 0xC8)
-    image.put(0x006E_6558 as UInt32, at: 0xCC)
-    image.put(entry, at: 0xD0)
-    return image
+    MicroKernel.pvh(code, entry: entry, bss: bss)
   }
 }

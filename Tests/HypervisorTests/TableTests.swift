@@ -6,10 +6,11 @@ import Testing
 
 @Suite("ACPI tables, CPU model, memory, arguments")
 struct TableTests {
-  private func tables(cpus: Int, isFirmware: Bool = false) -> ACPITables {
+  private func tables(cpus: Int, maximum: Int? = nil, isFirmware: Bool = false) -> ACPITables {
     var machine = ACPIDescription(
       cpus: cpus, powerManagement: 0x600, powerOffType: 5, memoryWindow: AddressMap.pciWindow,
       pciInterrupts: [10, 10, 11, 11], wire: { PCIBus.wire(device: $0, pin: $1) })
+    machine.maximumCPUs = maximum
     machine.hasFirmwareConfiguration = isFirmware
     return ACPITables(machine)
   }
@@ -63,6 +64,27 @@ struct TableTests {
       let chip = Array(madt[(44 + cpus * 8)..<(56 + cpus * 8)])
       #expect(chip == [1, 12, isFirmware ? 0 : UInt8(cpus), 0, 0, 0, 0xC0, 0xFE, 0, 0, 0, 0])
     }
+  }
+
+  @Test("processors that may come are named, not enabled, and have an event", arguments: [2, 64, 254])
+  func processorsThatCome(maximum: Int) throws {
+    let tables = tables(cpus: 1, maximum: maximum)
+    let xsdt = table(tables.bytes.little(UInt64.self, at: 24), in: tables)
+    let fadt = table(xsdt.little(UInt64.self, at: 36), in: tables)
+    let madt = table(xsdt.little(UInt64.self, at: 36 + 8), in: tables)
+    // GPE0: four bytes at 12 of the power management block.
+    #expect(fadt.little(UInt32.self, at: 80) == 0x60C && fadt[92] == 4 && fadt.little(UInt64.self, at: 224) == 0x60C)
+    for cpu in 0..<maximum {
+      let entry = Array(madt[(44 + cpu * 8)..<(52 + cpu * 8)])
+      #expect(entry == [0, 8, UInt8(cpu), UInt8(cpu), cpu == 0 ? 1 : 0, 0, 0, 0])
+    }
+    #expect(madt[44 + maximum * 8 + 2] == UInt8(maximum), "the I/O APIC's id")
+    let dsdt = table(fadt.little(UInt64.self, at: 140), in: tables)
+    let names = String(decoding: dsdt.map { $0 < 0x80 ? $0 : 0x20 }, as: UTF8.self)
+    #expect(names.contains("_E02") && names.contains("C001") && !names.contains("C0FF"))
+    #expect(tables.bytes.count < 0x1_0000)
+    let others = self.tables(cpus: 2)
+    #expect(!String(decoding: others.bytes.map { $0 < 0x80 ? $0 : 0x20 }, as: UTF8.self).contains("_E02"))
   }
 
   @Test("AML lengths at their borders")
@@ -188,6 +210,83 @@ struct TableTests {
     #expect(try memory.bytes(at: GuestAddress(0x20_0000), count: 1) == [0xAA])
   }
 
+  @Test("memory that grows lies apart from RAM, below the devices where it fits, at what Linux adds at once")
+  func growthPlaces() throws {
+    let (mebibyte, gibibyte) = (1 << 20 as UInt64, 1 << 30 as UInt64)
+    func place(_ memory: UInt64, by count: UInt64, isFirmware: Bool = false) -> Range<UInt64> {
+      AddressMap.growth(by: count, above: memory, isFirmware: isFirmware)
+    }
+    #expect(place(512 * mebibyte, by: 512 * mebibyte) == 640 * mebibyte..<1152 * mebibyte)
+    #expect(place(500 * mebibyte, by: mebibyte) == 512 * mebibyte..<640 * mebibyte)
+    #expect(place(gibibyte, by: 1920 * mebibyte) == 1152 * mebibyte..<3 * gibibyte)
+    #expect(place(gibibyte, by: 1921 * mebibyte).lowerBound == 4 * gibibyte + 128 * mebibyte)
+    // Firmware's windows for PCI begin at 2 GiB, or at the end of RAM.
+    #expect(place(gibibyte, by: 896 * mebibyte, isFirmware: true) == 1152 * mebibyte..<2 * gibibyte)
+    #expect(place(gibibyte, by: gibibyte, isFirmware: true).lowerBound == 4 * gibibyte + 128 * mebibyte)
+    #expect(place(5 * gibibyte / 2, by: mebibyte, isFirmware: true).lowerBound == 4 * gibibyte + 128 * mebibyte)
+    #expect(place(8 * gibibyte, by: gibibyte).lowerBound == 9 * gibibyte + 128 * mebibyte)
+    #expect(place(64 * gibibyte, by: gibibyte) == 66 * gibibyte..<68 * gibibyte)
+  }
+
+  @Test("RAM that grows: devices reach what is plugged, all of it and nothing else")
+  func growingMemory() throws {
+    let start: UInt64 = 128 << 20
+    let block = Int(GuestRAM.blockBytes)
+    let memory = try GuestRAM(count: 3 << 20, growth: start..<start + 128 << 20)
+    func segment(_ first: Int, _ count: Int) -> GuestSegment {
+      GuestSegment(address: GuestAddress(start + UInt64(first * block)), count: count * block)
+    }
+    #expect(memory.count == 3 << 20 && memory.offset(of: start, count: 1) == nil)
+    #expect(memory.contains(GuestSegment(address: GuestAddress(start), count: 0)))
+    memory.mark(segment(1, 2), isPlugged: true)
+    memory.mark(segment(63, 1), isPlugged: true)
+    #expect(memory.contains(segment(1, 2)) && memory.contains(segment(63, 1)))
+    for (first, count) in [(0, 1), (0, 2), (2, 2), (3, 1), (62, 2), (63, 2), (64, 1)] {
+      #expect(!memory.contains(segment(first, count)), "\(first) \(count)")
+    }
+    #expect(memory.offset(of: start + UInt64(3 * block) - 1, count: 1) != nil)
+    #expect(memory.offset(of: start + UInt64(3 * block) - 1, count: 2) == nil)
+    #expect(memory.offset(of: start + (128 << 20) - 1, count: 2) == nil)
+    // Behind what it starts with, at the start of a huge page.
+    #expect(memory.offset(of: start + UInt64(block), count: 1) == 4 << 20 + block)
+    try memory.storeUInt64(0x0123_4567_89AB_CDEF, at: GuestAddress(start + UInt64(2 * block)))
+    #expect(try memory.loadUInt64(at: GuestAddress(start + UInt64(2 * block))) == 0x0123_4567_89AB_CDEF)
+    memory.mark(segment(2, 1), isPlugged: false)
+    #expect(throws: GuestMemoryError.self) { try memory.loadUInt64(at: GuestAddress(start + UInt64(2 * block))) }
+    #expect(memory.contains(segment(1, 1)) && !memory.contains(segment(1, 2)))
+  }
+
+  @Test("SRAT is there where memory grows past 4 GiB and did not begin there")
+  func affinity() throws {
+    let high = try GuestRAM(count: 4 << 20, growth: 0x1_0800_0000..<0x1_1000_0000)
+    #expect(high.affinity.count == 2 && (high.affinity.last?.isPluggable ?? false))
+    #expect(try GuestRAM(count: 4 << 20, growth: 0x0800_0000..<0x1000_0000).affinity.isEmpty)
+    #expect(try GuestRAM(count: 4 << 20).affinity.isEmpty)
+    var machine = ACPIDescription(
+      cpus: 3, powerManagement: 0x600, powerOffType: 5, memoryWindow: AddressMap.pciWindow,
+      pciInterrupts: [10, 10, 11, 11], wire: { PCIBus.wire(device: $0, pin: $1) })
+    machine.memory = high.affinity
+    let tables = ACPITables(machine)
+    let root = Array(tables.bytes.prefix(36))
+    let rsdt = table(UInt64(root.little(UInt32.self, at: 16)), in: tables)
+    let xsdt = table(root.little(UInt64.self, at: 24), in: tables)
+    #expect(rsdt.count == 36 + 3 * 4 && xsdt.count == 36 + 3 * 8)
+    let address = xsdt.little(UInt64.self, at: 36 + 16)
+    #expect(UInt64(rsdt.little(UInt32.self, at: 36 + 8)) == address)
+    let srat = table(address, in: tables)
+    #expect(name(srat) == "SRAT" && srat.reduce(0, &+) == 0)
+    try #require(srat.count == 48 + 3 * 16 + 2 * 40)
+    #expect(srat.little(UInt32.self, at: 36) == 1)
+    for cpu in 0..<3 { #expect(Array(srat[(48 + cpu * 16)...].prefix(8)) == [0, 16, 0, UInt8(cpu), 1, 0, 0, 0]) }
+    let runs = [(0, 4 << 20, 1), (0x1_0800_0000, 0x800_0000, 3)] as [(UInt64, UInt64, UInt32)]
+    for (index, run) in runs.enumerated() {
+      let entry = Array(srat[(96 + index * 40)...].prefix(40))
+      #expect(entry[0] == 1 && entry[1] == 40 && entry.little(UInt32.self, at: 2) == 0)
+      #expect(entry.little(UInt64.self, at: 8) == run.0 && entry.little(UInt64.self, at: 16) == run.1)
+      #expect(entry.little(UInt32.self, at: 28) == run.2)
+    }
+  }
+
   @Test("arguments: the contract's flags")
   func arguments() throws {
     let machine = try MachineConfiguration(arguments: [
@@ -202,6 +301,11 @@ struct TableTests {
     #expect(machine.serial == .socket(path: "/run/s", log: "/var/l"))
     #expect(machine.console == .socket(path: "/run/c", log: nil) && !machine.hasEntropy)
     #expect(try MachineConfiguration.size("256 MiB") == 256 << 20)
+    #expect(machine.memoryMaximum == 0 && !machine.hasBalloon)
+    let growing = try MachineConfiguration(arguments: [
+      "--name", "d", "--kernel", "k", "--memory", "512MiB", "--memory-max", "1GiB", "--balloon",
+    ])
+    #expect(growing.memoryMaximum == 1 << 30 && growing.hasBalloon)
   }
 
   @Test("arguments: a machine that boots by firmware")
@@ -225,7 +329,11 @@ struct TableTests {
     arguments: [
       ["--kernel", "k"], ["--name", "x"], ["--name"], ["--name", "x", "--kernel", "k", "--memory", "12"],
       ["--name", "x", "--kernel", "k", "--memory", "99999999999999999GiB"],
+      ["--name", "x", "--kernel", "k", "--memory", "2GiB", "--memory-max", "1GiB"],
+      ["--name", "x", "--kernel", "k", "--memory-max", "1"],
       ["--name", "x", "--kernel", "k", "--cpus", "0"],
+      ["--name", "x", "--kernel", "k", "--cpus", "2,max=1"], ["--name", "x", "--kernel", "k", "--cpus", "2,most=3"],
+      ["--name", "x", "--boot", "bios", "--cpus", "1,max=2"],
       ["--name", "x", "--kernel", "k", "--net", "t,mac=1"],
       ["--name", "x", "--kernel", "k", "--net", "t,mac=01:00:00:00:00:00"],
       ["--name", "x", "--kernel", "k", "--disk", ",ro"], ["--name", "x", "--kernel", "k", "--disk", "d,rw"],

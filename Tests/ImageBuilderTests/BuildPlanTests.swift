@@ -23,10 +23,12 @@ struct BuildPlanTests {
 
     """
 
-  private func plan(_ domains: String, in directory: TemporaryDirectory, update: Bool = false) throws -> BuildPlan {
-    for name in Programs.names + [Programs.hatchling] { try directory.write(name, "a program") }
+  private func plan(
+    _ domains: String, in directory: TemporaryDirectory, api: String = "", update: Bool = false
+  ) throws -> BuildPlan {
+    for name in Programs.names + [Programs.gateway, Programs.hatchling] { try directory.write(name, "a program") }
     try directory.write(Programs.bootMenu, "@TITLE@ @COMMAND_LINE@")
-    let text = "name: test\ncontrol-domain: {suite: trixie, hostname: test}\ndomains:\n\(domains)"
+    let text = "name: test\ncontrol-domain: {suite: trixie, hostname: test}\n\(api)domains:\n\(domains)"
     try directory.write("recipe.yaml", text)
     var options = BuildOptions(output: "\(directory.path)/out.iso")
     options.programs = directory.path
@@ -87,6 +89,37 @@ struct BuildPlanTests {
     let programs = try Programs(directory: directory.path, needsHatchling: false)
     try directory.write("roost-vmm", "another program")
     #expect(try programs.step(versions: [:]).settings != before[Programs.stepName])
+  }
+
+  @Test("The program of the HTTP interface is in the image where the recipe asks for one, and nowhere else")
+  func gateway() throws {
+    let directory = try TemporaryDirectory()
+    func inputs(_ plan: BuildPlan) -> [String] {
+      plan.steps.first { $0.name == ControlRoot.stepName }?.inputs.map(\.file) ?? []
+    }
+    func packages(_ plan: BuildPlan) -> [String] { plan.steps.first { $0.name == plan.controlRoot }?.settings ?? [] }
+    let without = try plan(Self.guests, in: directory)
+    #expect(!inputs(without).contains(Programs.gateway))
+    #expect(!without.steps.contains { $0.outputs.contains(Programs.gateway) })
+    #expect(!packages(without).contains("openssl"))
+    let local = try plan(Self.guests, in: directory, api: "api: {}\n")
+    #expect(inputs(local).contains(Programs.gateway))
+    #expect(!packages(local).contains("openssl"))
+    #expect(settings(local)[ControlRoot.stepName]?.contains { $0.hasPrefix("etc/passwd roost-gateway:") } == true)
+    let token = "{name: me, sha256: \(String(repeating: "0", count: 64))}"
+    let secure = try plan(Self.guests, in: directory, api: "api: {listen: 0.0.0.0:8443, tokens: [\(token)]}\n")
+    #expect(packages(secure).contains("openssl"))
+    #expect(secure.certificate.isEmpty)
+    let pair = "certificate: c.pem, key: k.pem"
+    let own = "api: {listen: 0.0.0.0:8443, tokens: [\(token)], \(pair)}\n"
+    try directory.write("c.pem", "-----BEGIN CERTIFICATE-----\n")
+    try directory.write("k.pem", "-----BEGIN CERTIFICATE-----\n")
+    let error = #expect(throws: BuildError.self) { try plan(Self.guests, in: directory, api: own) }
+    #expect(error?.message == "\(directory.path)/k.pem has no PEM block 'PRIVATE KEY'")
+    try directory.write("k.pem", "-----BEGIN EC PRIVATE KEY-----\n")
+    let brought = try plan(Self.guests, in: directory, api: own)
+    #expect(brought.certificate.map(\.path) == ["/roost/api/certificate.pem", "/roost/api/key.pem"])
+    #expect(!packages(brought).contains("openssl"))
   }
 
   @Test("Only --update makes root file systems anew")
@@ -194,6 +227,17 @@ struct BuildPlanTests {
     let after = settings(try self.plan(told, in: directory))
     let changed = Set(after.keys.filter { after[$0] != before[$0] })
     #expect(changed == ["one: root file system", "two: root file system", BootLoader.stepName])
+  }
+
+  @Test("A Debian guest whose memory grows uses what comes at once, where its kernel does not put what stays")
+  func growingMemory() throws {
+    let directory = try TemporaryDirectory()
+    let growing = Self.guests.replacing("memory: 256 MiB", with: "memory: {start: 256 MiB, max: 1 GiB}")
+    for (recipe, isGrowing) in [(Self.guests, false), (growing, true)] {
+      let words = try plan(recipe, in: directory).domains.first?.commandLine.split(separator: " ") ?? []
+      #expect(words.contains("memhp_default_state=online") == isGrowing)
+      #expect(words.contains("memory_hotplug.online_policy=auto-movable") == isGrowing)
+    }
   }
 
   @Test("A Debian guest's initramfs has the drivers of what its disk is attached to")

@@ -1,4 +1,3 @@
-import Binary
 import Platform
 import Testing
 
@@ -6,61 +5,6 @@ import Testing
 
 @Suite("Images of disks in the forms they come in")
 struct DiskImageTests {
-  private func qcow2(version: UInt32 = 3, backing: UInt64 = 0, encryption: UInt32 = 0, features: UInt64 = 0) -> [UInt8]
-  {
-    var writer = ByteWriter()
-    writer.raw([0x51, 0x46, 0x49, 0xFB])
-    writer.big(version)
-    writer.big(backing)
-    writer.zeros(16)
-    writer.big(encryption)
-    writer.zeros(36)
-    writer.big(features)
-    writer.zeros(512)
-    return writer.bytes
-  }
-
-  private func vmdk(capacity: UInt64 = 100, descriptor: String = "parentCID=ffffffff\n") -> [UInt8] {
-    var writer = ByteWriter()
-    writer.raw("KDMV".utf8)
-    writer.zeros(8)
-    writer.little(capacity)
-    writer.zeros(512 - writer.count)
-    writer.raw(descriptor.utf8)
-    writer.zeros(512)
-    return writer.bytes
-  }
-
-  @Test("The form is told by the first bytes")
-  func forms() {
-    #expect(DiskImage.form([0x1F, 0x8B, 8, 0]) == .packed)
-    #expect(DiskImage.form([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0, 0]) == .packed)
-    #expect(DiskImage.form([0x28, 0xB5, 0x2F, 0xFD]) == .packed)
-    #expect(DiskImage.form(Array("BZh9".utf8)) == .packed)
-    #expect(DiskImage.form(qcow2()) == .container("qcow2"))
-    #expect(DiskImage.form(vmdk()) == .container("vmdk"))
-    #expect(DiskImage.form(Array("vhdxfile".utf8)) == .container("vhdx"))
-    #expect(DiskImage.form([]) == .raw)
-    #expect(DiskImage.form([0xEB, 0x63, 0x90]) == .raw)
-  }
-
-  @Test("A container whose content is elsewhere is refused, whatever it names")
-  func objections() {
-    #expect(DiskImage.objection(qcow2()) == nil)
-    #expect(DiskImage.objection(qcow2(version: 2, features: 4)) == nil)  // version 2 has no features
-    #expect(DiskImage.objection(vmdk()) == nil)
-    for (bytes, words) in [
-      (qcow2(backing: 0x68), "backing file"), (qcow2(version: 2, backing: 1), "backing file"),
-      (qcow2(features: 4), "another file"), (qcow2(features: 5), "another file"), (qcow2(encryption: 2), "encrypted"),
-      (qcow2(version: 4), "version 4"), (Array(qcow2().prefix(40)), "ends within"),
-      (vmdk(capacity: 0), "other files"), (vmdk(descriptor: "CID=1\nparentCID=12345678\n"), "parent"),
-      (vmdk(descriptor: "parentFileNameHint=\"/etc/passwd\""), "parent"),
-      (Array("# Disk DescriptorFile\nRW 1 FLAT \"/etc/passwd\" 0".utf8), "other files"),
-    ] {
-      #expect(DiskImage.objection(bytes)?.contains(words) == true, "\(DiskImage.objection(bytes) ?? "accepted")")
-    }
-  }
-
   private func prepare(_ file: String, in directory: TemporaryDirectory, isDisk: Bool = true) throws -> [UInt8] {
     let cache = try ResultCache("\(directory.path)/cache")
     defer { try? cache.removeScratch() }

@@ -24,7 +24,9 @@ struct SourceTests {
     return try SourceSet(
       Recipe(
         name: recipe.name, controlDomain: recipe.controlDomain, storage: recipe.storage, network: recipe.network,
-        sources: ["it": source], domains: recipe.domains, directory: recipe.directory), copies: copies, versions: [:])
+        networks: recipe.networks, sources: ["it": source], domains: recipe.domains, api: nil, balancer: false,
+        directory: recipe.directory), copies: copies,
+      versions: [:])
   }
 
   /// Runs the steps and returns the path of the last one's file.

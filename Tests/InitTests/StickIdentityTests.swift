@@ -94,6 +94,20 @@ import Testing
     #expect(StickIdentity.write(.identity(Self.sample), root: "/proc/none").count == 4)
   }
 
+  @Test func theGatewayRunsWhereItIs() throws {
+    try Self.withRoot { (root: String) throws in
+      #expect(!ControlDomain.services(sys: root, root: root).contains { $0.name == "gateway" })
+      try Files.makeDirectories("\(root)/usr/sbin")
+      try Files.write("", to: "\(root)/usr/sbin/roost-gateway")
+      let services = ControlDomain.services(sys: root, root: root)
+      let gateway = try #require(services.first { $0.name == "gateway" })
+      #expect(gateway.command == ["/usr/sbin/roost-gateway"])
+      #expect(gateway.kind == .always)
+      #expect(gateway.after == ["roostd"])
+      #expect(throws: Never.self) { try orderServices(services) }
+    }
+  }
+
   @Test func sshdRunsWhereItIs() throws {
     try Self.withRoot { (root: String) throws in
       #expect(!ControlDomain.services(sys: root, root: root).contains { $0.name == "sshd" })

@@ -12,34 +12,46 @@ struct ImportTests {
     "Identity": ["Binary"],
     "Manifest": ["Identity", "Platform", "FoundationEssentials"],
     "Recipe": ["Manifest", "Identity", "Platform", "Binary", "Yams"],
+    "DiskImages": ["Binary", "CArchive", "CZlib"],
     "Devices": ["Binary", "Synchronization"],
+    "Jail": ["Platform"],
     "Hypervisor": ["Devices", "Platform", "Binary", "Synchronization"],
     "Hypervisor/KVM": ["Devices", "Platform", "Binary", "Synchronization", "CKVM"],
-    "Hypervisor/Machine": ["Devices", "Platform", "Binary", "Synchronization", "CURing"],
+    "Hypervisor/Machine": ["Devices", "Jail", "Platform", "Binary", "Synchronization", "CURing"],
     "Storage": [
-      "Manifest", "Identity", "Probing", "Platform", "Binary", "CLVM", "FoundationEssentials", "Synchronization",
+      "Manifest", "Identity", "DiskImages", "Probing", "Platform", "Binary", "CLVM", "FoundationEssentials",
+      "Synchronization",
     ],
     "ImageBuilder": [
-      "Recipe", "Manifest", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials", "Synchronization",
+      "Recipe", "Manifest", "DiskImages", "Platform", "Binary", "CArchive", "CISOFS", "FoundationEssentials",
+      "Synchronization",
     ],
     "ImageBuilder/Provision": ["Recipe", "Manifest", "Identity", "Probing", "Platform", "Binary", "Synchronization"],
     "Init": ["Identity", "Probing", "Platform", "Binary", "Synchronization"],
     "Control": ["Manifest", "Identity", "Platform", "Binary", "FoundationEssentials", "Synchronization"],
     "Control/Screen": ["Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "CVTerm", "CZlib"],
+    "Gateway": [
+      "Control", "Manifest", "Platform", "Binary", "FoundationEssentials", "Synchronization", "Hummingbird",
+      "HummingbirdCore", "HummingbirdTLS", "NIOCore", "NIOPosix", "NIOSSL", "NIOHTTPTypes", "HTTPTypes", "Logging",
+    ],
+    "Manual": ["FoundationEssentials"],
     "roost": [
-      "ImageBuilder", "Recipe", "Control", "Manifest", "Platform", "Binary", "ArgumentParser", "FoundationEssentials",
-      "Synchronization",
+      "ImageBuilder", "Recipe", "Control", "Manual", "Manifest", "Platform", "Binary", "ArgumentParser",
+      "FoundationEssentials", "Synchronization",
     ],
     "roostd": ["Control", "Platform"],
     "roost-vmm": ["Hypervisor", "Devices", "Platform", "Binary"],
     "roost-init": ["Init", "Platform"],
     "roost-storage": ["Storage", "Manifest", "Platform"],
+    "roost-gateway": ["Gateway", "Manifest", "Platform"],
     "BareMetal": ["Machine"],
     "Hatchling": ["Machine"],
     "Conformance": ["Machine"],
   ]
 
-  static let executables: Set<String> = ["roost", "roostd", "roost-vmm", "roost-init", "roost-storage", "Hatchling"]
+  static let executables: Set<String> = [
+    "roost", "roostd", "roost-vmm", "roost-init", "roost-storage", "roost-gateway", "Hatchling",
+  ]
 
   @Test("Every import is one that the layer allows")
   func imports() throws {

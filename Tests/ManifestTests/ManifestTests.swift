@@ -35,7 +35,7 @@ import Testing
 
   @Test func whatIsAsUsualIsNotWritten() throws {
     let text = String(decoding: try sample.encoded(), as: UTF8.self)
-    for key in ["bus", "model", "display", "vnc", "cpuModel", "cdrom", "floppy", "modules", "hotplug"] {
+    for key in ["bus", "model", "display", "vnc", "cpuModel", "cdrom", "floppy", "modules", "hotplug", "balancer"] {
       #expect(!text.contains("\"\(key)\""), "\(key)")
     }
   }
@@ -51,6 +51,7 @@ import Testing
     other.domains[0].vnc = .init(passwordFile: "/p")
     other.domains[0].cpuModel = .baseline
     other.domains[0].hotplug = true
+    other.balancer = true
     other.domains[1].boot.modules = [.init(file: "/m", commandLine: "a, b")]
     #expect(try ApplianceManifest.decode(try other.encoded()) == other)
   }
@@ -79,6 +80,24 @@ import Testing
       return "accepted"
     } catch {
       return error.description
+    }
+  }
+
+  @Test("An order of starts comes back; one that nobody could keep is refused")
+  func order() throws {
+    var other = sample
+    other.domains[1].after = ["debian"]
+    #expect(try ApplianceManifest.decode(try other.encoded()) == other)
+    #expect(!String(decoding: try sample.encoded(), as: UTF8.self).contains("\"after\""))
+    for (after, words) in [
+      (["hatchling"], "'debian' comes after itself"), (["debain"], "'debain', which is no domain"),
+      (["hatchling"], "hatchling comes after debian"), (["hatchling", "hatchling"], "'hatchling' twice"),
+    ] {
+      var wrong = sample
+      wrong.domains[0].after = after
+      if words.contains("comes after debian") { wrong.domains[1].after = ["debian"] }
+      if words.contains("itself") { wrong.domains[0].after = ["debian"] }
+      #expect(failure(String(decoding: try wrong.encoded(), as: UTF8.self)).contains(words), "\(words)")
     }
   }
 

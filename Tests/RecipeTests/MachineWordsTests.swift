@@ -29,6 +29,40 @@ import Testing
     #expect(try !domain("    hotplug: false\n    source: {hatchling: {}}\n").hardware.hotplug)
   }
 
+  @Test func limitsAreReadAndOnTheMedium() throws {
+    let line = """
+          limits: {cpu-weight: 300, cpu-cap: 50, cpus: 0-1, disk-rate: 20 MiB, disk-operations: 500, network-rate: 10 Mbit}
+
+      """
+    let text = recipe(
+      domain:
+        "  - name: d\n    memory: 64 MiB\n    network: true\n\(line)    source: {debian: {suite: trixie}}\n    disk: 1 GiB\n"
+    )
+    let read = try Recipe.parse(text, file: "r.yaml")
+    let domain = try #require(read.domains.first)
+    var expected = ResourceLimits()
+    (expected.cpuWeight, expected.cpuCap, expected.cpus) = (300, 50, "0-1")
+    (expected.diskRate, expected.diskOperations, expected.networkRate) = (20 << 20, 500, 10_000_000)
+    #expect(domain.limits == expected)
+    let boot = ApplianceManifest.Boot(method: .linux, kernel: "/k", initrd: nil, commandLine: "")
+    #expect(ApplianceManifest.Domain(domain, in: read, boot: boot, disk: nil).limits == expected)
+    let other = try Recipe.parse(text.replacing("cpu-cap: 50", with: "cpu-cap: 51"), file: "r.yaml")
+    #expect(other.digest != read.digest && other.domains.first?.sourceDigest == domain.sourceDigest)
+  }
+
+  @Test(arguments: [
+    ("cpu-weight: 0", "1 to 10000"), ("cpu-cap: 0", "1 to 6400"), ("cpus: x", "0-1,3"), ("disk-rate: 1 KiB", "64 KiB"),
+    ("network-rate: 10 Mbit", "network: true"), ("network-rate: 1 bit", "64 kbit"), ("network-rate: 1", "10 Mbit"),
+    ("speed: 1", "cpu-weight"),
+  ])
+  func limitsThatMakeNoSenseAreNamed(line: String, words: String) {
+    let error = #expect(throws: RecipeError.self) {
+      try domain("    limits: {\(line)}\n    source: {kernel: k}\n")
+    }
+    #expect(
+      "\(error.map(String.init(describing:)) ?? "")".contains(words), "\(error.map(String.init(describing:)) ?? "")")
+  }
+
   @Test func hotplugIsOnTheMediumAndInTheDigest() throws {
     func both(_ line: String) throws -> (recipe: Recipe, domain: ApplianceManifest.Domain) {
       let lines = "\(line)    disk: 1 GiB\n    source: {debian: {suite: trixie}}\n"

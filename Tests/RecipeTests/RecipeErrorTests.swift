@@ -51,7 +51,7 @@ import Testing
       "'cpus' in a domain must be a whole number from 1 to 64, not '65'"),
     Case("disk: 2 GiB", "disk: 2 GiB\n    cpus: two", "not 'two'"),
     Case("disk: 2 GiB", "disk: 2 GiB\n    boot: pvhh", "plan9, bios, uefi, auto, not 'pvhh'; did you mean 'pvh'?"),
-    Case("disk: 2 GiB", "disk: 2 GiB\n    network: yes", "must be true or false, not 'yes'"),
+    Case("disk: 2 GiB", "disk: 2 GiB\n    network: yes", "must be true or false, or name networks, not 'yes'"),
     Case("disk: 2 GiB", "disk: 2 GiB\n    ready: {console: x, timeout: 5}", "the length of time '5' has no unit"),
     Case("disk: 2 GiB", "disk: 2 GiB\n    ready: {console: x, timeout: 0 s}", "must be 1 s to 1440 min"),
     Case(

@@ -53,6 +53,39 @@ import Testing
         == [.remove("a.previous"), .rename("a", to: "a.previous")] + end)
   }
 
+  @Test func definitionsFitIntoTags() {
+    let long = Array(repeating: UInt8(ascii: "x"), count: Definition.limit - 3) + [0, 255, 10]
+    let tags = Definition.tags(long)
+    let allowed = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-/=!:#&")
+    #expect(tags.allSatisfy { $0.count <= 1024 && allowed.isSuperset(of: $0) })
+    // With the other columns of a disk's row.
+    #expect(tags.joined(separator: ",").count < 3500)
+    #expect(Definition.read((tags + ["roost.own"]).shuffled()) == long)
+    #expect(Definition.tags(among: ["roost.own"] + tags) == tags)
+    #expect(Definition.read(Definition.tags([1])) == [1])
+    // What is not whole is none.
+    #expect(Definition.read(Array(tags.dropFirst())) == nil && Definition.read([]) == nil)
+    for tag in ["roost.definition.", "roost.definition.0.1=?", "roost.definition.a.b=AA==", "roost.definition.0.1"] {
+      #expect(Definition.read([tag]) == nil, "\(tag)")
+    }
+  }
+
+  @Test func aDomainIsThereWhenItsVolumeHasItsName() {
+    let definition = "roost.own," + Definition.tags(Array("text".utf8))[0]
+    let rows = [
+      ["lv_name": "web", "lv_tags": definition], ["lv_name": "new.made", "lv_tags": definition],
+      ["lv_name": "web.previous", "lv_tags": definition], ["lv_name": "alpha", "lv_tags": "roost.domain"],
+      ["lv_name": "broken", "lv_tags": "roost.own,roost.definition.0.2=AA=="],
+    ]
+    #expect(Definition.definitions(rows) == ["web": "text"])
+    #expect(Definition.unfinished(among: rows) == ["new.made"])
+    let pool =
+      rows.map { $0.merging(["pool_lv": GuestStorage.pool]) { $1 } } + [
+        ["lv_name": "bare", "lv_tags": "roost.none", "pool_lv": GuestStorage.pool]
+      ]
+    #expect(Disks.disks(pool, group: "roost").map(\.name) == ["alpha", "broken", "web", "web.previous"])
+  }
+
   @Test func thePoolsStatusIsRead() throws {
     let well = try #require(
       PoolStatus(parameters: "1 17/1024 96/384 - rw discard_passdown queue_if_no_space - 1024"))
@@ -82,8 +115,10 @@ import Testing
   }
 
   @Test func deviceMapperDoublesHyphens() {
-    #expect(PoolStatus.deviceName(group: "roost", pool: "roost-pool.thin") == "roost-roost--pool.thin-tpool")
-    #expect(PoolStatus.deviceName(group: "a--b", pool: "p-") == "a----b-p---tpool")
+    #expect(
+      PoolStatus.deviceNames(group: "roost", pool: "roost-pool.thin")
+        == ["roost-roost--pool.thin-tpool", "roost-roost--pool.thin"])
+    #expect(PoolStatus.deviceNames(group: "a--b", pool: "p-").first == "a----b-p---tpool")
   }
 
   @Test func movesTellHowFarTheyAre() {

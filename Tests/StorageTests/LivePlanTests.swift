@@ -51,6 +51,16 @@ import Testing
     }
   }
 
+  /// A medium without images has an extent that nothing uses, and the group calls it free.
+  @Test func extentsOfTheMediumAreNotForThePool() {
+    let rows = [
+      ["vg_name": "roost", "pv_allocatable": "", "pv_pe_count": "1", "pv_pe_alloc_count": "0"],
+      ["vg_name": "roost", "pv_allocatable": "allocatable", "pv_pe_count": "246", "pv_pe_alloc_count": "6"],
+      ["vg_name": "other", "pv_allocatable": "allocatable", "pv_pe_count": "100", "pv_pe_alloc_count": "0"],
+    ]
+    #expect(GuestStorage.allocatableExtents(of: "roost", in: rows) == 240)
+  }
+
   @Test func bookkeepingGrowsWithThePool() {
     #expect(GuestStorage.poolMetadataExtents(extents: 16, extentBytes: 4 << 20) == 1)
     #expect(GuestStorage.poolMetadataExtents(extents: 2560, extentBytes: 4 << 20) == 5)
@@ -146,6 +156,9 @@ import Testing
     #expect(
       String(decoding: try state.json(), as: UTF8.self) == """
         {
+          "created" : {
+
+          },
           "devices" : [
 
           ],

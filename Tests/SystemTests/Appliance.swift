@@ -13,8 +13,12 @@ enum Appliance {
     var stick: String?
     /// The socket at which the emulator takes requests (`EmulatorControl`); nil: it takes none.
     var control: String?
+    /// The machine has a display.
+    var display = false
     /// The port of this machine that leads to the control domain's SSH; nil: it has no network card.
     var sshPort: Int?
+    /// The same for its HTTP interface at port 8443.
+    var httpPort: Int?
     /// A file that the machine has as a disk and may write to.
     var target: String?
     /// An image that the machine has as a disk, read-only.
@@ -41,8 +45,12 @@ enum Appliance {
       words += ["-device", "usb-storage,id=stick-device,drive=stick,removable=on,serial=roost-1,bootindex=0"]
     }
     if let control = options.control { words += ["-qmp", "unix:\(control),server=on,wait=off"] }
-    if let port = options.sshPort {
-      words += ["-netdev", "user,id=net,hostfwd=tcp:127.0.0.1:\(port)-:22", "-device", "virtio-net-pci,netdev=net"]
+    if options.display { words += ["-device", "VGA"] }
+    let forwards = [(options.sshPort, 22), (options.httpPort, 8443)].compactMap { port, inside in
+      port.map { ",hostfwd=tcp:127.0.0.1:\($0)-:\(inside)" }
+    }
+    if !forwards.isEmpty {
+      words += ["-netdev", "user,id=net\(forwards.joined())", "-device", "virtio-net-pci,netdev=net"]
     }
     if let target = options.target {
       words += ["-drive", "if=none,id=target,format=raw,file=\(target)", "-device", "virtio-blk-pci,drive=target"]

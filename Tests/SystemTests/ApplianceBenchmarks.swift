@@ -4,7 +4,7 @@ import Testing
 /// What is measured in the control domain of an appliance, with QEMU there as the peer: the scripts in `Bench`.
 enum ApplianceBenchmarks {
   enum Part: String, CaseIterable {
-    case starts, rates, network, memory, storage, families
+    case starts, rates, network, memory, storage, domains, families
   }
 
   /// A figure of ours beside the same figure of a peer.
@@ -53,7 +53,7 @@ enum ApplianceBenchmarks {
           name: "ping between two guests", unit: "µs", ours: "ping-roost", theirs: "ping-qemu",
           peer: "QEMU pc with vhost", target: firmware),
       ]
-    case .memory: return []
+    case .memory, .domains: return []
     case .storage:
       let rates = [
         ("read-4k", "random reads of 4 KiB"), ("write-4k", "random writes of 4 KiB"),
@@ -158,28 +158,46 @@ enum ApplianceBenchmarks {
     return parts.flatMap { rows($0, medians) }
   }
 
-  private static func rows(_ part: Part, _ medians: [String: Double]) -> [Benchmarks.Row] {
-    guard part != .memory else {
+  /// Figures without a peer: their key, name, unit and target.
+  private static func figures(_ part: Part) -> [(key: String, name: String, unit: String, target: String)] {
+    switch part {
+    case .memory:
       // Alone, a process is charged for the program's own text as well, which the page cache can take back.
-      let names = [
-        ("display-none", "private memory of a roost-vmm, one of several", "at most 4096 KiB"),
-        ("display-vga", "the same with a display", "4096 KiB and what the display needs"),
-        ("alone", "private memory of the only roost-vmm", ""), ("alone-dirty", "of it written to", ""),
+      [
+        ("display-none", "private memory of a roost-vmm, one of several", "KiB", "at most 4096 KiB"),
+        ("display-vga", "the same with a display", "KiB", "4096 KiB and what the display needs"),
+        ("alone", "private memory of the only roost-vmm", "KiB", ""), ("alone-dirty", "of it written to", "KiB", ""),
       ]
-      return names.compactMap { key, name, target in
-        medians[key].map { Benchmarks.Row(name: name, unit: "KiB", value: $0, target: target) }
-      }
+    case .domains:
+      [
+        ("create", "a domain made, and its monitor started", "ms", ""),
+        ("create-ready", "a domain made and at its prompt", "ms", ""),
+        ("remove", "a running domain ended, and all of it gone", "ms", ""),
+        ("fifty-made", "50 hatchlings made", "ms", ""), ("fifty-ready", "50 hatchlings at their prompts", "ms", ""),
+        ("fifty-memory", "memory that 50 hatchlings take in total", "KiB", ""),
+        ("fifty-each", "private memory of each one's monitor", "KiB", "at most 4096 KiB"),
+        ("fifty-removed", "50 running hatchlings gone", "ms", ""),
+        ("weights", "two busy domains with weights 1 to 3: share of the second", "of the first's", "2.85 to 3.15"),
+      ]
+    default: []
     }
-    return pairs(part).compactMap { pair in
-      guard let ours = medians[pair.ours] else {
-        Issue.record("\(pair.ours) was not measured")
-        return nil
-      }
-      let theirs = medians[pair.theirs]
-      if theirs == nil { print("\(pair.name): \(pair.peer) was not measured") }
-      return Benchmarks.Row(
-        name: pair.name, unit: pair.unit, value: ours, peer: theirs == nil ? nil : pair.peer, peerValue: theirs,
-        target: pair.target)
+  }
+
+  private static func rows(_ part: Part, _ medians: [String: Double]) -> [Benchmarks.Row] {
+    let figures = figures(part).compactMap { key, name, unit, target in
+      medians[key].map { Benchmarks.Row(name: name, unit: unit, value: $0, target: target) }
     }
+    return figures
+      + pairs(part).compactMap { pair in
+        guard let ours = medians[pair.ours] else {
+          Issue.record("\(pair.ours) was not measured")
+          return nil
+        }
+        let theirs = medians[pair.theirs]
+        if theirs == nil { print("\(pair.name): \(pair.peer) was not measured") }
+        return Benchmarks.Row(
+          name: pair.name, unit: pair.unit, value: ours, peer: theirs == nil ? nil : pair.peer, peerValue: theirs,
+          target: pair.target)
+      }
   }
 }

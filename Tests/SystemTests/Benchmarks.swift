@@ -24,11 +24,12 @@ struct Benchmarks {
 
   @Test("Builds, sizes, memory, and starts beside QEMU's")
   func measure() throws {
-    // ROOST_BENCH=builds, provision, starts, rates, network, memory, storage, families: only this part.
+    // ROOST_BENCH=builds, provision, api, starts, rates, network, memory, storage, domains, families: only this part.
     let wanted = Environment.value("ROOST_BENCH") ?? "1"
     var rows = wanted == "1" || wanted == "builds" ? try builds() : []
     if wanted == "1" || wanted == "provision" { rows += try ProvisionBenchmarks.measure() }
-    if !["builds", "provision"].contains(wanted) {
+    if wanted == "1" || wanted == "api" { rows += try APIBenchmarks.measure() }
+    if !["builds", "provision", "api"].contains(wanted) {
       let parts = ApplianceBenchmarks.Part.allCases.filter { wanted == "1" || wanted == $0.rawValue }
       try #require(!parts.isEmpty, "ROOST_BENCH=\(wanted) is no part of the benchmarks")
       rows += try ApplianceBenchmarks.measure(parts)

@@ -7,66 +7,42 @@ struct DiskSession {
   let machine: Machine
 
   func run() throws {
-    try inShell([
+    try machine.inShell([
       // The guest is a small one, without a program that makes file systems.
       ("roost disk create data --size '256 MiB' && busybox mke2fs /dev/roost/data >/dev/null", "data: 256 MiB, empty"),
       ("roost disk attach data debian", "data: attached to debian"),
       ("roost disk resize debian --size '3 GiB'", "debian: 3 GiB"),
     ])
-    try inGuest([
+    try machine.inGuest([
       ("for i in $(seq 30); do [ -b /dev/sda ] && break; sleep 1; done; blockdev --getsize64 /dev/sda", "268435456"),
       ("mount /dev/sda /mnt && echo fir''st >/mnt/file && sync && cat /mnt/file", "first"),
       ("blockdev --getsize64 /dev/vda", "3221225472"),
     ])
-    try inShell([
+    try machine.inShell([
       ("roost disk snapshot data early", "early: a snapshot of data"),
       ("roost disk resize data --size '384 MiB'", "data: 384 MiB"),
       ("roost disk destroy data --yes", "detach it first"),
     ])
-    try inGuest([
+    try machine.inGuest([
       ("blockdev --getsize64 /dev/sda", "402653184"),
       ("echo sec''ond >/mnt/file && sync && cat /mnt/file && umount /mnt", "second"),
     ])
-    try inShell([
+    try machine.inShell([
       ("roost disk detach data", "data: detached"),
       ("roost disk rollback data early --yes", "data: as it was in early"),
       ("roost disk clone data trial", "trial: a clone of data"),
       ("roost disk attach data debian && roost disk attach trial debian", "trial: attached to debian"),
     ])
-    try inGuest([
+    try machine.inGuest([
       ("for i in $(seq 30); do [ -b /dev/sdb ] && break; sleep 1; done; echo $(ls /dev/sd?)", "/dev/sda /dev/sdb"),
       ("mount /dev/sda /mnt && echo rolled-ba''ck-to-$(cat /mnt/file); umount /mnt", "rolled-back-to-first"),
       ("mount /dev/sdb /mnt && echo clo''ne-of-$(cat /mnt/file); umount /mnt", "clone-of-first"),
     ])
-    try inShell([
+    try machine.inShell([
       ("roost disk detach data && roost disk detach trial", "trial: detached"),
       ("roost disk destroy data --yes && roost disk destroy trial --yes", "trial: removed"),
       ("roost disk destroy early --yes && echo left $(roost disk list | grep -c 'data\\|trial\\|early')", "left 0"),
     ])
-    try inGuest([("ls /dev/sd? 2>/dev/null | wc -l | sed 's/^/disks=/'", "disks=0")])
-  }
-
-  /// Runs commands in the control domain, one after the other; each answers with a text.
-  private func inShell(_ commands: [(line: String, answer: String)]) throws {
-    try machine.type("x")
-    try machine.wait(for: "#", seconds: 60)
-    for command in commands {
-      try machine.type("\(command.line)\r")
-      try machine.wait(for: command.answer, seconds: 120)
-    }
-    try machine.type("exit\r")
-    try machine.wait(for: "All 3 domains are ready.", seconds: 60)
-  }
-
-  /// Runs commands in the guest.
-  private func inGuest(_ commands: [(line: String, answer: String)]) throws {
-    try machine.type("1")
-    try machine.wait(for: "root@debian:~#", seconds: 60)
-    for command in commands {
-      try machine.type("\(command.line)\r")
-      try machine.wait(for: command.answer, seconds: 120)
-    }
-    try machine.type("\u{1D}")
-    try machine.wait(for: "All 3 domains are ready.", seconds: 60)
+    try machine.inGuest([("ls /dev/sd? 2>/dev/null | wc -l | sed 's/^/disks=/'", "disks=0")])
   }
 }

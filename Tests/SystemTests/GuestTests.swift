@@ -88,32 +88,65 @@ struct GuestTests {
     try boot(work.path, ["debian", "grub", "memtest", "ipxe", "floppy", "ide", "scsi"], log: "guests")
   }
 
-  @Test("By UEFI, GRUB from a CD")
+  @Test("By UEFI, Debian from a disk with GRUB, and memtest86+ from a CD, which a BIOS starts as well")
   func uefi() throws {
     let work = try BuildTests.Workplace("uefi")
-    try Files.makeDirectories("\(work.path)/disk/boot/grub")
-    // A word that is written in two parts is in what it says only.
-    try Files.write("echo hello from GR\"UB on $grub_platform\"\n", to: "\(work.path)/disk/boot/grub/grub.cfg")
-    try DamagedImage.run(["grub-mkrescue", "-o", "\(work.path)/grub.iso", "\(work.path)/disk"])
+    try makeMemtestDisc(in: work.path)
     let recipe = """
       name: uefi
       control-domain: {suite: trixie}
-      storage: {ram: 64 MiB}
+      storage: {ram: 256 MiB}
       domains:
         - name: uefi
           memory: 256 MiB
+          disk: 1 GiB
           boot: uefi
-          cdrom: grub.iso
           display: none
-          ready: {console: "hello from GRUB on efi", timeout: 500 s}
+          source: {debian: {suite: bookworm, hostname: grubuefi}}
+          ready: {console: "grubuefi login:", timeout: 900 s}
+        - name: uefi-cd
+          memory: 128 MiB
+          boot: uefi
+          cdrom: memtest.iso
+          display: none
+          ready: {console: "Status: Testing", timeout: 900 s}
+        - name: bios-cd
+          memory: 64 MiB
+          boot: bios
+          cdrom: memtest.iso
+          display: none
+          ready: {console: "Status: Testing", timeout: 900 s}
 
       """
     try Files.write(recipe, to: "\(work.path)/recipe.yaml")
-    try boot(work.path, ["uefi"], memory: "2GiB", log: "uefi")
+    try boot(work.path, ["uefi", "uefi-cd", "bios-cd"], timeout: 900, log: "uefi")
+  }
+
+  /// Makes `memtest.iso`: GRUB for both kinds of firmware, which starts Debian's memtest86+ with its console on the serial
+  /// port.
+  private func makeMemtestDisc(in directory: String) throws {
+    let disc = "\(directory)/disc"
+    try Files.makeDirectories("\(disc)/boot/grub")
+    try DamagedImage.run([
+      "sh", "-c",
+      """
+      cd "$1" && apt-get -q download memtest86+ && dpkg-deb -x memtest86+_*.deb package &&
+      cp package/boot/memtest86+x64.bin package/boot/memtest86+x64.efi disc
+      """, "sh", directory,
+    ])
+    try Files.write(
+      """
+      set program=/memtest86+x64.bin
+      if [ "$grub_platform" = efi ]; then set program=/memtest86+x64.efi; fi
+      linux $program console=ttyS0,115200
+      boot
+
+      """, to: "\(disc)/boot/grub/grub.cfg")
+    try DamagedImage.run(["grub-mkrescue", "-o", "\(directory)/memtest.iso", disc])
   }
 
   /// Builds `recipe.yaml` in `directory`, boots it, and waits until all of `domains` are ready.
-  private func boot(_ directory: String, _ domains: [String], memory: String = "3GiB", log: String) throws {
+  private func boot(_ directory: String, _ domains: [String], timeout: Int = 600, log: String) throws {
     let iso = "\(directory)/out.iso"
     let build = try Machine(
       [try Environment.program("roost"), "build", "\(directory)/recipe.yaml", "-o", iso], log: "\(log)-build")
@@ -122,10 +155,10 @@ struct GuestTests {
       let serial = "build/logs/\(log)-serial-\(attempt).log"
       let machine = try Machine(
         [
-          try Environment.program("roost"), "boot", iso, "--headless", "--until-ready", "--memory", memory,
-          "--timeout", "600", "--log", serial,
+          try Environment.program("roost"), "boot", iso, "--headless", "--until-ready", "--memory", "3GiB",
+          "--timeout", "\(timeout)", "--log", serial,
         ], log: "\(log)-\(attempt)")
-      let status = try machine.waitForExit(seconds: 660)
+      let status = try machine.waitForExit(seconds: timeout + 60)
       try EmulatorPanic.check(serialLog: serial)
       #expect(!((try? Files.readText(serial)) ?? "").contains("Kernel panic"))
       #expect(status == .exited(0), "\(machine.tail)")

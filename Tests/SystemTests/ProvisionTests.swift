@@ -238,11 +238,40 @@ struct ProvisionTests {
       let text = try answer(to: ["ssh", "-i", "\(folder)/key"] + options + command, log: "stick-ssh-login-\(attempt)")
       #expect(text.contains("lab-ssh\n"), "\(text)")
       #expect(!text.contains("ssh_host"), "the image has a host key, which would be everybody's")
+      let client = (["ssh", "-i", "\(folder)/key"] + options.dropFirst(2)).joined(separator: " ")
+      try workAway(["env", "ROOST_SSH=\(client)", program], at: "root@127.0.0.1:\(port)")
       let refused = try Machine(
         ["ssh", "-v", "-i", "/dev/null"] + options + command, log: "stick-ssh-refused-\(attempt)")
       #expect(try refused.waitForExit(seconds: 120) == .exited(255))
       #expect(refused.text.contains("Permission denied (publickey)"), "\(refused.tail)")
     }
+  }
+
+  /// What a workstation does with an appliance over there: `--host`.
+  private func workAway(_ program: [String], at host: String) throws {
+    func roost(_ words: String...) throws -> String {
+      // A stick's first start makes its storage, and guests without a disk are ready before that.
+      let deadline = MonotonicClock.now() + 180_000_000_000
+      while true {
+        let run = try Machine(program + words + ["--host", host], log: "stick-ssh-host")
+        let status = try run.waitForExit(seconds: 120)
+        if status.isSuccess { return run.text }
+        guard run.text.contains("storage"), MonotonicClock.now() < deadline else {
+          throw Machine.Failure(what: "roost \(words.joined(separator: " ")): \(status)", tail: run.tail)
+        }
+        MonotonicClock.sleep(milliseconds: 1000)
+      }
+    }
+    #expect(try roost("list").split(separator: "\n").contains { $0.hasPrefix("hatchling ") && $0.contains(" ready ") })
+    #expect(try roost("create", "--like", "hatchling", "--name", "egg").contains("egg: starting"))
+    _ = try roost("events", "--domain", "egg", "--until", "ready")
+    #expect(try roost("log", "egg").contains("hatchling> "))
+    #expect(try roost("top", "--once").contains("egg"))
+    #expect(try roost("remove", "egg", "--force", "--yes").contains("egg: removed"))
+    #expect(try !roost("list", "--json").contains("egg"))
+    let refused = try Machine(program + ["info", "egg", "--host", host], log: "stick-ssh-host-refused")
+    #expect(try refused.waitForExit(seconds: 60) == .exited(1))
+    #expect(refused.text.contains("egg"), "\(refused.tail)")
   }
 
   /// What a command by SSH prints, as soon as it gets through: a guest can be ready before the machine has its address,

@@ -79,8 +79,9 @@ static inline void machine_pause(void) { __asm__ volatile("pause"); }
 static inline void machine_interrupts_off(void) { __asm__ volatile("cli" : : : "memory"); }
 static inline void machine_interrupts_on(void) { __asm__ volatile("sti" : : : "memory"); }
 
-// Sleeps until the next interrupt. Nothing can slip in between: sti takes effect after the next instruction.
-static inline void machine_sleep(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
+// boot.S: sleeps until the next interrupt; the same with an interrupt that comes before the processor sleeps.
+void machine_sleep(void);
+void machine_sleep_interrupted_early(void);
 
 static inline void machine_stop(void) {
   for (;;) __asm__ volatile("cli; hlt");

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "CLinuxBoot.h"
+#include "CLinuxJail.h"
 
 /* ioctl(2) is variadic; these are its three shapes. */
 int clinux_ioctl_none(int fd, unsigned long request);
@@ -28,6 +29,8 @@ struct clinux_child {
   int controlling_terminal;   /* with new_session: descriptor 0 becomes the controlling terminal */
   int new_process_group;      /* setpgid(0, 0) */
   int parent_death_signal;    /* PR_SET_PDEATHSIG; 0 for none */
+  int new_process_namespace;  /* CLONE_NEWPID: the child is process 1 of its own */
+  int group;                  /* cgroup.procs of the control group that the child joins; -1 for none */
 };
 
 /* Returns the child's pid, or -1 with errno set. A failing exec is reported here too, by its errno. */
@@ -40,6 +43,20 @@ pid_t clinux_wait(pid_t pid, int no_hang, int *code);
 /* Calls that the C library's module does not show to Swift without _GNU_SOURCE. All are close-on-exec. */
 int clinux_memfd_create(const char *name);
 int clinux_accept(int listener);
+/* Descriptors that travel with bytes of a socket in the file system (SCM_RIGHTS, unix(7)). */
+enum { CLINUX_DESCRIPTOR_ROOM = 4 };
+ssize_t clinux_send(int fd, const void *bytes, size_t count, const int *descriptors, size_t descriptor_count);
+/* Fills at most CLINUX_DESCRIPTOR_ROOM descriptors; others that came are closed. */
+ssize_t clinux_receive(int fd, void *bytes, size_t count, int *descriptors, size_t *descriptor_count);
+/* Packets of an interface (packet(7)), which has the right to see only who has CAP_NET_RAW. Non-blocking. */
+int clinux_packet_open(const char *interface);
+struct clinux_packet {
+  uint64_t nanoseconds; /* since 1970; 0 where the kernel did not tell */
+  size_t length;        /* of the whole packet, be it that not all of it had room */
+  int is_outgoing;      /* the system sent it */
+};
+/* The next packet with its VLAN tag, which takes 4 bytes of the room; how many bytes of it are there, or -1. */
+ssize_t clinux_packet_receive(int fd, uint8_t *bytes, size_t count, struct clinux_packet *packet);
 int clinux_pipe(int ends[2]);
 int clinux_eventfd(int non_blocking);
 int clinux_timerfd(void);                                             /* CLOCK_MONOTONIC, non-blocking */

@@ -1,10 +1,11 @@
 internal import FoundationEssentials
+internal import Manifest
 
 /// Lines of the control protocol to values and back. A line never holds a newline, and is given and taken without the
 /// one that ends it.
-enum ControlCoding {
+package enum ControlCoding {
   /// One line of JSON with sorted keys.
-  static func encode<Value: Encodable>(_ value: Value) throws(ControlError) -> [UInt8] {
+  package static func encode<Value: Encodable>(_ value: Value) throws(ControlError) -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do {
@@ -14,7 +15,7 @@ enum ControlCoding {
     }
   }
 
-  static func decode<Value: Decodable>(_ type: Value.Type, from line: [UInt8]) throws(ControlError) -> Value {
+  package static func decode<Value: Decodable>(_ type: Value.Type, from line: [UInt8]) throws(ControlError) -> Value {
     do {
       return try JSONDecoder().decode(type, from: Data(line))
     } catch {
@@ -24,32 +25,34 @@ enum ControlCoding {
 
   /// A request, or what is wrong with it beside the id to answer to.
   static func request(from line: [UInt8]) -> Result<ControlRequest, RequestFailure> {
-    let raw: RawRequest
+    let head: Head
     do {
-      raw = try JSONDecoder().decode(RawRequest.self, from: Data(line))
+      head = try JSONDecoder().decode(Head.self, from: Data(line))
     } catch {
       let id = try? JSONDecoder().decode(OnlyIdentifier.self, from: Data(line)).id
       return .failure(
         RequestFailure(id: id, error: ControlError(.malformedRequest, "not a request: \(summary(of: error))")))
     }
-    guard let op = ControlOperation(rawValue: raw.op) else {
+    func refusal(_ code: ControlError.Code, _ message: String) -> Result<ControlRequest, RequestFailure> {
+      .failure(RequestFailure(id: head.id, error: ControlError(code, message)))
+    }
+    guard let op = ControlOperation(rawValue: head.op) else {
       let known = ControlOperation.allCases.map(\.rawValue).joined(separator: ", ")
-      return .failure(
-        RequestFailure(
-          id: raw.id,
-          error: ControlError(.unknownOperation, "there is no operation \(quoted(raw.op)); there are \(known)")))
+      return refusal(.unknownOperation, "there is no operation \(quoted(head.op)); there are \(known)")
     }
-    let missing = op.needsDisk && raw.disk == nil ? "disk" : op.needsDomain && raw.domain == nil ? "domain" : nil
-    if let missing {
-      return .failure(
-        RequestFailure(
-          id: raw.id,
-          error: ControlError(.malformedRequest, "the operation \(op.rawValue) needs a \"\(missing)\"")))
+    let request: ControlRequest
+    do {
+      request = try JSONDecoder().decode(ControlRequest.self, from: Data(line))
+    } catch {
+      return refusal(.malformedRequest, "not a request: \(summary(of: error))")
     }
-    return .success(
-      ControlRequest(
-        id: raw.id, op: op, domain: raw.domain, bytes: raw.bytes, version: raw.version, disk: raw.disk,
-        snapshot: raw.snapshot, clone: raw.clone, address: raw.address, use: raw.use, force: raw.force))
+    let missing =
+      op.needsDisk && request.disk == nil ? "disk" : op.needsDomain && request.domain == nil ? "domain" : nil
+    if let missing { return refusal(.malformedRequest, "the operation \(op.rawValue) needs a \"\(missing)\"") }
+    if op == .create, request.spec == nil {
+      return refusal(.malformedRequest, "the operation create needs a \"spec\"")
+    }
+    return .success(request)
   }
 
   /// A short, one-line text of a decoding error.
@@ -68,18 +71,9 @@ enum ControlCoding {
     text.count <= 40 ? "\"\(text)\"" : "\"\(text.prefix(40))…\""
   }
 
-  private struct RawRequest: Decodable {
+  private struct Head: Decodable {
     var id: Int
     var op: String
-    var domain: String?
-    var bytes: Int?
-    var version: Int?
-    var disk: String?
-    var snapshot: String?
-    var clone: String?
-    var address: String?
-    var use: String?
-    var force: Bool?
   }
 
   private struct OnlyIdentifier: Decodable {
@@ -95,20 +89,29 @@ struct RequestFailure: Error {
 }
 
 /// A reply line.
-struct ReplyLine<Value: Codable>: Codable {
-  var id: Int?
-  var ok: Bool
-  var result: Value?
-  var error: ControlError?
+package struct ReplyLine<Value: Codable>: Codable {
+  package var id: Int?
+  package var ok: Bool
+  package var result: Value?
+  package var error: ControlError?
+
+  package init(id: Int?, ok: Bool, result: Value?, error: ControlError?) {
+    self.id = id
+    self.ok = ok
+    self.result = result
+    self.error = error
+  }
 }
 
 /// An event line.
-struct EventLine: Codable {
+package struct EventLine: Codable {
   var event: String
   var domain: DomainStatus?
   var appliance: ApplianceStatus?
+  var name: String?
+  var percent: Int?
 
-  init(_ event: ControlEvent) {
+  package init(_ event: ControlEvent) {
     switch event {
     case .domain(let status):
       self.event = "domain"
@@ -116,21 +119,30 @@ struct EventLine: Codable {
     case .appliance(let status):
       self.event = "appliance"
       appliance = status
+    case .removed(let name):
+      self.event = "removed"
+      self.name = name
+    case .making(let name, let percent):
+      self.event = "making"
+      self.name = name
+      self.percent = percent
     }
   }
 
   /// The event; nil for a kind that this version does not know.
-  var value: ControlEvent? {
+  package var value: ControlEvent? {
     if event == "domain", let domain { return .domain(domain) }
     if event == "appliance", let appliance { return .appliance(appliance) }
+    if event == "removed", let name { return .removed(name) }
+    if event == "making", let name, let percent { return .making(name, percent: percent) }
     return nil
   }
 }
 
 /// Enough of any line of the server to tell what it is.
-struct LineHeader: Decodable {
-  var id: Int?
-  var ok: Bool?
-  var error: ControlError?
-  var event: String?
+package struct LineHeader: Decodable {
+  package var id: Int?
+  package var ok: Bool?
+  package var error: ControlError?
+  package var event: String?
 }

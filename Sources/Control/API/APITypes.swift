@@ -1,8 +1,10 @@
+public import Manifest
+
 /// Constants of the control protocol: one JSON object a line, in both directions.
 ///
 /// A request is `{"id":1,"op":"list"}`; its reply `{"id":1,"ok":true,"result":{…}}` or
 /// `{"id":1,"ok":false,"error":{"code":"…","message":"…"}}`. After `subscribe`, lines without an id tell what
-/// changed: `{"event":"domain","domain":{…}}` and `{"event":"appliance","appliance":{…}}`. Empty lines are ignored, so
+/// changed: `{"event":"domain","domain":{…}}`, `{"event":"removed","name":"…"}` and `{"event":"appliance","appliance":{…}}`. Empty lines are ignored, so
 /// that a client on a serial port can begin with a newline and end what a predecessor left half-written.
 public enum ControlProtocol {
   /// The version that `hello` compares.
@@ -57,8 +59,10 @@ public struct DomainStatus: Codable, Hashable, Sendable {
   public var reason: String?
   /// Virtual CPUs.
   public var cpus: Int
-  /// Memory in bytes.
+  /// Memory that it starts with, in bytes.
   public var memoryBytes: Int
+  /// What it may have of memory while it runs, is to have, and has.
+  public var memory: DomainMemoryStatus?
   /// True when it starts with the appliance.
   public var autostart: Bool
   /// Process id of its monitor, while it runs.
@@ -77,12 +81,19 @@ public struct DomainStatus: Codable, Hashable, Sendable {
   public var log: String
   /// The socket that shows its screen to VNC viewers, without a password, where it has a screen.
   public var screen: String?
+  /// True while its processors stand still: it was paused, or the stick is away.
+  public var isPaused: Bool?
+  /// True when it was made on the fly, and can be removed.
+  public var isCreated: Bool?
+  /// How many of its virtual CPUs it has the time of while it runs; nil for all.
+  public var usableCPUs: Int?
 
   /// All fields.
   public init(
     name: String, os: String, state: DomainState, reason: String? = nil, cpus: Int, memoryBytes: Int,
-    autostart: Bool = true, pid: Int32? = nil, startedAt: Double? = nil, readySeconds: Double? = nil,
-    restarts: Int = 0, address: String? = nil, console: String, log: String, screen: String? = nil
+    memory: DomainMemoryStatus? = nil, autostart: Bool = true, pid: Int32? = nil, startedAt: Double? = nil,
+    readySeconds: Double? = nil, restarts: Int = 0, address: String? = nil, console: String, log: String,
+    screen: String? = nil, isPaused: Bool? = nil, isCreated: Bool? = nil, usableCPUs: Int? = nil
   ) {
     self.name = name
     self.os = os
@@ -90,6 +101,7 @@ public struct DomainStatus: Codable, Hashable, Sendable {
     self.reason = reason
     self.cpus = cpus
     self.memoryBytes = memoryBytes
+    self.memory = memory
     self.autostart = autostart
     self.pid = pid
     self.startedAt = startedAt
@@ -99,7 +111,13 @@ public struct DomainStatus: Codable, Hashable, Sendable {
     self.console = console
     self.log = log
     self.screen = screen
+    self.isPaused = isPaused
+    self.isCreated = isCreated
+    self.usableCPUs = usableCPUs
   }
+
+  /// What it is doing, for people: its state, or that it is paused.
+  public var activity: String { isPaused == true && state.isLive ? "paused" : state.rawValue }
 }
 
 /// The appliance as a whole.
@@ -151,6 +169,24 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   case reboot
   /// Stops a domain at once. Result: `DomainStatus`.
   case destroy
+  /// Has a running domain's guest come to `bytes` of memory, in its own time. Result: `DomainStatus`.
+  case memorySet = "mem-set"
+  /// Changes what a domain may be set to at most. Result: `DomainStatus`.
+  case memoryMaximum = "mem-max"
+  /// Gives a running domain the time of `cpus` of its virtual CPUs. Result: `DomainStatus`.
+  case processorSet = "vcpu-set"
+  /// Makes a domain out of `spec`, and starts it unless `start` is false. Result: `DomainStatus`.
+  case create
+  /// Forgets a domain that was made by `create`, and removes its disk. Result: `Nothing`.
+  case remove
+  /// Has a domain's processors stand still. Answered when they do. Result: `DomainStatus`.
+  case pause
+  /// Has them go on. Result: `DomainStatus`.
+  case unpause
+  /// Changes what a domain may take of the machine, by `limits`. Result: `DomainInfo`.
+  case limit
+  /// All that is known of a domain. Result: `DomainInfo`.
+  case info
   /// Powers the appliance off, its domains first. Result: `Nothing`.
   case poweroff
   /// Restarts the appliance, its domains first. Result: `Nothing`.
@@ -184,6 +220,14 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   case remotePromote = "remote-promote"
   /// Has the other machine write to it.
   case remoteDemote = "remote-demote"
+  /// The appliance's networks, and which cards are connected to them. Result: `NetworkList`.
+  case networkList = "network-list"
+  /// Makes the network `network`. Result: `NetworkList`, as of the two that follow.
+  case networkCreate = "network-create"
+  /// Removes the network of that name, to which nothing is connected.
+  case networkRemove = "network-remove"
+  /// Has the cable of a domain's `card` do what `link` says.
+  case networkLink = "network-link"
   /// Whether the guests' storage is there, and how full it is. Result: `StorageStatus`.
   case storage
   /// Looks at once at what `roost-storage` reported, and not only in some seconds. Result: `StorageStatus`.
@@ -192,7 +236,9 @@ public enum ControlOperation: String, Codable, Hashable, Sendable, CaseIterable 
   /// True when the request must name a domain.
   public var needsDomain: Bool {
     switch self {
-    case .tail, .start, .stop, .reboot, .destroy, .diskAttach: true
+    case .tail, .start, .stop, .reboot, .destroy, .memorySet, .memoryMaximum, .processorSet, .remove, .pause, .unpause,
+      .limit, .info, .diskAttach, .networkLink:
+      true
     default: false
     }
   }
@@ -216,7 +262,8 @@ public struct ControlRequest: Codable, Hashable, Sendable {
   public var op: ControlOperation
   /// The domain's name, where the operation needs one.
   public var domain: String?
-  /// `tail`: how many bytes at most. `disk-create` and `disk-resize`: the disk's size.
+  /// `tail`: how many bytes at most. `disk-create` and `disk-resize`: the disk's size. `mem-set` and `mem-max`: how much
+  /// memory, whole MiB.
   public var bytes: Int?
   /// `hello`: the client's version.
   public var version: Int?
@@ -232,11 +279,27 @@ public struct ControlRequest: Codable, Hashable, Sendable {
   public var use: String?
   /// `remote-connect`: what the device holds may be lost. `remote-promote`: this machine's copy is the right one.
   public var force: Bool?
+  /// `create`: what is to be made.
+  public var spec: DomainSpec?
+  /// `create`: whether it is started at once; nil stands for yes.
+  public var start: Bool?
+  /// `vcpu-set`: how many virtual CPUs.
+  public var cpus: Int?
+  /// `limit`: what changes. Zero and the empty text take a limit away.
+  public var limits: ResourceLimits?
+  /// `network-create`: what is to be made. `network-remove`: what is to go, by its name.
+  public var network: ApplianceManifest.VirtualNetwork?
+  /// `network-link`: which of the domain's cards, from 0; nil stands for the first.
+  public var card: Int?
+  /// `network-link`: what changes. Zero, and false, are as of a perfect cable.
+  public var link: LinkConditions?
 
   /// All fields.
   public init(
     id: Int, op: ControlOperation, domain: String? = nil, bytes: Int? = nil, version: Int? = nil, disk: String? = nil,
-    snapshot: String? = nil, clone: String? = nil, address: String? = nil, use: String? = nil, force: Bool? = nil
+    snapshot: String? = nil, clone: String? = nil, address: String? = nil, use: String? = nil, force: Bool? = nil,
+    spec: DomainSpec? = nil, start: Bool? = nil, cpus: Int? = nil, limits: ResourceLimits? = nil,
+    network: ApplianceManifest.VirtualNetwork? = nil, card: Int? = nil, link: LinkConditions? = nil
   ) {
     self.id = id
     self.op = op
@@ -249,6 +312,13 @@ public struct ControlRequest: Codable, Hashable, Sendable {
     self.address = address
     self.use = use
     self.force = force
+    self.spec = spec
+    self.start = start
+    self.cpus = cpus
+    self.limits = limits
+    self.network = network
+    self.card = card
+    self.link = link
   }
 }
 
@@ -310,4 +380,8 @@ public struct Nothing: Codable, Hashable, Sendable {
 public enum ControlEvent: Hashable, Sendable {
   case domain(DomainStatus)
   case appliance(ApplianceStatus)
+  /// A domain of this name is no more.
+  case removed(String)
+  /// A domain of this name is being made, and so much of its disk is written, in percent.
+  case making(String, percent: Int)
 }

@@ -7,8 +7,8 @@ extension ControlClient {
   public static let diskTimeout = 300.0
 
   /// All volumes of the guests' storage.
-  public func disks() throws(ControlError) -> [DiskStatus] {
-    let list: DiskList = try call(ControlRequest(id: 0, op: .diskList), within: Self.diskTimeout)
+  public func disks(within seconds: Double = diskTimeout) throws(ControlError) -> [DiskStatus] {
+    let list: DiskList = try call(ControlRequest(id: 0, op: .diskList), within: seconds)
     return list.disks
   }
 

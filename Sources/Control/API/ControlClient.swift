@@ -1,46 +1,49 @@
+public import Manifest
 internal import Platform
 
-/// A blocking client of the domain manager: over its unix socket inside the appliance, or over the socket that QEMU
-/// puts behind the virtio-serial port `org.roost.control`.
+/// A blocking client of the domain manager: over its unix socket inside the appliance, over the socket that QEMU puts
+/// behind the virtio-serial port `org.roost.control`, or by SSH from another machine.
 ///
 /// Not for several threads at once. Events that arrive while a reply is awaited are kept for `nextEvent`.
 public final class ControlClient {
-  private let file: FileDescriptor
+  private let connection: ApplianceConnection
   private let poller: Poller
-  private let path: String
+  private let place: String
   private var framer = LineFramer()
   private var lines: [[UInt8]] = []
   private var events: [ControlEvent] = []
+  /// Is shown events that come while an answer is awaited, instead of their being kept; true for those it has taken.
+  private var glance: ((ControlEvent) -> Bool)?
   private var nextIdentifier: Int
 
   /// How long a call waits for its reply, in seconds.
   public var timeout: Double = 30
 
-  /// Connects to the socket at `path`. Throws `unreachable` when nobody listens there. SIGPIPE is ignored in this
-  /// process from then on: a server that goes away shows as `disconnected`.
-  public init(path: String = ControlProtocol.socketPath) throws(ControlError) {
+  /// Connects to the socket at `path`, as the other initialiser does.
+  public convenience init(path: String) throws(ControlError) {
+    try self.init(ApplianceLink(socket: path))
+  }
+
+  /// Connects by `link`. Throws `unreachable` when nobody listens there, with what is in the way. SIGPIPE is ignored in
+  /// this process from then on: a server that goes away shows as `disconnected`.
+  public init(_ link: ApplianceLink) throws(ControlError) {
     Signal.ignorePipe()
-    self.path = path
+    place = link.place
     // A port may still hold replies to a predecessor: do not begin where it did.
     nextIdentifier = Int(MonotonicClock.now() % 1_000_000_007)
+    connection = try link.open(.control)
     do throws(SystemError) {
-      file = try UnixSocket.connect(path)
-      try file.setNonBlocking(true)
+      try connection.setNonBlocking()
       poller = try Poller()
-      try poller.add(file.rawValue, .readable, token: 0)
+      try poller.add(connection.descriptor, .readable, token: 0)
     } catch {
-      throw ControlError(
-        .unreachable,
-        """
-        cannot reach the domain manager: \(error). Inside the appliance, see whether roostd runs \
-        (/var/log/roost/init.log); it needs root.
-        """)
+      throw ApplianceLink.noManager(error)
     }
     try send([0x0A], deadline: deadline(after: timeout))
   }
 
   /// The client's descriptor, to wait for events with others. Readable means: call `nextEvent(within: 0)` until nil.
-  public var descriptor: Int32 { file.rawValue }
+  public var descriptor: Int32 { connection.descriptor }
 
   // MARK: Calls
 
@@ -81,10 +84,54 @@ public final class ControlClient {
     return result.text
   }
 
-  /// Starts, stops, restarts or destroys a domain; returns what it is after that.
+  /// Makes a domain, and starts it if `starts`; returns what it is after that. Copying an image takes its time:
+  /// `progress` is told how much is copied, in percent, if this client has subscribed to events.
+  public func create(
+    _ spec: DomainSpec, starts: Bool = true, progress: @escaping (Int) -> Void = { _ in }
+  ) throws(ControlError) -> DomainStatus {
+    glance = { event in
+      guard case .making(spec.name, let percent) = event else { return false }
+      progress(percent)
+      return true
+    }
+    defer { glance = nil }
+    return try call(ControlRequest(id: 0, op: .create, spec: spec, start: starts), within: 3600)
+  }
+
+  /// Forgets a domain that was made by `create`, and removes its disk.
+  public func remove(_ domain: String) throws(ControlError) {
+    let _: Nothing = try call(.remove, domain: domain, within: 150)
+  }
+
+  /// Changes what a domain may take of the machine: zero and the empty text take a limit away.
+  public func limit(_ domain: String, _ change: ResourceLimits) throws(ControlError) -> DomainInfo {
+    try call(ControlRequest(id: 0, op: .limit, domain: domain, limits: change))
+  }
+
+  /// All that is known of a domain.
+  public func info(_ domain: String) throws(ControlError) -> DomainInfo {
+    try call(.info, domain: domain)
+  }
+
+  /// Starts, stops, restarts, pauses, unpauses or destroys a domain; returns what it is after that.
   @discardableResult
   public func perform(_ operation: ControlOperation, on domain: String) throws(ControlError) -> DomainStatus {
     try call(operation, domain: domain)
+  }
+
+  /// Has a domain's guest come to `bytes` of memory; returns what the domain is once the guest was asked.
+  public func setMemory(of domain: String, bytes: Int) throws(ControlError) -> DomainStatus {
+    try call(.memorySet, domain: domain, bytes: bytes)
+  }
+
+  /// Changes what a domain may be set to at most.
+  public func limitMemory(of domain: String, bytes: Int) throws(ControlError) -> DomainStatus {
+    try call(.memoryMaximum, domain: domain, bytes: bytes)
+  }
+
+  /// Gives a running domain the time of `count` of its virtual CPUs.
+  public func setProcessors(of domain: String, to count: Int) throws(ControlError) -> DomainStatus {
+    try call(ControlRequest(id: 0, op: .processorSet, domain: domain, cpus: count))
   }
 
   /// What running domains took of the machine so far.
@@ -150,7 +197,8 @@ public final class ControlClient {
   }
 
   private func keepEvent(_ line: [UInt8]) {
-    if let event = try? ControlCoding.decode(EventLine.self, from: line).value { events.append(event) }
+    guard let event = try? ControlCoding.decode(EventLine.self, from: line).value else { return }
+    if glance?(event) != true { events.append(event) }
   }
 
   /// The next whole line; nil at the deadline.
@@ -158,7 +206,7 @@ public final class ControlClient {
     while lines.isEmpty {
       let bytes: [UInt8]
       do throws(SystemError) {
-        bytes = try file.read(upTo: 1 << 16)
+        bytes = try connection.read(upTo: 1 << 16)
       } catch {
         guard error.errno == .wouldBlock else { throw lost(error) }
         let left = remaining(until: end)
@@ -171,7 +219,8 @@ public final class ControlClient {
         continue
       }
       guard !bytes.isEmpty else {
-        throw ControlError(.disconnected, "the domain manager closed the connection at \(path)")
+        throw connection.failure
+          ?? ControlError(.disconnected, "the domain manager closed the connection at \(place)")
       }
       for case .line(let line) in framer.append(bytes) { lines.append(line) }
     }
@@ -182,11 +231,11 @@ public final class ControlClient {
     var rest = bytes[...]
     while !rest.isEmpty {
       do throws(SystemError) {
-        rest = rest.dropFirst(try file.write(rest))
+        rest = rest.dropFirst(try connection.write(rest))
       } catch {
         guard error.errno == .wouldBlock else { throw lost(error) }
         if remaining(until: end) <= 0 {
-          throw ControlError(.timedOut, "the domain manager does not take requests at \(path)")
+          throw ControlError(.timedOut, "the domain manager does not take requests at \(place)")
         }
         MonotonicClock.sleep(milliseconds: 10)
       }
@@ -194,7 +243,7 @@ public final class ControlClient {
   }
 
   private func lost(_ error: SystemError) -> ControlError {
-    ControlError(.disconnected, "lost the connection to the domain manager at \(path): \(error)")
+    connection.failure ?? ControlError(.disconnected, "lost the connection to the domain manager at \(place): \(error)")
   }
 
   private func deadline(after seconds: Double) -> UInt64 {

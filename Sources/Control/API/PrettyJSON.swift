@@ -5,6 +5,33 @@ extension Overview {
   public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
 }
 
+extension DomainStatus {
+  /// The domain as indented JSON with sorted keys, for `roost mem-set --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
+}
+
+extension [DomainStatus] {
+  /// The domains as indented JSON with sorted keys, for `roost create --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
+}
+
+extension DomainInfo {
+  /// The description as indented JSON with sorted keys, for `roost info --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
+}
+
+extension ControlEvent {
+  /// The event as a line of JSON, as the control protocol has it, for `roost events --json`.
+  public func line() throws(ControlError) -> String {
+    String(decoding: try ControlCoding.encode(EventLine(self)), as: UTF8.self)
+  }
+}
+
+extension NetworkList {
+  /// The list as indented JSON with sorted keys, for `roost network list --json`.
+  public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }
+}
+
 extension DiskList {
   /// The list as indented JSON with sorted keys, for `roost disk list --json`.
   public func prettyJSON() throws(ControlError) -> String { try PrettyJSON.text(of: self) }

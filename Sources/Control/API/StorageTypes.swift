@@ -14,6 +14,8 @@ public struct DiskStatus: Codable, Hashable, Sendable {
 
     /// A domain's own disk, which came with the medium.
     public static let domain = Kind(rawValue: "domain")
+    /// The own disk of a domain that was made on the fly.
+    public static let own = Kind(rawValue: "own")
     /// One that was created empty.
     public static let disk = Kind(rawValue: "disk")
     /// What another disk was at one moment.

@@ -5,6 +5,8 @@ internal import Platform
 ///
 /// Lives on the loop's thread. It is over when the program ends, whoever else holds its output: LVM leaves helpers of its
 /// own behind. It outlives this process: LVM is not to be ended in the middle of a change.
+///
+/// Lines that begin with `{"percent":` are no part of its answer: they tell how far it is.
 final class CapturedChild {
   /// How a run came out.
   struct Outcome {
@@ -37,6 +39,18 @@ final class CapturedChild {
       try pipe.reader.setNonBlocking(true)
     }
 
+    /// Takes out of what came what tells how far the program is, and returns the last of it, in percent.
+    func takeProgress() -> Int? {
+      var last: Int?
+      while bytes.starts(with: Self.progress), let end = bytes.firstIndex(of: 0x0A) {
+        last = Int(String(decoding: bytes[Self.progress.count..<end].dropLast(), as: UTF8.self)) ?? last
+        bytes.removeSubrange(...end)
+      }
+      return last
+    }
+
+    private static let progress = Array(#"{"percent":"#.utf8)
+
     /// Takes a chunk; false when none is there.
     func take() -> Bool {
       guard let chunk = try? pipe.reader.read(upTo: 1 << 16), !chunk.isEmpty else { return false }
@@ -53,6 +67,7 @@ final class CapturedChild {
   private let output: Stream
   private let errors: Stream
   private let onEnd: (Outcome) -> Void
+  private let onProgress: (Int) -> Void
   private var endToken: EventLoop.Token?
   private var timer: EventLoop.Token?
   private var isOverdue = false
@@ -61,12 +76,15 @@ final class CapturedChild {
   /// True while the program is there, be it after `onEnd` was told that it cannot be ended.
   private(set) var isRunning = true
 
-  /// Starts a program that may take `deadline` seconds. `onEnd` is called once.
+  /// Starts a program that may take `deadline` seconds. `onEnd` is called once; `onProgress` with how far it is, in
+  /// percent, as often as it says so.
   init(
-    _ arguments: [String], deadline: Double, loop: EventLoop, onEnd: @escaping (Outcome) -> Void
+    _ arguments: [String], deadline: Double, loop: EventLoop, onProgress: @escaping (Int) -> Void = { _ in },
+    onEnd: @escaping (Outcome) -> Void
   ) throws(SystemError) {
     self.loop = loop
     self.onEnd = onEnd
+    self.onProgress = onProgress
     output = try Stream(limit: Self.limit.output)
     errors = try Stream(limit: Self.limit.errors)
     let silence = try FileDescriptor(opening: "/dev/null")
@@ -78,7 +96,10 @@ final class CapturedChild {
     descriptor = try ProcessDescriptor(process)
     endToken = try loop.watch(descriptor.file.rawValue, .readable) { [unowned self] _ in ended() }
     for stream in [output, errors] {
-      stream.token = try loop.watch(stream.pipe.reader.rawValue, .readable) { _ in _ = stream.take() }
+      stream.token = try loop.watch(stream.pipe.reader.rawValue, .readable) { [unowned self] _ in
+        _ = stream.take()
+        if stream === output { tellProgress() }
+      }
     }
     timer = loop.after(deadline) { [unowned self] in overdue(Signal.terminate) }
   }
@@ -106,6 +127,10 @@ final class CapturedChild {
     answer(status)
   }
 
+  private func tellProgress() {
+    if let percent = output.takeProgress(), !hasAnswered { onProgress(max(0, min(percent, 100))) }
+  }
+
   private func answer(_ status: ExitStatus?) {
     loop.cancel(timer)
     guard !hasAnswered else { return }
@@ -116,6 +141,7 @@ final class CapturedChild {
       // What a pipe holds is there at once; who writes on behind the program's back is not waited for.
       for _ in 0..<64 where !stream.take() { break }
     }
+    _ = output.takeProgress()
     onEnd(
       Outcome(
         status: status, isOverdue: isOverdue, output: output.bytes, errors: errors.bytes, isCut: output.isCut))

@@ -39,6 +39,14 @@ final class Child {
     loop.unwatch(token)
   }
 
+  /// True until the program ended.
+  var isRunning: Bool { token != nil }
+
+  /// Sends the program a signal, if it runs.
+  func signal(_ number: Int32) {
+    if token != nil { try? process.signal(number) }
+  }
+
   /// Ends the program and waits for that; for the way out only.
   func stop() {
     guard token != nil else { return }
@@ -77,6 +85,9 @@ final class Service {
     self.report = report
     start()
   }
+
+  /// Sends the program a signal, if it runs.
+  func signal(_ number: Int32) { child?.signal(number) }
 
   func stop() {
     isStopped = true

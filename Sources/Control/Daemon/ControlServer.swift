@@ -1,6 +1,6 @@
 internal import Platform
 
-/// Serves the control protocol on a unix socket and on the machine's virtio-serial port. It knows lines and
+/// Serves the control protocol on unix sockets and on the machine's virtio-serial port. It knows lines and
 /// connections; what requests mean is `respond`'s business.
 ///
 /// Lives on the loop's thread.
@@ -9,29 +9,48 @@ final class ControlServer {
   static let connectionLimit = 128
 
   private let loop: EventLoop
-  private let listener: FileDescriptor
-  private let path: String
+  private var doors: [Door] = []
   /// Takes the answer to a request, once, at any later time: the line, and whether the peer wants events from now on.
   /// What answers a peer that is gone is dropped.
   typealias Reply = (_ line: [UInt8], _ subscribes: Bool) -> Void
 
   /// Answers a request.
   private let respond: (ControlRequest, @escaping Reply) -> Void
-  private var listenerToken: EventLoop.Token?
   private var channels: [ObjectIdentifier: Channel] = [:]
   private var port: PortWatch?
+
+  /// A socket that clients connect to.
+  private final class Door {
+    let path: String
+    let listener: FileDescriptor
+    var token: EventLoop.Token?
+
+    init(_ path: String) throws(SystemError) {
+      self.path = path
+      listener = try UnixSocket.listen(path, permissions: 0o600)
+      try listener.setNonBlocking(true)
+    }
+  }
 
   /// Listens at `path`, for root only.
   init(
     path: String, loop: EventLoop, respond: @escaping (ControlRequest, @escaping Reply) -> Void
   ) throws(ControlError) {
-    self.path = path
     self.loop = loop
     self.respond = respond
+    try listen(at: path)
+  }
+
+  /// Listens at `path` as well, for root, or for those in `group` too. All that connect share one limit.
+  func listen(at path: String, group: UInt32? = nil) throws(ControlError) {
     do throws(SystemError) {
-      listener = try UnixSocket.listen(path, permissions: 0o600)
-      try listener.setNonBlocking(true)
-      listenerToken = try loop.watch(listener.rawValue, .readable) { [unowned self] _ in accept() }
+      let door = try Door(path)
+      if let group {
+        try Files.setOwner(path, group: Int(group))
+        try Files.setPermissions(path, 0o660)
+      }
+      door.token = try loop.watch(door.listener.rawValue, .readable) { [unowned self, unowned door] _ in accept(door) }
+      doors.append(door)
     } catch {
       throw ControlError(.system, "cannot serve requests: \(error)")
     }
@@ -54,15 +73,15 @@ final class ControlServer {
 
   /// Takes no more requests.
   func close() {
-    loop.unwatch(listenerToken)
-    listenerToken = nil
     port?.stop()
+    for door in doors { loop.unwatch(door.token) }
     for channel in Array(channels.values) { channel.end() }
-    try? Files.remove(path)
+    for door in doors { try? Files.remove(door.path) }
+    doors = []
   }
 
-  private func accept() {
-    while let connection = try? UnixSocket.accept(listener) {
+  private func accept(_ door: Door) {
+    while let connection = try? UnixSocket.accept(door.listener) {
       guard channels.count < Self.connectionLimit else { continue }
       do throws(SystemError) {
         try connection.setNonBlocking(true)

@@ -44,13 +44,27 @@ extension Daemon {
       case .stop: responder.succeed(try perform(.stop, request))
       case .reboot: responder.succeed(try perform(.reboot, request))
       case .destroy: responder.succeed(try perform(.destroy, request))
+      case .memorySet: try setMemory(request, responder)
+      case .memoryMaximum: responder.succeed(try limitMemory(request))
+      case .processorSet: try setProcessors(request, responder)
+      case .create: try create(request, responder)
+      case .remove: try remove(try find(request), responder)
+      case .pause, .unpause: try hold(request, responder)
+      case .limit: responder.succeed(try limit(try find(request), request))
+      case .info:
+        let supervisor = try find(request)
+        statistics.refresh([supervisor]) { [unowned self] in responder.succeed(info(supervisor)) }
       case .poweroff:
         try command(configuration.powerOffCommand)
         responder.succeed(Nothing())
       case .rebootHost:
         try command(configuration.rebootCommand)
         responder.succeed(Nothing())
-      case .usage: responder.succeed(usage)
+      case .usage: statistics.refresh(supervisors) { [unowned self] in responder.succeed(usage) }
+      case .networkList: responder.succeed(try networkList())
+      case .networkCreate: try createNetwork(request, responder)
+      case .networkRemove: responder.succeed(try removeNetwork(request))
+      case .networkLink: try setLink(request, responder)
       case .storage: responder.succeed(storageStatus)
       case .reload:
         lookAtStorage()
@@ -79,15 +93,21 @@ extension Daemon {
   private var usage: UsageReport {
     UsageReport(
       uptimeSeconds: loop.now,
-      domains: supervisors.compactMap { supervisor in
-        // A process that ended a moment ago has nothing any more.
-        guard let pid = supervisor.machine.pid, let usage = ProcessUsage(pid: pid) else { return nil }
-        return UsageReport.Domain(
-          name: supervisor.domain.name, pid: pid, cpuSeconds: usage.cpuSeconds, memoryBytes: usage.residentBytes)
-      })
+      domains: supervisors.compactMap { usage(of: $0) })
   }
 
-  private func find(_ request: ControlRequest) throws(ControlError) -> DomainSupervisor {
+  private func usage(of supervisor: DomainSupervisor) -> UsageReport.Domain? {
+    // A process that ended a moment ago has nothing any more.
+    guard let pid = supervisor.machine.pid, let usage = ProcessUsage(pid: pid) else { return nil }
+    return UsageReport.Domain(
+      name: supervisor.domain.name, pid: pid, cpuSeconds: usage.cpuSeconds, memoryBytes: usage.residentBytes,
+      guestAvailableBytes: supervisor.memory.figures(of: pid)?.available,
+      stealSeconds: RunDelay.seconds(of: pid, threads: "cpu-"), exits: statistics.of(supervisor)?.exits,
+      disks: statistics.of(supervisor)?.disks,
+      network: network.flatMap { UsageReport.NetworkUsage(taps: $0.taps(of: supervisor.domain.name)) })
+  }
+
+  func find(_ request: ControlRequest) throws(ControlError) -> DomainSupervisor {
     let name = request.domain ?? ""
     if let found = supervisors.first(where: { $0.domain.name == name }) { return found }
     throw UnknownName.domain(name, among: supervisors.map(\.domain.name))
@@ -98,11 +118,39 @@ extension Daemon {
     if phase != .up, request.op == .start || request.op == .reboot {
       throw ControlError(.wrongState, "the appliance is shutting down: it starts no domains any more")
     }
-    if let objection = supervisor.machine.objection(to: request.op) {
-      throw ControlError(.wrongState, "\(supervisor.domain.name) \(objection)")
-    }
+    try check(request, of: supervisor)
     supervisor.handle(event)
     return supervisor.status
+  }
+
+  private func check(_ request: ControlRequest, of supervisor: DomainSupervisor) throws(ControlError) {
+    if let objection = supervisor.objection(to: request.op) {
+      throw ControlError(.wrongState, "\(supervisor.domain.name) \(objection)")
+    }
+  }
+
+  /// Has a domain stand still, or go on; the answer comes when its monitor has done so.
+  private func hold(_ request: ControlRequest, _ responder: Responder) throws(ControlError) {
+    let supervisor = try find(request)
+    if phase != .up { throw ControlError(.wrongState, "the appliance is shutting down") }
+    try check(request, of: supervisor)
+    pauses.hold(supervisor, request.op == .pause) { error in
+      if let error { responder.refuse(error) } else { responder.succeed(supervisor.status) }
+    }
+  }
+
+  /// All that is known of a domain.
+  func info(_ supervisor: DomainSupervisor) -> DomainInfo {
+    let domain = supervisor.domain
+    var disks = supervisor.diskUser.disks
+    disks.formUnion(storage?.disksAttached(to: domain.name).map(\.name) ?? [])
+    return DomainInfo(
+      status: supervisor.status, boot: domain.boot.method.rawValue, cpuModel: (domain.cpuModel ?? .host).rawValue,
+      onReboot: domain.onReboot.rawValue, onCrash: domain.onCrash.rawValue, readyText: domain.ready.consoleText,
+      disk: domain.disk?.volume, disks: disks.sorted(), acceptsDisks: domain.hotplug == true,
+      mac: domain.network?.mac, cards: domain.cards.isEmpty ? nil : domain.cards,
+      limits: supervisor.limits.isEmpty ? nil : supervisor.limits, after: domain.after,
+      usage: usage(of: supervisor))
   }
 
   private func command(_ arguments: [String]) throws(ControlError) {

@@ -30,6 +30,10 @@ extension Daemon: DiskSurroundings {
     finishIfOff()
   }
 
+  func diskOrder(_ order: DiskOrder, isAt percent: Int) {
+    if case .define(let name, _, _) = order { server?.broadcast(.making(name, percent: percent)) }
+  }
+
   /// Looks at the reports from now on, every few seconds.
   func watchStorage() {
     storageFiles.deadline = loop.now + configuration.storagePatience
@@ -38,6 +42,7 @@ extension Daemon: DiskSurroundings {
 
   private func look() {
     lookAtStorage()
+    lookAtGateway()
     let pause =
       storage == nil ? min(StorageFiles.impatience, configuration.storageInterval) : configuration.storageInterval
     loop.after(pause) { [unowned self] in look() }
@@ -66,6 +71,7 @@ extension Daemon: DiskSurroundings {
     notice(.storage, isMissed ? "\(problem): \(storage?.error ?? "it did not say why")" : nil)
     noticeRemotes()
     remotes.consider(storage)
+    followDefinitions()
     for supervisor in supervisors { supervisor.retry() }
   }
 

@@ -13,18 +13,35 @@ public final class Daemon: DomainSurroundings {
   private let writeLog: (String) -> Void
   let loop: EventLoop
   private let stopper: Stopper
-  private(set) var supervisors: [DomainSupervisor] = []
+  var supervisors: [DomainSupervisor] = []
   private(set) var server: ControlServer?
-  private var network: NetworkService?
-  private var networkPlan: NetworkPlan?
+  private(set) var network: NetworkService?
+  /// What was done to networks while the appliance runs.
+  var networkChanges = NetworkChanges()
+  /// What domains may take of the machine; nil where the kernel has no control groups.
+  private(set) var groups: ControlGroups?
+  /// Domains that are made on the fly.
+  var making = DomainMaking()
   /// What `roost-storage` reports, looked at again and again.
   var storageFiles = StorageFiles()
+  /// Domains that come after others.
+  var order = OrderWatch()
   /// What the keeper of the stick tells.
   var stick = StickWatch()
   private(set) lazy var pauses = DomainPauses(
     loop: loop, log: { [unowned self] in log($0) }, domains: { [unowned self] in supervisors })
+  /// What domains' CPUs and disks did.
+  private(set) lazy var statistics = StatisticsKeeper(loop: loop)
+  /// What domains' guests have of memory.
+  private(set) lazy var memory = MemoryKeeper(
+    loop: loop, pace: memoryPace, domains: { [unowned self] in supervisors })
+  /// Moves memory between domains, where the recipe asks for it.
+  var balance = MemoryBalance()
+  /// Monitors that are being told how many processors their guests are to come to.
+  var processorOrders: [String: MonitorCall] = [:]
   private(set) lazy var disks = DiskManager(
-    program: configuration.storageProgram, deadline: configuration.storageDeadline, surroundings: self)
+    program: configuration.storageProgram, deadline: configuration.storageDeadline,
+    monitorsAreJailed: configuration.jail, surroundings: self)
   private(set) lazy var remotes = RemoteKeeper(configuration, loop: loop) { [unowned self] in
     !isStickMissing
   } ended: { [unowned self] problem in
@@ -35,6 +52,7 @@ public final class Daemon: DomainSurroundings {
   private(set) var notices = Notices()
   private(set) var phase = Phase.up
   private var stopRequests = 0
+  private var jailUsers = JailUsers()
 
   enum Phase {
     case up, shuttingDown, done
@@ -78,16 +96,11 @@ public final class Daemon: DomainSurroundings {
     } catch {
       throw ControlError(.system, "the domain manager cannot start: \(error)")
     }
-    supervisors = manifest.domains.map { domain in
-      DomainSupervisor(
-        domain,
-        paths: DomainPaths(
-          name: domain.name, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory),
-        surroundings: self)
-    }
+    supervisors = manifest.domains.map { supervisor(of: $0) }
     server = try ControlServer(path: configuration.socket, loop: loop) { [unowned self] request, reply in
       answer(request, Responder(id: request.id, send: reply))
     }
+    if manifest.api != nil { try server?.listen(at: configuration.gatewaySocket, group: configuration.gatewayGroup) }
   }
 
   /// The handle for other threads.
@@ -135,15 +148,21 @@ public final class Daemon: DomainSurroundings {
     }
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { notice(.hardware, missing) }
     for (number, problem) in identityProblems.enumerated() { notice(.identity(number), problem) }
+    do throws(SystemError) {
+      groups = try ControlGroups(root: configuration.controlGroups)
+    } catch {
+      log("what domains may take cannot be limited: \(error)")
+    }
     watchStorage()
     watchStick()
+    memory.begin()
+    if manifest.balancesMemory { beginBalancing() }
     guard configuration.network else {
       startDomains()
       return networkIsReady()
     }
     do throws(ControlError) {
-      let plan = try NetworkPlan(manifest, builtAddress: builtAddress)
-      networkPlan = plan
+      let plan = try keptNetworks(NetworkPlan(manifest, builtAddress: builtAddress))
       let network = NetworkService(
         plan: plan, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory,
         loop: loop, report: { [unowned self] in notice(.helper($0), $0) })
@@ -167,10 +186,35 @@ public final class Daemon: DomainSurroundings {
   }
 
   private func startDomains() {
-    guard phase == .up else { return }
-    for supervisor in supervisors where !supervisor.adoptPredecessors() && supervisor.domain.autostart {
-      supervisor.handle(.start)
+    making.mayStart = true
+    for supervisor in supervisors { supervisor.isDue = true }
+    for supervisor in supervisors {
+      guard supervisor.isCreated else {
+        startFirst(supervisor)
+        continue
+      }
+      // The recipe's network has no place for it yet.
+      connect(supervisor.domain) { [unowned self, weak supervisor] in
+        if let supervisor { startFirst(supervisor) }
+      }
     }
+    sweep()
+  }
+
+  /// Takes a domain over from a domain manager before this one, or starts it if it starts with the appliance.
+  func startFirst(_ supervisor: DomainSupervisor) {
+    supervisor.isDue = false
+    lookAtOrder()
+    guard phase == .up, !supervisor.adoptPredecessors(), supervisor.domain.autostart else { return }
+    supervisor.handle(.start)
+  }
+
+  func supervisor(of domain: ApplianceManifest.Domain, isCreated: Bool = false) -> DomainSupervisor {
+    DomainSupervisor(
+      domain,
+      paths: DomainPaths(
+        name: domain.name, runtimeDirectory: configuration.runtimeDirectory, logDirectory: configuration.logDirectory),
+      surroundings: self, isCreated: isCreated)
   }
 
   // MARK: Surroundings of domains
@@ -178,6 +222,7 @@ public final class Daemon: DomainSurroundings {
   func prepare(_ domain: ApplianceManifest.Domain, paths: DomainPaths) -> DomainPreparation {
     if let missing = HardwareVirtualisation.objection(device: configuration.kvm) { return .refuse(missing) }
     if pauses.isWanted { return .wait("waits until the stick is back") }
+    if let reason = orderWait(of: domain) { return .wait(reason) }
     if let reason = disks.objection(toStarting: domain.name) { return .wait(reason) }
     if domain.disk != nil || storage?.state == .ready, let reason = storage?.wait(of: domain.name) {
       return .wait(reason)
@@ -190,25 +235,28 @@ public final class Daemon: DomainSurroundings {
       case .failure(let missing): return .refuse(missing.reason)
       }
     }
-    if let text = try? Files.readText("/proc/meminfo"),
-      let available = MachineMemory.bytes(of: "MemAvailable", in: text),
-      let objection = MachineMemory.objection(
-        wanted: domain.memoryBytes, available: available,
-        promised: supervisors.reduce(0) { $0 + $1.promisedBytes })
-    {
-      return .refuse(objection)
-    }
-    let tap = network?.isUp == true ? networkPlan?.tap(of: domain.name) : nil
+    if let objection = memoryObjection(to: domain) { return .refuse(objection) }
+    noticeOrder(of: domain)
     let attached = storage?.disksAttached(to: domain.name) ?? []
     return .command(
       MonitorCommand.arguments(
         monitor: configuration.monitor, domain: domain, medium: configuration.medium, disk: disk, attached: attached,
-        tap: tap, paths: paths),
+        taps: network?.taps(of: domain.name) ?? [], paths: paths,
+        jailUser: configuration.jail ? jailUser(of: domain) : nil),
       disks: Set(attached.map(\.name)))
+  }
+
+  /// The user that the domain's monitor becomes, and no other.
+  private func jailUser(of domain: ApplianceManifest.Domain) -> UInt32 {
+    let others = supervisors.filter { $0.domain.name != domain.name }
+    return jailUsers.user(
+      of: domain.name, place: manifest.domains.firstIndex { $0.name == domain.name },
+      taken: Set(others.compactMap { $0.machine.pid.flatMap(JailUsers.user) }))
   }
 
   func changed(_ supervisor: DomainSupervisor) {
     server?.broadcast(.domain(supervisor.status))
+    lookAtOrder()
     if phase == .shuttingDown { finishIfOff() }
   }
 
@@ -241,7 +289,9 @@ public final class Daemon: DomainSurroundings {
       server?.broadcast(.appliance(applianceStatus))
       disks.close()
       remotes.close()
-      for supervisor in supervisors { supervisor.handle(.stop) }
+      // Who stands still hears no power button.
+      pauses.releaseAll()
+      beginGoingDown()
       loop.after(configuration.shutdownPatience) { [unowned self] in destroyAll() }
       finishIfOff()
     } else if stopRequests > 1 {

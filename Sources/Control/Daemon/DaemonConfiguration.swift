@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Platform
 
 /// Where the domain manager finds and leaves things. The defaults are the appliance's.
@@ -25,10 +26,16 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var logDirectory = "/var/log/roost"
   /// The monitor.
   public var monitor = "/usr/sbin/roost-vmm"
+  /// Each monitor goes into a jail before its guest runs (`roost-vmm --jail`), which takes this program's privileges.
+  public var jail = true
   /// Makes the bridge, the taps, names and the way out.
   public var network = true
   /// Serves the virtio-serial port, if the machine has one.
   public var port = true
+  /// Where the kernel's control groups are.
+  public var controlGroups = "/sys/fs/cgroup"
+  /// The group of the program that serves the HTTP interface.
+  public var gatewayGroup: UInt32? = GatewayAccount.id
   /// The device without which no domain runs.
   public var kvm = "/dev/kvm"
   /// Powers the appliance off.
@@ -45,6 +52,12 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var stickInterval = 0.5
   /// How long guests stay paused after the stick is back, in seconds: what waited is done by then.
   public var stickRest = 1.0
+  /// Seconds until a monitor is asked again what its guest has of memory: while that changes, and at most.
+  public var memoryPace = 1.0...10.0
+  /// How often memory is moved between domains, where the recipe asks for it, in seconds.
+  public var balanceInterval = 5.0
+  /// How long the machine's programs wait for memory, as the kernel counts it.
+  public var memoryPressure = "/proc/pressure/memory"
   /// How long one request about a disk may take, in seconds.
   public var storageDeadline = 120.0
 
@@ -68,4 +81,11 @@ public struct DaemonConfiguration: Hashable, Sendable {
 
   /// The control socket.
   public var socket: String { "\(runtimeDirectory)/roostd.sock" }
+
+  /// The control socket of the program that serves the HTTP interface. It may ask everything: what its own clients may
+  /// is for it to decide.
+  public var gatewaySocket: String { "\(runtimeDirectory)/gateway.sock" }
+
+  /// What that program found out and a user should know, a line each.
+  var gatewayReport: String { "\(runtimeDirectory)/gateway.notices" }
 }

@@ -15,6 +15,8 @@ protocol DiskSurroundings: AnyObject {
   func refreshStorage()
   /// A request is done: domains that waited for its end may start.
   func diskOrderEnded()
+  /// So much of a request is done, in percent.
+  func diskOrder(_ order: DiskOrder, isAt percent: Int)
 }
 
 /// Carries requests about disks out, one after the other: `roost-storage` changes volumes and keeps the records of who
@@ -26,6 +28,8 @@ protocol DiskSurroundings: AnyObject {
 final class DiskManager {
   /// Requests that may wait for their turn.
   static let queueLimit = 32
+  /// Seconds that the copying of an image may take.
+  static let copyPatience = 3600.0
 
   /// What a request is answered with.
   enum Answer {
@@ -43,6 +47,7 @@ final class DiskManager {
 
   private let program: String
   private let deadline: Double
+  private let monitorsAreJailed: Bool
   private unowned let surroundings: any DiskSurroundings
   private var waiting: [Job] = []
   private var current: Job?
@@ -51,8 +56,9 @@ final class DiskManager {
   private var call: MonitorCall?
   private var isClosed = false
 
-  /// Runs `program`, which may take `deadline` seconds each time.
-  init(program: String, deadline: Double, surroundings: any DiskSurroundings) {
+  /// Runs `program`, which may take `deadline` seconds each time. Monitors in a jail get disks as open descriptors.
+  init(program: String, deadline: Double, monitorsAreJailed: Bool, surroundings: any DiskSurroundings) {
+    self.monitorsAreJailed = monitorsAreJailed
     self.program = program
     self.deadline = deadline
     self.surroundings = surroundings
@@ -155,14 +161,33 @@ final class DiskManager {
       run(order, as: DiskList.self) { [unowned self] result in finish(result.map(Answer.list)) }
     case .connect, .promote, .demote:
       run(order, as: RemoteStatus.self) { [unowned self] result in finish(result.map(Answer.remote)) }
-    case .destroy, .disconnect:
+    case .destroy, .disconnect, .undefine:
       run(order, as: Nothing.self) { [unowned self] result in
         finish(result.map { _ in .result(DiskResult(disk: nil)) })
       }
     case .create, .snapshot, .rollback, .clone: change(order) { [unowned self] in finish($0) }
+    case .define:
+      // A domain without a disk has none to tell of.
+      run(order, as: MadeDisk.self) { [unowned self] result in
+        finish(result.map { .result(DiskResult(disk: $0.disk)) })
+      }
     case .resize(let name, _): change(order) { [unowned self] in tellSize($0, name) }
     case .attach(_, let domain): change(order) { [unowned self] in plug($0, into: domain) }
     case .detach(let name): detach(name)
+    }
+  }
+
+  /// A disk, or an empty object.
+  private struct MadeDisk: Decodable {
+    let disk: DiskStatus?
+
+    init(from decoder: any Decoder) throws {
+      let name = try decoder.container(keyedBy: Key.self).decodeIfPresent(String.self, forKey: .name)
+      disk = name == nil ? nil : try DiskStatus(from: decoder)
+    }
+
+    private enum Key: CodingKey {
+      case name
     }
   }
 
@@ -180,10 +205,14 @@ final class DiskManager {
     _ order: DiskOrder, as type: Value.Type, then next: @escaping (Result<Value, ControlError>) -> Void
   ) {
     do throws(SystemError) {
-      child = try CapturedChild([program] + order.arguments, deadline: deadline, loop: loop) { [unowned self] outcome in
-        surroundings.refreshStorage()
-        next(StorageProgram.answer(outcome, to: order.words, as: type))
-      }
+      let deadline = order.isLong ? max(deadline, Self.copyPatience) : deadline
+      child = try CapturedChild(
+        [program] + order.arguments, deadline: deadline, loop: loop,
+        onProgress: { [unowned self] in surroundings.diskOrder(order, isAt: $0) },
+        onEnd: { [unowned self] outcome in
+          surroundings.refreshStorage()
+          next(StorageProgram.answer(outcome, to: order.words, as: type))
+        })
     } catch {
       next(.failure(ControlError(.system, "roost-storage does not start: \(error)")))
     }
@@ -191,11 +220,13 @@ final class DiskManager {
 
   /// Asks a domain's monitor.
   private func tell(
-    _ supervisor: DomainSupervisor, _ request: String, then next: @escaping (MonitorCall.Outcome) -> Void
+    _ supervisor: DomainSupervisor, _ request: String, with files: [DescriptorBox] = [],
+    then next: @escaping (MonitorCall.Outcome) -> Void
   ) {
     let pid = supervisor.machine.pid
     call = MonitorCall(
-      request, path: supervisor.paths.control, loop: loop, isAlive: { supervisor.machine.pid == pid }, onEnd: next)
+      request, with: files, path: supervisor.paths.control, loop: loop, isAlive: { supervisor.machine.pid == pid },
+      onEnd: next)
   }
 
   private func supervisor(of domain: String) -> DomainSupervisor? {
@@ -228,7 +259,7 @@ final class DiskManager {
       return finish(
         disk, note: "\(domain) has it from its next start, as there is no 'hotplug: true' for it in the recipe")
     }
-    tell(supervisor, "attach \(disk.monitorWords)") { [unowned self] outcome in
+    hand(disk, to: supervisor) { [unowned self] outcome in
       switch outcome {
       case .done:
         supervisor.hasAttached(disk.name)
@@ -240,6 +271,24 @@ final class DiskManager {
         if mayBeDone { supervisor.hasAttached(disk.name) }
         unrecord(disk, from: domain, because: "did not say whether it has it (\(reason))")
       }
+    }
+  }
+
+  /// Gives a disk to a domain's monitor: its path, or the disk itself to one that can open nothing.
+  private func hand(
+    _ disk: DiskStatus, to supervisor: DomainSupervisor, then next: @escaping (MonitorCall.Outcome) -> Void
+  ) {
+    guard monitorsAreJailed else { return tell(supervisor, "attach \(disk.monitorWords)", then: next) }
+    do throws(SystemError) {
+      let mode: OpenMode = disk.isReadOnly ? .readOnly : .readWrite
+      var files = [DescriptorBox(try FileDescriptor(opening: disk.device, mode))]
+      // What a guest wrote is in its own cache already; not every device can leave the page cache out.
+      if !disk.isReadOnly, let direct = try? FileDescriptor(opening: disk.device, [.readWrite, .direct]) {
+        files.append(DescriptorBox(direct))
+      }
+      tell(supervisor, "attach \(disk.monitorWords(at: "fd"))", with: files, then: next)
+    } catch {
+      next(.refused("it was not given to it: \(error)"))
     }
   }
 
@@ -297,7 +346,7 @@ final class DiskManager {
 
   /// Gives a disk back whose record cannot be removed: record and monitor stay one.
   private func replug(_ disk: DiskStatus, _ supervisor: DomainSupervisor, after error: ControlError) {
-    tell(supervisor, "attach \(disk.monitorWords)") { [unowned self] outcome in
+    hand(disk, to: supervisor) { [unowned self] outcome in
       if case .done = outcome { supervisor.hasAttached(disk.name) }
       finish(.failure(error))
     }

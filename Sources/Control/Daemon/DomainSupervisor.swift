@@ -8,6 +8,12 @@ protocol DomainSurroundings: AnyObject {
   var loop: EventLoop { get }
   /// Tries a start: the command line, or why not (yet).
   func prepare(_ domain: ApplianceManifest.Domain, paths: DomainPaths) -> DomainPreparation
+  /// Where a monitor that is to be started joins its domain's control group, whose limits are set; nil for none.
+  func controlGroup(of supervisor: DomainSupervisor) -> String?
+  /// A running domain has other disks than before.
+  func disksChanged(_ supervisor: DomainSupervisor)
+  /// A domain's monitor ended.
+  func ended(_ supervisor: DomainSupervisor)
   /// A domain is not what it was.
   func changed(_ supervisor: DomainSupervisor)
   /// For the appliance's log.
@@ -31,7 +37,11 @@ final class DomainSupervisor {
 
   let domain: ApplianceManifest.Domain
   let paths: DomainPaths
+  /// Whether it was made on the fly.
+  let isCreated: Bool
   private(set) var machine: DomainMachine
+  /// What it may have of memory, is to have, and has.
+  let memory: DomainMemory
   private unowned let surroundings: any DomainSurroundings
   private var monitor: Monitor?
   private var console: ConsoleWatch?
@@ -42,6 +52,12 @@ final class DomainSupervisor {
   private var disks: Set<String> = []
   /// The monitor whose processors are kept still, or are to be.
   private(set) var pausedMonitor: Int32?
+  /// True while its user wants it to stand still.
+  private(set) var isHeld = false
+  /// How many of its processors the running monitor was told to use; nil: those that it starts with.
+  private(set) var processors: Int?
+  /// The appliance starts, and has not come to this domain yet.
+  var isDue = false
 
   /// A monitor process and the watch for its end.
   private final class Monitor {
@@ -67,10 +83,15 @@ final class DomainSupervisor {
     }
   }
 
-  init(_ domain: ApplianceManifest.Domain, paths: DomainPaths, surroundings: any DomainSurroundings) {
+  init(
+    _ domain: ApplianceManifest.Domain, paths: DomainPaths, surroundings: any DomainSurroundings,
+    isCreated: Bool = false
+  ) {
+    self.isCreated = isCreated
     self.domain = domain
     self.paths = paths
     self.surroundings = surroundings
+    memory = DomainMemory(domain.memory, directory: paths.directory)
     machine = DomainMachine(
       readyText: domain.ready.consoleText, readyTimeout: Double(domain.ready.timeoutSeconds),
       onReboot: domain.onReboot, onCrash: domain.onCrash)
@@ -83,10 +104,23 @@ final class DomainSupervisor {
   var status: DomainStatus {
     DomainStatus(
       name: domain.name, os: domain.os, state: machine.state,
-      reason: isPaused ? "paused until the stick is back" : machine.reason, cpus: domain.cpus,
-      memoryBytes: domain.memoryBytes, autostart: domain.autostart, pid: machine.pid, startedAt: machine.startedAt,
-      readySeconds: machine.readySeconds, restarts: machine.restarts, address: domain.network?.address,
-      console: paths.console, log: paths.log, screen: domain.display == .vga ? paths.screen : nil)
+      reason: isPaused && !isHeld ? "paused until the stick is back" : machine.reason, cpus: domain.mostCPUs,
+      memoryBytes: domain.memoryBytes, memory: memory.status(of: machine.pid), autostart: domain.autostart,
+      pid: machine.pid, startedAt: machine.startedAt, readySeconds: machine.readySeconds, restarts: machine.restarts,
+      address: domain.network?.address, console: paths.console, log: paths.log,
+      screen: domain.display == .vga ? paths.screen : nil, isPaused: isPaused ? true : nil,
+      isCreated: isCreated ? true : nil, usableCPUs: usableCPUs)
+  }
+
+  /// Why `operation` makes no sense now; nil when it does.
+  func objection(to operation: ControlOperation) -> String? {
+    if let objection = machine.objection(to: operation) { return objection }
+    switch operation {
+    case .stop, .reboot: return isHeld ? "is paused and would not hear of it: unpause it first, or destroy it" : nil
+    case .pause: return isHeld ? "is paused already" : nil
+    case .unpause where !isHeld: return isPaused ? "is paused until the stick is back" : "is not paused"
+    default: return nil
+    }
   }
 
   /// What it has to do with disks now.
@@ -100,12 +134,37 @@ final class DomainSupervisor {
   func hasAttached(_ disk: String) {
     disks.insert(disk)
     record()
+    surroundings.disksChanged(self)
   }
 
   /// The running monitor let go of a disk.
   func hasDetached(_ disk: String) {
     disks.remove(disk)
     record()
+  }
+
+  /// What it may take of the machine: as its recipe says, or as it was changed since.
+  private(set) lazy var limits: ResourceLimits = {
+    if let bytes = try? Files.read(limitsPath),
+      let limits = try? ControlCoding.decode(ResourceLimits.self, from: bytes), limits.problem() == nil
+    {
+      return limits
+    }
+    return domain.limits ?? ResourceLimits()
+  }()
+
+  private var limitsPath: String { "\(paths.directory)/limits.json" }
+
+  /// Remembers what it may take of the machine, also for a domain manager after this one.
+  func setLimits(_ limits: ResourceLimits) throws(ControlError) {
+    let bytes = try ControlCoding.encode(limits)
+    do throws(SystemError) {
+      try Files.makeDirectories(paths.directory, permissions: 0o700)
+      try Files.replace(limitsPath, with: bytes, permissions: 0o600)
+    } catch {
+      throw ControlError(.system, "the limits of \(domain.name) are not kept: \(error)")
+    }
+    self.limits = limits
   }
 
   /// True while its processors are kept still.
@@ -115,8 +174,33 @@ final class DomainSupervisor {
   func setPaused(_ isPaused: Bool) {
     pausedMonitor = isPaused ? machine.pid : nil
     record()
-    tell()
+    handle(isPaused ? .paused : .resumed)
   }
+
+  /// Remembers whether its user wants it to stand still, also for a domain manager after this one.
+  func setHeld(_ isHeld: Bool) {
+    self.isHeld = isHeld
+    record()
+  }
+
+  /// How many of its processors it uses, or is to come to; nil: all.
+  private var usableCPUs: Int? {
+    let count = processors ?? domain.cpus
+    return count < domain.mostCPUs ? count : nil
+  }
+
+  /// How many processors' time its control group has; nil: no limit. Where nobody has said anything, its guest has no
+  /// more processors than that anyway.
+  var processorTime: Int? { processors.flatMap { $0 < domain.mostCPUs ? $0 : nil } }
+
+  /// Remembers how many of its processors the running monitor is to use, also for a domain manager after this one.
+  func setProcessors(_ count: Int?) {
+    processors = count
+    record()
+  }
+
+  /// What those may expect that come after it.
+  var standing: Standing { isDue ? .coming : machine.standing }
 
   /// True while its start waits for the appliance.
   var isWaiting: Bool { machine.state == .starting && machine.pid == nil && machine.deadline == nil }
@@ -124,7 +208,7 @@ final class DomainSupervisor {
   /// Bytes that it was promised and did not touch yet.
   var promisedBytes: Int {
     guard let pid = machine.pid, let text = try? Files.readText("/proc/\(pid)/status") else { return 0 }
-    return max(0, domain.memoryBytes - (MachineMemory.bytes(of: "RssShmem", in: text) ?? 0))
+    return max(0, memory.committed(to: pid) - (MachineMemory.bytes(of: "RssShmem", in: text) ?? 0))
   }
 
   /// Hands an event to the state machine and does what it says.
@@ -138,6 +222,19 @@ final class DomainSupervisor {
     }
     arm()
     tell()
+  }
+
+  /// Leaves nothing behind of a domain that is no more, and is not to be used after this.
+  func retire() {
+    leaveConsole()
+    loop.cancel(deadlineTimer)
+    Self.removeFiles(paths)
+  }
+
+  /// Removes a domain's files. Its directory is the last, so that what is left of an attempt that was cut off is found.
+  static func removeFiles(_ paths: DomainPaths) {
+    for file in [paths.log, paths.oldLog, paths.monitorLog] { try? Files.remove(file) }
+    try? Files.removeTree(paths.directory)
   }
 
   /// Tries again what waited.
@@ -157,7 +254,8 @@ final class DomainSupervisor {
     return (try? file.read(upTo: count, at: max(0, length - count))) ?? []
   }
 
-  private func tell() {
+  /// Tells what is not as it was told last.
+  func tell() {
     let status = self.status
     guard status != lastStatus else { return }
     if status.state != lastStatus?.state || status.reason != lastStatus?.reason {
@@ -194,6 +292,10 @@ final class DomainSupervisor {
         var request = ChildRequest(arguments)
         request.descriptors = [silence.rawValue, output.rawValue, output.rawValue]
         request.newSession = true
+        // Its limits are for the disks that it gets.
+        self.disks = disks
+        request.controlGroup = surroundings.controlGroup(of: self)
+        request.newProcessNamespace = MonitorCommand.isJailed(arguments)
         let process = try ChildProcess.start(request)
         do throws(SystemError) {
           // A child that nobody has waited for keeps its id, so this finds it even if it has ended.
@@ -203,11 +305,11 @@ final class DomainSupervisor {
           _ = try? process.wait()
           throw error
         }
-        self.disks = disks
         handle(.launched(pid: process.pid, at: startedAt))
         record()
         seekConsole()
       } catch {
+        self.disks = []
         handle(.refused(reason: "its monitor does not start: \(error)"))
       }
     }
@@ -242,8 +344,11 @@ final class DomainSupervisor {
     self.monitor = nil
     disks = []
     pausedMonitor = nil
+    isHeld = false
+    processors = nil
+    surroundings.ended(self)
     leaveConsole()
-    try? Files.remove(recordPath)
+    for path in [recordPath] + paths.sockets { try? Files.remove(path) }
     if let status {
       handle(.exited(status, words: status.isSuccess ? nil : lastWords()))
     } else {
@@ -270,9 +375,25 @@ final class DomainSupervisor {
     var readySeconds: Double?
     var disks: [String]?
     var isPaused: Bool?
+    var isHeld: Bool?
+    var processors: Int?
   }
 
-  private var recordPath: String { "\(paths.directory)/monitor.json" }
+  private var recordPath: String { Self.recordPath(paths) }
+
+  private static func recordPath(_ paths: DomainPaths) -> String { "\(paths.directory)/monitor.json" }
+
+  /// What was recorded of the monitor of a domain, if it still runs.
+  private static func liveRecord(_ paths: DomainPaths) -> Record? {
+    guard let bytes = try? Files.read(recordPath(paths)),
+      let record = try? ControlCoding.decode(Record.self, from: bytes),
+      ChildProcess.startTicks(of: record.pid) == record.startTicks
+    else { return nil }
+    return record
+  }
+
+  /// Whether a monitor runs that a domain manager before this one started for a domain.
+  static func hasMonitor(_ paths: DomainPaths) -> Bool { liveRecord(paths) != nil }
 
   private func record() {
     guard let process = monitor?.process, let startedAt = machine.startedAt,
@@ -280,21 +401,22 @@ final class DomainSupervisor {
     else { return }
     let record = Record(
       pid: process.pid, startTicks: ticks, startedAt: startedAt, readySeconds: machine.readySeconds,
-      disks: disks.isEmpty ? nil : disks.sorted(), isPaused: isPaused ? true : nil)
+      disks: disks.isEmpty ? nil : disks.sorted(), isPaused: isPaused ? true : nil,
+      isHeld: isHeld ? true : nil, processors: processors)
     guard let bytes = try? ControlCoding.encode(record) else { return }
     try? Files.replace(recordPath, with: bytes, permissions: 0o600)
   }
 
   /// Takes over a monitor that a domain manager before this one started. False when there is none.
   func adoptPredecessors() -> Bool {
-    guard let bytes = try? Files.read(recordPath),
-      let record = try? ControlCoding.decode(Record.self, from: bytes),
-      ChildProcess.startTicks(of: record.pid) == record.startTicks,
-      (try? adopt(ChildProcess(pid: record.pid))) != nil
+    guard let record = Self.liveRecord(paths), (try? adopt(ChildProcess(pid: record.pid))) != nil
     else { return false }
     disks = Set(record.disks ?? [])
     pausedMonitor = record.isPaused == true ? record.pid : nil
+    isHeld = record.isHeld == true
+    processors = record.processors
     handle(.adopted(pid: record.pid, at: record.startedAt, readySeconds: record.readySeconds))
+    if isPaused { handle(.paused) }
     if machine.state != .ready { seekConsole() }
     return true
   }

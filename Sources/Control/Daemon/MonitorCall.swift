@@ -23,6 +23,7 @@ final class MonitorCall {
   private static let mourning = 0.5
 
   private let request: String
+  private let files: [DescriptorBox]
   private let path: String
   private let loop: EventLoop
   private let isAlive: () -> Bool
@@ -33,7 +34,7 @@ final class MonitorCall {
 
   private final class Connection {
     let file: FileDescriptor
-    var framer = LineFramer(limit: 4096)
+    var framer = LineFramer(limit: 64 << 10)
     var token: EventLoop.Token?
 
     init(_ file: consuming FileDescriptor) {
@@ -42,12 +43,14 @@ final class MonitorCall {
   }
 
   /// Sends `request` to the socket at `path`, for as long as `isAlive`, and gives the monitor `patience` seconds.
-  /// `onEnd` is called once, never from here.
+  /// `files` go with the request. `onEnd` is called once, never from here.
   init(
-    _ request: String, path: String, loop: EventLoop, patience: Double = MonitorCall.patience,
+    _ request: String, with files: [DescriptorBox] = [], path: String, loop: EventLoop,
+    patience: Double = MonitorCall.patience,
     isAlive: @escaping () -> Bool, onEnd: @escaping (Outcome) -> Void
   ) {
     self.request = request
+    self.files = files
     self.path = path
     self.loop = loop
     self.isAlive = isAlive
@@ -67,7 +70,9 @@ final class MonitorCall {
       let connection = Connection(try UnixSocket.connect(path))
       try connection.file.setNonBlocking(true)
       // One short line into an empty socket.
-      try connection.file.writeAll(Array("\(request)\n".utf8))
+      let line = Array("\(request)\n".utf8)
+      let sent = try connection.file.send(line, with: files.map { $0.file.rawValue })
+      try connection.file.writeAll(Array(line[sent...]))
       connection.token = try loop.watch(connection.file.rawValue, .readable) { [unowned self] _ in receive() }
       self.connection = connection
       timer = loop.after(max(0, deadline - loop.now)) { [unowned self] in

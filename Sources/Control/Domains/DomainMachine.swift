@@ -29,6 +29,10 @@ struct DomainMachine: Sendable {
     case stop
     case reboot
     case destroy
+    /// Its processors stand still.
+    case paused
+    /// They go on.
+    case resumed
     /// Time passed; due deadlines act.
     case clock
   }
@@ -53,6 +57,10 @@ struct DomainMachine: Sendable {
     static let deviceFailure: Int32 = 12
     static let guestPanic: Int32 = 13
     static let halted: Int32 = 14
+    /// It did what its jail forbids.
+    static let violation: Int32 = 15
+    /// Its jail cannot be made.
+    static let noJail: Int32 = 16
     static let stopped: Int32 = 130
   }
 
@@ -76,13 +84,30 @@ struct DomainMachine: Sendable {
   /// Restarts by policy since the last start by hand.
   private(set) var restarts = 0
   /// When `clock` must come next; nil: no need.
-  var deadline: Double? { [readyDeadline, launchDeadline, patienceDeadline].compactMap { $0 }.min() }
+  var deadline: Double? {
+    // A guest that stands still has as much time left as it had.
+    pausedAt == nil ? [readyDeadline, launchDeadline, patienceDeadline].compactMap { $0 }.min() : nil
+  }
+
+  /// What those may expect that come after it.
+  var standing: Standing {
+    switch state {
+    case .defined: .idle
+    case .starting: .coming
+    case .running: readyDeadline == nil ? .missing("was not ready in time") : .coming
+    case .ready: .ready
+    case .shuttingDown: intent == .restart ? .coming : .missing("is shutting down")
+    case .off: .missing("is off" + (reason.map { " (\($0))" } ?? ""))
+    case .crashed, .failed: .missing(state.rawValue + (reason.map { " (\($0))" } ?? ""))
+    }
+  }
 
   private var quickRestarts = 0
   private var intent = Intent.none
   private var readyDeadline: Double?
   private var launchDeadline: Double?
   private var patienceDeadline: Double?
+  private var pausedAt: Double?
 
   /// What was asked of a live domain.
   private enum Intent: Sendable {
@@ -108,7 +133,13 @@ struct DomainMachine: Sendable {
       case .starting: "is still starting"
       default: notLive
       }
-    case .destroy: notLive
+    case .pause:
+      switch state {
+      case .shuttingDown: "is shutting down"
+      case .starting where pid == nil: "is still starting"
+      default: notLive
+      }
+    case .destroy, .unpause: notLive
     default: nil
     }
   }
@@ -165,9 +196,22 @@ struct DomainMachine: Sendable {
       return []
     case .stop, .reboot, .destroy:
       return asked(event, now: now)
+    case .paused:
+      if pid != nil, pausedAt == nil { pausedAt = now }
+      return []
+    case .resumed:
+      resume(now: now)
+      return []
     case .clock:
       return clock(now: now)
     }
+  }
+
+  private mutating func resume(now: Double) {
+    guard let pausedAt else { return }
+    self.pausedAt = nil
+    readyDeadline? += now - pausedAt
+    patienceDeadline? += now - pausedAt
   }
 
   private mutating func launch() -> [Effect] {
@@ -180,6 +224,7 @@ struct DomainMachine: Sendable {
     readyDeadline = nil
     launchDeadline = nil
     patienceDeadline = nil
+    pausedAt = nil
     return [.launch]
   }
 
@@ -200,6 +245,7 @@ struct DomainMachine: Sendable {
     readyDeadline = nil
     launchDeadline = nil
     patienceDeadline = nil
+    pausedAt = nil
     if state != .ready { readySeconds = nil }
   }
 
@@ -231,6 +277,7 @@ struct DomainMachine: Sendable {
   }
 
   private mutating func clock(now: Double) -> [Effect] {
+    guard pausedAt == nil else { return [] }
     if let due = launchDeadline, due <= now { return launch() }
     if let due = patienceDeadline, due <= now {
       patienceDeadline = nil
@@ -273,6 +320,8 @@ struct DomainMachine: Sendable {
       settle(.failed, words ?? "its monitor refused its settings")
     case .exited(ExitCode.noKVM):
       settle(.failed, words ?? HardwareVirtualisation.missing)
+    case .exited(ExitCode.noJail):
+      settle(.failed, words ?? "its monitor cannot be jailed")
     default:
       let cause = Self.cause(of: status) + (words.map { ": \($0)" } ?? "")
       switch onCrash {
@@ -289,6 +338,7 @@ struct DomainMachine: Sendable {
     case .exited(ExitCode.guestCrash): "the guest crashed"
     case .exited(ExitCode.guestPanic): "the guest's kernel panicked"
     case .exited(ExitCode.deviceFailure): "a device of the guest failed"
+    case .exited(ExitCode.violation): "its monitor was ended"
     case .exited(let code): "its monitor ended with exit code \(code)"
     case .killed(let signal): "its monitor was killed by signal \(signal)"
     }

@@ -14,10 +14,10 @@ enum MachineMemory {
     return nil
   }
 
-  /// Why a domain cannot have `wanted` bytes; nil when it can. `available` is what the kernel could give now,
-  /// `promised` what running domains were given but did not touch yet.
-  static func objection(wanted: Int, available: Int, promised: Int) -> String? {
-    let free = max(0, available - promised)
+  /// Why a domain cannot have `wanted` bytes; nil when it can. `free` is what the kernel could give now beside what
+  /// running domains were given but did not touch yet, which may be more than there is.
+  static func objection(wanted: Int, free: Int) -> String? {
+    let free = max(0, free)
     guard wanted > free else { return nil }
     return """
       it asks for \(mebibytes(wanted)) MiB of memory, and the machine has \(mebibytes(free)) MiB left for it: give the \

@@ -2,11 +2,13 @@
 struct Notices: Sendable {
   /// What a notice is about: there is one of each at most.
   enum Subject: Hashable, Sendable {
-    case hardware, network, storage, room, degraded, stick
+    case hardware, network, storage, room, degraded, stick, gateway
     /// One of the things that are wrong with the stick's identity.
     case identity(Int)
     /// A device that comes over the network.
     case remote(String)
+    /// A domain that started without others that it comes after.
+    case order(String)
     /// A helper program, which says itself what its trouble is.
     case helper(String)
   }

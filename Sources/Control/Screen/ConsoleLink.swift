@@ -9,27 +9,29 @@ final class ConsoleLink {
   /// How long after connecting the console's bytes are what happened before, in seconds.
   private static let replayTime = 0.3
 
-  private let file: FileDescriptor
+  private let connection: ApplianceConnection
   private let loop: EventLoop
   private let onBytes: ([UInt8]) -> Void
   private let onEnd: () -> Void
-  private let replayEnd: Double
+  /// When that is over; nil until the connection is open.
+  private var replayEnd: Double?
   private var replay = ReplayFilter()
   private var queue: [UInt8] = []
   private var token: EventLoop.Token?
 
-  /// Connects to the console at `path`. `onBytes` gets what the guest writes, `onEnd` is called once when the monitor
-  /// closes the console.
+  /// Goes on with a connection to a console. `onBytes` gets what the guest writes, `onEnd` is called once when the
+  /// monitor closes the console, or it cannot be reached.
   init(
-    path: String, loop: EventLoop, onBytes: @escaping ([UInt8]) -> Void, onEnd: @escaping () -> Void
+    _ connection: ApplianceConnection, loop: EventLoop, onBytes: @escaping ([UInt8]) -> Void,
+    onEnd: @escaping () -> Void
   ) throws(SystemError) {
+    self.connection = connection
     self.loop = loop
     self.onBytes = onBytes
     self.onEnd = onEnd
-    file = try UnixSocket.connect(path)
-    try file.setNonBlocking(true)
-    replayEnd = loop.now + Self.replayTime
-    token = try loop.watch(file.rawValue, .readable) { [unowned self] in ready($0) }
+    try connection.setNonBlocking()
+    if connection.isOpen { replayEnd = loop.now + Self.replayTime }
+    token = try loop.watch(connection.descriptor, .readable) { [unowned self] in ready($0) }
   }
 
   deinit {
@@ -46,18 +48,24 @@ final class ConsoleLink {
     if readiness.contains(.writable) { flush() }
     guard readiness != .writable, token != nil else { return }
     do throws(SystemError) {
-      let bytes = try file.read(upTo: 1 << 14)
+      let bytes = try connection.read(upTo: 1 << 14)
       guard !bytes.isEmpty else { return end() }
-      onBytes(loop.now < replayEnd ? replay.filter(bytes) : bytes)
+      noteOpening()
+      onBytes(loop.now < replayEnd ?? 0 ? replay.filter(bytes) : bytes)
     } catch {
+      noteOpening()
       if error.errno != .wouldBlock { end() }
     }
+  }
+
+  private func noteOpening() {
+    if replayEnd == nil, connection.isOpen { replayEnd = loop.now + Self.replayTime }
   }
 
   private func flush() {
     guard let token else { return }
     do throws(SystemError) {
-      while !queue.isEmpty { queue.removeFirst(try file.write(queue[...])) }
+      while !queue.isEmpty { queue.removeFirst(try connection.write(queue[...])) }
       loop.change(token, to: .readable)
     } catch {
       if error.errno == .wouldBlock { loop.change(token, to: [.readable, .writable]) } else { end() }

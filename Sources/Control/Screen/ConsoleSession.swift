@@ -23,20 +23,24 @@ public final class ConsoleSession {
   private var link: ConsoleLink?
   private var end: End?
 
-  /// Connects to the console at `path`. The terminal, raw by now, is `input` and `output`; the session does not close
-  /// them.
-  public init(path: String, input: Int32, output: Int32) throws(ControlError) {
+  /// Connects to the console of `domain` by `link`. The terminal, raw by now, is `input` and `output`; the session does
+  /// not close them.
+  public init(
+    _ domain: DomainStatus, by link: ApplianceLink = ApplianceLink(), input: Int32, output: Int32
+  ) throws(ControlError) {
+    let connection = try link.open(.console(domain))
+    try connection.waitUntilOpen()
     self.input = input
     self.output = output
     do throws(SystemError) {
       loop = try EventLoop()
-      link = try ConsoleLink(
-        path: path, loop: loop,
+      self.link = try ConsoleLink(
+        connection, loop: loop,
         onBytes: { [unowned self] bytes in
           if !TerminalStream.write(bytes, to: output) { end = .hungUp }
         }, onEnd: { [unowned self] in end = end ?? .closed })
     } catch {
-      throw ControlError(.unreachable, "the console does not answer: \(error); is the domain running?")
+      throw ControlError(.system, "the console session cannot start: \(error)")
     }
   }
 

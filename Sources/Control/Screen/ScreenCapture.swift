@@ -10,9 +10,13 @@ public struct ScreenCapture: Sendable, Hashable {
   /// 0x00RRGGBB, line by line from the upper left.
   public let pixels: [UInt32]
 
-  /// Looks at the screen that the monitor shows at the socket `path`. Fails after `seconds` without an answer.
-  public init(path: String, within seconds: Int = 10) throws(ControlError) {
-    var connection = try Connection(path, seconds)
+  /// Looks at the screen of `domain`, by `link`. Fails after `seconds` without an answer.
+  public init(
+    of domain: DomainStatus, by link: ApplianceLink = ApplianceLink(), within seconds: Int = 10
+  ) throws(ControlError) {
+    let stream = try link.open(.screen(domain))
+    try stream.waitUntilOpen()
+    var connection = try Connection(stream, seconds)
     let greeting = try connection.read(12)
     guard greeting.starts(with: Array("RFB 003.".utf8)) else { throw Self.odd("it does not speak RFB") }
     try connection.write(Array("RFB 003.008\n".utf8))
@@ -69,38 +73,41 @@ public struct ScreenCapture: Sendable, Hashable {
   }
 
   private struct Connection: ~Copyable {
-    let file: FileDescriptor
+    let stream: ApplianceConnection
     let poller: Poller
     let deadline: UInt64
     var buffer: [UInt8] = []
     var used = 0
 
-    init(_ path: String, _ seconds: Int) throws(ControlError) {
+    init(_ stream: ApplianceConnection, _ seconds: Int) throws(ControlError) {
+      self.stream = stream
       deadline = MonotonicClock.now() + UInt64(seconds) * 1_000_000_000
-      let file = try Self.reaching(path) { () throws(SystemError) in try UnixSocket.connect(path) }
-      poller = try Self.reaching(path) { () throws(SystemError) in
-        let poller = try Poller()
-        try poller.add(file.rawValue, .readable, token: 0)
-        return poller
-      }
-      self.file = file
+      poller = try Self.watch(stream)
     }
 
-    private static func reaching<T: ~Copyable>(
-      _ path: String, _ body: () throws(SystemError) -> T
-    ) throws(ControlError) -> T {
+    private static func watch(_ stream: ApplianceConnection) throws(ControlError) -> Poller {
       do throws(SystemError) {
-        return try body()
+        // What came with a relay's greeting is there without a wait.
+        try stream.setNonBlocking()
+        let poller = try Poller()
+        try poller.add(stream.descriptor, .readable, token: 0)
+        return poller
       } catch {
-        throw ControlError(.unreachable, "no screen answers at \(path) (\(error.errno)); is the domain running?")
+        throw ControlError(.system, "the screen cannot be waited for: \(error)")
       }
     }
 
     func write(_ bytes: [UInt8]) throws(ControlError) {
-      do throws(SystemError) {
-        try file.writeAll(bytes)
-      } catch {
-        throw ControlError(.disconnected, "the screen went away: \(error.errno)")
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        do throws(SystemError) {
+          rest = rest.dropFirst(try stream.write(rest))
+        } catch {
+          guard error.errno == .wouldBlock, MonotonicClock.now() < deadline else {
+            throw ControlError(.disconnected, "the screen went away: \(error.errno)")
+          }
+          MonotonicClock.sleep(milliseconds: 5)
+        }
       }
     }
 
@@ -110,14 +117,16 @@ public struct ScreenCapture: Sendable, Hashable {
         let now = MonotonicClock.now()
         guard now < deadline else { throw ControlError(.timedOut, "the screen does not answer") }
         do throws(SystemError) {
-          guard try !poller.wait(timeout: Int32(clamping: (deadline - now) / 1_000_000 + 1)).isEmpty else { continue }
-          let more = try file.read(upTo: 1 << 16)
+          let more = try stream.read(upTo: 1 << 16)
           guard !more.isEmpty else { throw SystemError("read", errno: .brokenPipe) }
           buffer.removeFirst(used)
           used = 0
           buffer += more
         } catch {
-          throw ControlError(.disconnected, "the screen went away: \(error.errno)")
+          guard error.errno == .wouldBlock else {
+            throw stream.failure ?? ControlError(.disconnected, "the screen went away: \(error.errno)")
+          }
+          _ = try? poller.wait(timeout: Int32(clamping: (deadline - now) / 1_000_000 + 1))
         }
       }
       defer { used += count }

@@ -15,7 +15,7 @@ public final class ScreenLoop {
   private static let usagePause = 2.0
 
   private let loop: EventLoop
-  private let socket: String
+  private let reach: ApplianceLink
   private let input: Int32
   private let output: Int32
   private let stop: Int32?
@@ -23,6 +23,7 @@ public final class ScreenLoop {
   private var keys = KeyDecoder()
   private var client: ControlClient?
   private var clientToken: EventLoop.Token?
+  private var reconnectTimer: EventLoop.Token?
   private var inputToken: EventLoop.Token?
   private var escapeTimer: EventLoop.Token?
   private var drawn: [ScreenModel.Line] = []
@@ -36,23 +37,23 @@ public final class ScreenLoop {
   private var clockOffset = 0.0
   private var isDone = false
 
-  /// A screen on the terminal `input` and `output`, raw by now, that asks the domain manager at `socket`. It ends when
+  /// A screen on the terminal `input` and `output`, raw by now, that asks the domain manager at `reach`. It ends when
   /// `stop` becomes readable, when the terminal hangs up, or, if that is allowed, when `q` is typed. It begins with the
   /// table, or with the mosaic.
   public init(
-    socket: String, input: Int32, output: Int32, stop: Int32? = nil, allowsQuit: Bool, showsMosaic: Bool = false
+    _ reach: ApplianceLink, input: Int32, output: Int32, stop: Int32? = nil, allowsQuit: Bool, showsMosaic: Bool = false
   ) throws(ControlError) {
     do throws(SystemError) {
       loop = try EventLoop()
     } catch {
       throw ControlError(.system, "the screen cannot start: \(error)")
     }
-    self.socket = socket
+    self.reach = reach
     self.input = input
     self.output = output
     self.stop = stop
     model = ScreenModel(allowsQuit: allowsQuit)
-    if showsMosaic { mosaic = MosaicView(loop: loop, allowsQuit: allowsQuit) }
+    if showsMosaic { mosaic = MosaicView(loop: loop, by: reach, allowsQuit: allowsQuit) }
   }
 
   /// Draws and handles keys until the end, and leaves the terminal clean.
@@ -79,8 +80,10 @@ public final class ScreenLoop {
   // MARK: The domain manager
 
   private func connect() {
+    loop.cancel(reconnectTimer)
+    reconnectTimer = nil
     do throws(ControlError) {
-      let client = try ControlClient(path: socket)
+      let client = try ControlClient(reach)
       client.timeout = 5
       try client.hello()
       let overview = try client.subscribe()
@@ -103,7 +106,7 @@ public final class ScreenLoop {
     clientToken = nil
     client = nil
     model.setProblem("\(error.message)")
-    loop.after(Self.reconnectPause) { [unowned self] in connect() }
+    reconnectTimer = loop.after(Self.reconnectPause) { [unowned self] in connect() }
   }
 
   private func follow() {
@@ -113,6 +116,14 @@ public final class ScreenLoop {
     } catch {
       lost(error)
     }
+  }
+
+  /// Has the domain manager do what was typed. One that ended and came back while something else had the terminal is
+  /// sought at once: nothing that was typed is passed over without a word.
+  private func order(_ question: (ControlClient) throws(ControlError) -> Void) {
+    if client == nil { connect() }
+    guard client != nil else { return model.setMessage("Nothing was done.", isError: true) }
+    ask(question)
   }
 
   /// Asks the domain manager; a refusal is shown, a lost connection is sought again.
@@ -187,20 +198,20 @@ public final class ScreenLoop {
     case .attach(let name): attach(name)
     case .perform(let operation, let name):
       // What becomes of it shows in the table; only a refusal needs words.
-      ask { client throws(ControlError) in try client.perform(operation, on: name) }
+      order { client throws(ControlError) in try client.perform(operation, on: name) }
     case .fetchLog(let name): fetchLog(name)
     case .powerOff:
-      ask { client throws(ControlError) in
+      order { client throws(ControlError) in
         try client.powerOff()
         model.setMessage("The appliance is switched off; its domains power off first.")
       }
     case .rebootHost:
-      ask { client throws(ControlError) in
+      order { client throws(ControlError) in
         try client.rebootHost()
         model.setMessage("The appliance restarts; its domains power off first.")
       }
     case .mosaic:
-      mosaic = MosaicView(loop: loop, allowsQuit: model.allowsQuit)
+      mosaic = MosaicView(loop: loop, by: reach, allowsQuit: model.allowsQuit)
       drawnCanvas = nil
       nextUsage = 0
     case .shell: runShell()
@@ -219,7 +230,7 @@ public final class ScreenLoop {
     guard let status = model.overview?.domains.first(where: { $0.name == name }) else { return }
     loop.unwatch(inputToken)
     do throws(ControlError) {
-      let session = try ConsoleSession(path: status.console, input: input, output: output)
+      let session = try ConsoleSession(status, by: reach, input: input, output: output)
       let banner = "\(TerminalStream.blank)-- Console of \(name). Ctrl-] comes back. --\r\n"
       _ = TerminalStream.write(Array(banner.utf8), to: output)
       switch try session.run(stop: stop) {
@@ -248,9 +259,10 @@ public final class ScreenLoop {
     let banner = "\(TerminalStream.blank)-- A shell of the control domain. exit comes back. --\r\n"
     _ = TerminalStream.write(Array(banner.utf8), to: output)
     do throws(SystemError) {
-      var request = ChildRequest(["/bin/sh", "-c", "stty sane; exec bash -i"])
+      let shell = reach.remoteCommand() ?? ["bash", "-i"]
+      var request = ChildRequest(["/bin/sh", "-c", "stty sane; exec \"$@\"", "sh"] + shell)
       request.descriptors = [input, output, output]
-      request.directory = "/root"
+      if reach.host == nil { request.directory = "/root" }
       _ = try ChildProcess.start(request).wait()
       _ = try Terminal.makeRaw(input)
       try watchInput()

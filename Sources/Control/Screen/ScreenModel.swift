@@ -79,8 +79,15 @@ struct ScreenModel: Sendable {
     switch event {
     case .appliance(let status): overview?.appliance = status
     case .domain(let status):
-      guard let index = domains.firstIndex(where: { $0.name == status.name }) else { return }
-      overview?.domains[index] = status
+      if let index = domains.firstIndex(where: { $0.name == status.name }) {
+        overview?.domains[index] = status
+      } else {
+        overview?.domains.append(status)
+      }
+    case .removed(let name):
+      overview?.domains.removeAll { $0.name == name }
+      selected = min(selected, max(0, domains.count - 1))
+    case .making: break  // what is being made is not in the table yet
     }
   }
 
@@ -169,6 +176,7 @@ struct ScreenModel: Sendable {
       return [.fetchLog(chosen.name)]
     case "s": return [.perform(chosen.state.isLive ? .stop : .start, chosen.name)]
     case "r": return [.perform(.reboot, chosen.name)]
+    case " ": return [.perform(chosen.isPaused == true ? .unpause : .pause, chosen.name)]
     case "d": return [.perform(.destroy, chosen.name)]
     default: return []
     }
@@ -288,6 +296,7 @@ struct ScreenModel: Sendable {
       Line(text: "l           its log; q comes back"),
       Line(text: "s           start it, or press its power button"),
       Line(text: "r           press its power button and start it again"),
+      Line(text: "Space       pause it, or have it go on"),
       Line(text: "d           destroy it: end it at once"),
       Line(text: "p           power: switch the appliance off or restart it"),
       Line(text: allowsQuit ? "q           leave" : "x           a shell of the control domain; exit comes back"),

@@ -35,46 +35,63 @@ public enum TerminalSession {
   }
 }
 
-/// Reads a domain's log from its beginning, on through its growth and rotation.
-public struct LogReader {
-  private let path: String
-  private let printable: Bool
-  private var offset = 0
-  private var inode: UInt64?
+/// Bytes of a console without what would steer a terminal, piece by piece.
+public struct PrintableBytes {
   private var state = Text.EscapeState.text
+  /// The beginning of a character whose rest comes with the next piece.
+  private var held: [UInt8] = []
 
-  /// The log at `path`; `printable`: without what would steer a terminal.
-  public init(path: String, printable: Bool) {
-    self.path = path
-    self.printable = printable
-  }
+  /// The beginning of a console's bytes.
+  public init() {}
 
-  /// The next piece; empty at the present end. A log that is not there yet is empty.
-  public mutating func next() throws(ControlError) -> [UInt8] {
-    do throws(SystemError) {
-      while true {
-        guard let status = try Files.status(path, followingLinks: true) else { return [] }
-        if status.inode != inode || status.size < offset {
-          inode = status.inode
-          offset = 0
-        }
-        let bytes = try FileDescriptor(opening: path).read(upTo: 1 << 16, at: offset)
-        offset += bytes.count
-        if bytes.isEmpty || !printable { return bytes }
-        let shown = show(bytes)
-        if !shown.isEmpty { return shown }
-      }
-    } catch {
-      throw ControlError(.system, "cannot read the log: \(error)")
-    }
-  }
-
-  private mutating func show(_ bytes: [UInt8]) -> [UInt8] {
+  /// What of the next piece is to be shown.
+  public mutating func show(_ bytes: [UInt8]) -> [UInt8] {
+    var all = held + bytes
+    let rest = Self.openEnd(of: all)
+    held = Array(all.suffix(rest))
+    all.removeLast(rest)
     var text = ""
-    for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
+    for scalar in String(decoding: all, as: UTF8.self).unicodeScalars {
       if let shown = state.take(scalar) { text.unicodeScalars.append(shown) }
     }
     return Array(text.utf8)
+  }
+
+  /// How many bytes at the end are a character that goes on (RFC 3629, section 3).
+  private static func openEnd(of bytes: [UInt8]) -> Int {
+    for (index, byte) in bytes.suffix(3).reversed().enumerated() where byte & 0xC0 != 0x80 {
+      let length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1
+      return length > index + 1 ? index + 1 : 0
+    }
+    return 0
+  }
+}
+
+/// Reads a domain's log from its beginning, on through its growth and rotation.
+struct LogReader {
+  private let path: String
+  private var offset = 0
+  private var inode: UInt64?
+
+  /// The log at `path`.
+  init(path: String) {
+    self.path = path
+  }
+
+  /// The next piece; empty at the present end. A log that is not there yet is empty.
+  mutating func next() throws(ControlError) -> [UInt8] {
+    do throws(SystemError) {
+      guard let status = try Files.status(path, followingLinks: true) else { return [] }
+      if status.inode != inode || status.size < offset {
+        inode = status.inode
+        offset = 0
+      }
+      let bytes = try FileDescriptor(opening: path).read(upTo: 1 << 16, at: offset)
+      offset += bytes.count
+      return bytes
+    } catch {
+      throw ControlError(.system, "cannot read the log: \(error)")
+    }
   }
 }
 

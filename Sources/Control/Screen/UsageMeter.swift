@@ -4,6 +4,8 @@ struct UsageMeter: Sendable {
   struct Usage: Hashable, Sendable {
     /// Share of one processor since the report before, in percent; nil after the first one.
     var cpuPercent: Double?
+    /// How much it waited for processors since then, in percent of one; nil where that is not counted.
+    var stealPercent: Double?
     /// Memory in bytes.
     var memoryBytes: Int
   }
@@ -24,6 +26,9 @@ struct UsageMeter: Sendable {
         // A monitor that was started anew counts from zero again.
         if let then = before[now.name], then.pid == now.pid, seconds > 0 {
           usage.cpuPercent = max(0, now.cpuSeconds - then.cpuSeconds) / seconds * 100
+          if let steal = now.stealSeconds, let earlier = then.stealSeconds {
+            usage.stealPercent = max(0, steal - earlier) / seconds * 100
+          }
         }
         return (now.name, usage)
       }

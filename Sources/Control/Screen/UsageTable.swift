@@ -8,12 +8,21 @@ public struct UsageTable {
     public var state: DomainState
     /// Share of one processor in percent; nil where it does not run or was not measured twice.
     public var cpuPercent: Double?
+    /// How much its virtual CPUs waited for processors, in percent of one; nil where that is not known.
+    public var stealPercent: Double?
     /// Time of processors that its monitor had since it was started, in seconds.
     public var cpuSeconds: Double?
     /// Memory that it has now, in bytes.
     public var memoryBytes: Int?
-    /// Memory that its guest may have, in bytes.
+    /// Memory that its guest may have now, in bytes.
     public var memoryLimitBytes: Int
+    /// Memory that its guest says it could do without, in bytes; nil where it does not say.
+    public var guestAvailableBytes: Int?
+    /// True while its processors stand still.
+    public var isPaused: Bool?
+
+    /// What it is doing, for people.
+    var activity: String { isPaused == true ? "paused" : state.rawValue }
   }
 
   /// The domains, the busiest first.
@@ -27,11 +36,13 @@ public struct UsageTable {
   public mutating func take(_ report: UsageReport, _ overview: Overview) {
     meter.take(report)
     let seconds = Dictionary(report.domains.map { ($0.name, $0.cpuSeconds) }) { first, _ in first }
+    let available = Dictionary(report.domains.map { ($0.name, $0.guestAvailableBytes) }) { first, _ in first }
     let unsorted = overview.domains.map { domain in
       let usage = meter.of(domain.name)
       return Row(
-        name: domain.name, state: domain.state, cpuPercent: usage?.cpuPercent, cpuSeconds: seconds[domain.name],
-        memoryBytes: usage?.memoryBytes, memoryLimitBytes: domain.memoryBytes)
+        name: domain.name, state: domain.state, cpuPercent: usage?.cpuPercent, stealPercent: usage?.stealPercent,
+        cpuSeconds: seconds[domain.name], memoryBytes: usage?.memoryBytes, memoryLimitBytes: domain.presentMemory,
+        guestAvailableBytes: available[domain.name] ?? nil, isPaused: domain.isPaused)
     }
     // Equally busy ones stay in the recipe's order.
     rows = unsorted.enumerated().sorted {
@@ -44,8 +55,9 @@ public struct UsageTable {
     TextTable<Row>(
       columns: [
         .init(title: "NAME", minimum: 8) { $0.name },
-        .init(title: "STATE") { $0.state.rawValue },
+        .init(title: "STATE") { $0.activity },
         .init(title: "CPU", alignsRight: true) { $0.cpuPercent.map(Text.percent) ?? "-" },
+        .init(title: "STEAL", alignsRight: true) { $0.stealPercent.map(Text.percent) ?? "-" },
         .init(title: "CPU TIME", alignsRight: true) { $0.cpuSeconds.map(Text.seconds) ?? "-" },
         .init(title: "MEMORY USED", alignsRight: true) { $0.memoryBytes.map(Text.size) ?? "-" },
         .init(title: "OF", alignsRight: true) { Text.size($0.memoryLimitBytes) },

@@ -16,6 +16,9 @@ enum DiskOrder: Hashable, Sendable {
   case disconnect(String)
   case promote(String, force: Bool)
   case demote(String)
+  /// A domain that is made on the fly, and its disk.
+  case define(String, definition: String, disk: DomainDesign.Disk?)
+  case undefine(String)
 
   /// Reads a request; throws what is wrong with it. Whether there are such disks is not looked at.
   init(_ request: ControlRequest) throws(ControlError) {
@@ -87,7 +90,7 @@ enum DiskOrder: Hashable, Sendable {
     case .list: nil
     case .create(let name, _), .resize(let name, _), .snapshot(let name, _), .rollback(let name, _),
       .clone(let name, _), .attach(let name, _), .detach(let name), .destroy(let name), .connect(let name, _, _, _),
-      .disconnect(let name), .promote(let name, _), .demote(let name):
+      .disconnect(let name), .promote(let name, _), .demote(let name), .define(let name, _, _), .undefine(let name):
       name
     }
   }
@@ -110,13 +113,32 @@ enum DiskOrder: Hashable, Sendable {
       case .disconnect(let name): ["disconnect", name]
       case .promote(let name, let force): ["promote", name] + (force ? ["--force"] : [])
       case .demote(let name): ["demote", name]
+      case .define(let name, let definition, let disk):
+        ["define", name, "--definition", definition] + Self.arguments(of: disk)
+      case .undefine(let name): ["undefine", name]
       }
-    return (isAboutRemotes ? [] : ["disk"]) + words + ["--json"]
+    return (isAboutRemotes ? [] : [isAboutDomains ? "domain" : "disk"]) + words + ["--json"]
+  }
+
+  private static func arguments(of disk: DomainDesign.Disk?) -> [String] {
+    let size = { (bytes: Int?) in bytes.map { ["--size", "\($0 >> 20)MiB"] } ?? [] }
+    return switch disk {
+    case .empty(let bytes)?: size(bytes)
+    case .image(let volume, let bytes)?: ["--image", volume] + size(bytes)
+    case .clone(let origin, let bytes)?: ["--clone", origin] + size(bytes)
+    case .file(let path, let bytes)?: ["--file", path] + size(bytes)
+    case nil: []
+    }
   }
 
   /// As the user would type it, for messages.
   var words: String {
-    (["roost"] + (isAboutRemotes ? ["storage"] : []) + arguments.dropLast()).joined(separator: " ")
+    switch self {
+    case .define(let name, _, _): return "roost create \(name)"
+    case .undefine(let name): return "roost remove \(name)"
+    default: break
+    }
+    return (["roost"] + (isAboutRemotes ? ["storage"] : []) + arguments.dropLast()).joined(separator: " ")
   }
 
   /// True for what is done to devices that come over the network as such.
@@ -127,11 +149,24 @@ enum DiskOrder: Hashable, Sendable {
     }
   }
 
+  /// True for what makes and removes domains.
+  private var isAboutDomains: Bool {
+    switch self {
+    case .define, .undefine: true
+    default: false
+    }
+  }
+
+  /// True where a file of any size is copied.
+  var isLong: Bool {
+    if case .define(_, _, .file?) = self { true } else { false }
+  }
+
   /// True where a domain that the disk belongs to must not start in the middle of it.
   var holdsDomains: Bool {
     switch self {
-    case .resize, .rollback, .attach, .detach, .destroy, .disconnect, .demote: true
-    case .list, .create, .snapshot, .clone, .connect, .promote: false
+    case .resize, .rollback, .attach, .detach, .destroy, .disconnect, .demote, .undefine: true
+    case .list, .create, .snapshot, .clone, .connect, .promote, .define: false
     }
   }
 }
@@ -146,5 +181,13 @@ extension DiskStatus {
 
   /// How a monitor is told to take this disk: its device and identifier, without the bus. A snapshot is what it is:
   /// nobody writes to it.
-  var monitorWords: String { "\(device),id=\(Self.identifier(of: name))\(kind == .snapshot ? ",ro" : "")" }
+  var monitorWords: String { monitorWords(at: device) }
+
+  /// The same, where its device is called `path`.
+  func monitorWords(at path: String) -> String {
+    "\(path),id=\(Self.identifier(of: name))\(isReadOnly ? ",ro" : "")"
+  }
+
+  /// Whether domains may only read it.
+  var isReadOnly: Bool { kind == .snapshot }
 }

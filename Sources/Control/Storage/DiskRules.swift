@@ -48,6 +48,12 @@ struct DiskRules {
     case .connect(let name, _, _, _): try checkNew(name)
     case .disconnect(let name), .demote(let name): try checkRelease(try knownRemote(name), order)
     case .promote(let name, _): _ = try knownRemote(name)
+    case .define(let name, _, let disk):
+      try checkNew(name)
+      if case .clone(let origin, _)? = disk { try checkVolume(try known(origin)) }
+    case .undefine(let name):
+      guard let disk = disks.first(where: { $0.name == name }) else { return }
+      try checkUnused(disk)
     case .destroy(let name):
       let disk = try known(name)
       try checkVolume(disk)
@@ -96,13 +102,14 @@ struct DiskRules {
   func domains(of order: DiskOrder) -> Set<String> {
     guard order.holdsDomains, let name = order.disk else { return [] }
     var domains = Set(users.filter { $0.ownDisk == name }.map(\.domain))
+    if case .undefine = order { domains.insert(name) }
     if let domain = disks.first(where: { $0.name == name })?.attachedTo { domains.insert(domain) }
     if case .attach(_, let domain) = order { domains.insert(domain) }
     return domains
   }
 
   private func owner(of disk: DiskStatus) -> String? {
-    users.first { $0.ownDisk == disk.name }?.domain ?? (disk.kind == .domain ? disk.name : nil)
+    users.first { $0.ownDisk == disk.name }?.domain ?? (disk.kind == .domain || disk.kind == .own ? disk.name : nil)
   }
 
   private func checkNew(_ name: String) throws(ControlError) {
@@ -183,6 +190,11 @@ enum UnknownName {
 
   static func remote(_ name: String, among names: [String]) -> ControlError {
     ControlError(.unknownDisk, message("remote", name, among: names, none: "none; `roost storage connect` makes one"))
+  }
+
+  static func network(_ name: String, among names: [String]) -> ControlError {
+    ControlError(
+      .unknownNetwork, message("network", name, among: names, none: "none; `roost network create` makes one"))
   }
 
   private static func message(_ what: String, _ name: String, among names: [String], none: String) -> String {

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Manifest
 
 /// What `roost-storage` keeps in `/run/roost/storage.json`.
 struct StorageReport: Codable, Hashable, Sendable {
@@ -21,6 +22,8 @@ struct StorageReport: Codable, Hashable, Sendable {
   var disks: [DiskStatus]?
   /// Devices that come over the network, connected or not.
   var remotes: [RemoteStatus]?
+  /// What defines the domains that were made on the fly, by their names.
+  var created: [String: String]?
   /// Of a failed storage: the remotes that the guests' home waits for.
   var waitingFor: [String]?
 
@@ -30,6 +33,14 @@ struct StorageReport: Codable, Hashable, Sendable {
       return try JSONDecoder().decode(StorageReport.self, from: Data(bytes))
     } catch {
       return StorageReport(state: .failed, error: "\(path) is damaged; `roost-storage status` says more")
+    }
+  }
+
+  /// The domains that were made on the fly, in the order of their names. What is not understood is left out.
+  var createdDomains: [ApplianceManifest.Domain] {
+    (created ?? [:]).sorted { $0.key < $1.key }.compactMap { name, text in
+      let domain = try? JSONDecoder().decode(ApplianceManifest.Domain.self, from: Data(text.utf8))
+      return domain?.name == name ? domain : nil
     }
   }
 

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// ACPI fixed hardware (ACPI 6.5, 4.8.3): PM1 event and control block, PM timer, an empty general-purpose event block
+/// ACPI fixed hardware (ACPI 6.5, 4.8.3): PM1 event and control block, PM timer, a general-purpose event block
 /// and the sleep types. Attach it to `PowerManagement.portCount` ports; FADT offsets are below.
 ///
 /// Concurrency model: safe from any thread; `interrupt` is set with the lock held, `onPowerOff` called without it.
@@ -41,6 +41,14 @@ public final class PowerManagement<Interrupt: InterruptLine>: BusDevice, Sendabl
       state.status |= PowerManagementLayout.powerButton
       settle(&state)
       return state.enable & PowerManagementLayout.powerButton != 0
+    }
+  }
+
+  /// Raises a general-purpose event of block 0, 0 to 15 (4.8.4.1).
+  public func raise(event: UInt8) {
+    state.withLock { state in
+      state.gpeStatus |= 1 << UInt16(event & 15)
+      settle(&state)
     }
   }
 

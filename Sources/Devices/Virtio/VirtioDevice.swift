@@ -18,9 +18,10 @@ public enum VirtioDeviceType: UInt16, Sendable {
   case entropy = 4
   case balloon = 5
   case scsi = 8
+  case memory = 24
 
-  /// PCI device ID of the transitional form (4.1.2.1, table 4.1).
-  var transitionalDevice: UInt16 {
+  /// PCI device ID of the transitional form (4.1.2.1, table 4.1); nil for types that are younger than that.
+  var transitionalDevice: UInt16? {
     switch self {
     case .network: 0x1000
     case .block: 0x1001
@@ -28,6 +29,7 @@ public enum VirtioDeviceType: UInt16, Sendable {
     case .console: 0x1003
     case .scsi: 0x1004
     case .entropy: 0x1005
+    case .memory: nil
     }
   }
 
@@ -37,7 +39,7 @@ public enum VirtioDeviceType: UInt16, Sendable {
     case .network: 0x020000
     case .block, .scsi: 0x010000
     case .console: 0x078000
-    case .entropy, .balloon: 0x00FF00
+    case .entropy, .balloon, .memory: 0x00FF00
     }
   }
 }

@@ -1,6 +1,8 @@
 /// What the tables say about the machine.
 struct ACPIDescription: Hashable {
   var cpus: Int
+  /// CPUs that it may have, where more can come.
+  var maximumCPUs: Int?
   /// First port of the power management block: event at 0, control at 4, timer at 8. Firmware moves it, so that it is
   /// known only when the tables are made.
   var powerManagement: UInt16
@@ -29,14 +31,27 @@ struct ACPIDescription: Hashable {
   var hasScreen = false
   /// Whether fw_cfg answers at 0x510.
   var hasFirmwareConfiguration = false
+  /// RAM, and where more of it may come; empty where the guest learns all of that elsewhere.
+  var memory: [MemoryRun] = []
+
+  /// A run of addresses where RAM is or may come to be.
+  struct MemoryRun: Hashable {
+    var addresses: Range<UInt64>
+    var isPluggable = false
+  }
+
   /// The id by which tables name the I/O APIC, and which the guest reads from it. CPUs have those from 0 on. I/O APICs
   /// have others in an MP table (MultiProcessor Specification 1.4, 5: CPUs 0 and 1, I/O APIC 2), and must: Plan 9 keeps
   /// both in one array by id (sys/src/9/pc/mp.c). So it is the first that no CPU has. But SeaBIOS makes that table
   /// itself and gives the I/O APIC id 0 there (src/fw/mptable.c), which is also the chip's after a reset.
-  var ioAPIC: UInt8 { hasFirmwareConfiguration ? 0 : UInt8(truncatingIfNeeded: cpus) }
+  var ioAPIC: UInt8 { hasFirmwareConfiguration ? 0 : UInt8(truncatingIfNeeded: allCPUs) }
+
+  /// CPUs of which the tables speak.
+  var allCPUs: Int { maximumCPUs ?? cpus }
 
   static func == (left: Self, right: Self) -> Bool {
-    left.cpus == right.cpus && left.powerManagement == right.powerManagement && left.memoryWindow == right.memoryWindow
+    left.cpus == right.cpus && left.maximumCPUs == right.maximumCPUs && left.powerManagement == right.powerManagement
+      && left.memoryWindow == right.memoryWindow
   }
 
   func hash(into hasher: inout Hasher) { hasher.combine(cpus) }

@@ -11,7 +11,7 @@ extension ACPILayout {
       .method("\\_PIC", arguments: 1, [.store(.argument(0), .path("PICM"))]),
       .scope("\\_SB", [.device("PCI0", root(machine))] + (0..<4).map { link($0, machine) }),
     ]
-    return table("DSDT", revision: 2, AML.list(terms).bytes)
+    return table("DSDT", revision: 2, AML.list(terms + machine.processorTerms).bytes)
   }
 
   private static func root(_ machine: ACPIDescription) -> [AML] {
@@ -106,7 +106,12 @@ extension ACPILayout {
     if machine.hasMouse { device("MOU", "PNP0F13", [.interrupt(12)]) }
     device("TMR", "PNP0100", [.ports(0x40, count: 4), .interrupt(0)])
     // What lies in PCI's port windows and is not PCI's to give away.
-    device("RES", "PNP0C02", [.ports(machine.powerManagement, count: 64), .ports(0x4D0, count: 2)])
+    var reserved: [Resource] = [.ports(machine.powerManagement, count: 64), .ports(0x4D0, count: 2)]
+    if machine.maximumCPUs != nil {
+      let first = ACPIDescription.processorPorts
+      reserved += [.ports(first, count: 128), .ports(first + 128, count: 128)]
+    }
+    device("RES", "PNP0C02", reserved)
     if machine.hasFirmwareConfiguration {
       devices.append(
         .device(

@@ -139,14 +139,15 @@ struct ACPILayout {
     let madt = place(Self.madt(machine))
     var short = ByteWriter()
     var long = ByteWriter()
-    for table in [fadt, madt] {
+    let listed = [fadt, madt] + (machine.memory.isEmpty ? [] : [place(Self.srat(machine))])
+    for table in listed {
       short.little(UInt32(table))
       long.little(UInt64(table))
     }
     let rsdt = place(
-      Self.table("RSDT", revision: 1, short.bytes), (0..<2).map { Pointer(offset: 36 + 4 * $0, size: 4) })
+      Self.table("RSDT", revision: 1, short.bytes), listed.indices.map { Pointer(offset: 36 + 4 * $0, size: 4) })
     let xsdt = place(
-      Self.table("XSDT", revision: 1, long.bytes), (0..<2).map { Pointer(offset: 36 + 8 * $0, size: 8) })
+      Self.table("XSDT", revision: 1, long.bytes), listed.indices.map { Pointer(offset: 36 + 8 * $0, size: 8) })
     tables = area.bytes
     rootPointer = Self.rootPointer(rsdt: UInt64(rsdt), xsdt: UInt64(xsdt))
     self.pointers = pointers
@@ -214,15 +215,18 @@ struct ACPILayout {
     return writer.bytes
   }
 
+  /// A CPU's local APIC (5.2.12.2). In a table before revision 5 one that is not enabled may come later.
+  static func localAPIC(_ cpu: Int, isEnabled: Bool) -> [UInt8] {
+    let id = UInt8(truncatingIfNeeded: cpu)
+    return [0, 8, id, id, isEnabled ? 1 : 0, 0, 0, 0]
+  }
+
   /// MADT (5.2.12).
   private static func madt(_ machine: ACPIDescription) -> [UInt8] {
     var writer = ByteWriter()
     writer.little(UInt32(AddressMap.localAPIC))
     writer.little(1 as UInt32)  // PCAT_COMPAT: there is an 8259 pair too
-    for cpu in 0..<machine.cpus {
-      writer.raw([0, 8, UInt8(truncatingIfNeeded: cpu), UInt8(truncatingIfNeeded: cpu)])
-      writer.little(1 as UInt32)  // enabled
-    }
+    for cpu in 0..<machine.allCPUs { writer.raw(localAPIC(cpu, isEnabled: cpu < machine.cpus)) }
     writer.raw([1, 12, machine.ioAPIC, 0])
     writer.little(UInt32(AddressMap.ioAPIC))
     writer.little(0 as UInt32)
@@ -236,6 +240,29 @@ struct ACPILayout {
     for line in Set(machine.pciInterrupts + [machine.systemControlInterrupt]).sorted() { override(line, line, 0xD) }
     writer.raw([4, 6, 0xFF, 0, 0, 1])  // LINT1 of every CPU is the NMI
     return table("APIC", revision: 4, writer.bytes)
+  }
+
+  /// SRAT (5.2.16): one node with all CPUs and all memory. Linux takes from it how far memory may reach one day, and has
+  /// bounce buffers for devices that do not (arch/x86/mm/srat.c, kernel/dma/swiotlb.c).
+  private static func srat(_ machine: ACPIDescription) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.little(1 as UInt32)
+    writer.zeros(8)
+    for cpu in 0..<machine.allCPUs {
+      writer.raw([0, 16, 0, UInt8(truncatingIfNeeded: cpu)])
+      writer.little(1 as UInt32)  // enabled
+      writer.zeros(8)
+    }
+    for run in machine.memory {
+      writer.raw([1, 40])
+      writer.zeros(6)  // the node, reserved
+      writer.little(run.addresses.lowerBound)
+      writer.little(UInt64(run.addresses.count))
+      writer.zeros(4)
+      writer.little(run.isPluggable ? 3 : 1 as UInt32)  // enabled, hot-pluggable
+      writer.zeros(8)
+    }
+    return table("SRAT", revision: 3, writer.bytes)
   }
 
   /// FADT (5.2.9), revision 6.1, 276 bytes.
@@ -254,9 +281,12 @@ struct ACPILayout {
     writer.little(0 as UInt32)
     writer.little(0 as UInt32)  // PM2 control
     writer.little(UInt32(base) + 8)  // timer
-    writer.little(0 as UInt32)  // GPE0
+    // GPE0: there are events only where CPUs come.
+    let events = machine.maximumCPUs == nil ? 0 : UInt32(base) + UInt32(PowerManagementLayout.generalPurposeEvents)
+    writer.little(events)
     writer.little(0 as UInt32)  // GPE1
-    writer.raw([4, 2, 0, 4, 0, 0, 0, 0])  // lengths: PM1 event, PM1 control, PM2, timer, GPE0, GPE1, GPE1 base, _CST
+    // Lengths: PM1 event, PM1 control, PM2, timer, GPE0, GPE1, GPE1 base, _CST.
+    writer.raw([4, 2, 0, 4, events == 0 ? 0 : 4, 0, 0, 0])
     writer.little(0xFFFF as UInt16)  // no C2
     writer.little(0xFFFF as UInt16)  // no C3
     writer.little(0 as UInt16)
@@ -282,7 +312,8 @@ struct ACPILayout {
     address(&writer, port: 0, bits: 0)
     address(&writer, port: 0, bits: 0)
     address(&writer, port: base + 8, bits: 32)
-    for _ in 0..<2 { address(&writer, port: 0, bits: 0) }
+    address(&writer, port: UInt16(truncatingIfNeeded: events), bits: events == 0 ? 0 : 32)
+    address(&writer, port: 0, bits: 0)
     for _ in 0..<2 { address(&writer, port: 0, bits: 0) }  // sleep control and status
     writer.fixed("Roost", width: 8)
     return table("FACP", revision: 6, writer.bytes)

@@ -136,6 +136,9 @@ struct AML: Hashable {
     AML([0xA0] + lengthPrefixed(condition.bytes + list(terms).bytes))
   }
 
+  /// Tells the system's driver of a device what happened to it (5.6.6).
+  static func notify(_ device: String, _ what: UInt64) -> AML { AML([0x86] + path(device).bytes + integer(what).bytes) }
+
   /// Ends a method.
   static func result(_ value: AML) -> AML { AML([0xA4] + value.bytes) }
 

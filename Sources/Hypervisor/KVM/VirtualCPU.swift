@@ -170,6 +170,11 @@ struct VirtualCPU: ~Copyable, @unchecked Sendable {
     _ = try? file.control(UInt(CKVM_KVMCLOCK_CTRL.rawValue), "KVM_KVMCLOCK_CTRL")
   }
 
+  /// A request on this CPU that has no argument; what it returns.
+  func request(_ request: UInt, _ name: String) throws(SystemError) -> Int32 {
+    try file.control(request, name)
+  }
+
   /// A request on this CPU with a structure of the request's own layout.
   @unsafe
   func controlPointer<T>(_ request: UInt, _ argument: inout T, _ name: String) throws(SystemError) -> Int32 {

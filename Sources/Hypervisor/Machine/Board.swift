@@ -49,6 +49,9 @@ struct Board {
       interrupt: router.line(Self.systemControlInterrupt), nanoseconds: { MonotonicClock.now() },
       onPowerOff: { end.end(.poweredOff) })
     machine.power = power
+    machine.processors = configuration.maximumCPUs.map { maximum in
+      ProcessorHotplug(count: configuration.cpus, maximum: maximum) { power.raise(event: ProcessorHotplugPort.event) }
+    }
     let powerFunction = PIIX4PowerManagement(power, base: isFirmware ? nil : Self.powerPorts)
     let bridge = ISABridge(routes: Self.pciInterrupts)
     var functions: [(PCIAddress, PCIFunction)] = [
@@ -94,15 +97,21 @@ struct Board {
       if let controller { try Self.attach(controller, &ports) }
       if let path = configuration.floppy { try Self.attachFloppy(path, machine, &ports) }
       if let display { try Self.attach(display, &ports, &addresses) }
+      if let processors = machine.processors {
+        let first = UInt64(ACPIDescription.processorPorts)
+        try ports.attach(.processors(processors), at: first, count: ProcessorHotplugPort.count)
+      }
       var description = ACPIDescription(
         cpus: configuration.cpus, powerManagement: Self.powerPorts,
         powerOffType: UInt8(PowerManagementLayout.sleepTypeOff),
         systemControlInterrupt: UInt8(Self.systemControlInterrupt), memoryWindow: AddressMap.pciWindow,
         pciInterrupts: Self.pciInterrupts, wire: { PCIBus.wire(device: $0, pin: $1) })
+      description.maximumCPUs = configuration.maximumCPUs
       description.hasSecondSerial = secondUART != nil
       description.hasMouse = display != nil
       description.hasScreen = display != nil
       description.hasFirmwareConfiguration = isFirmware
+      description.memory = machine.memory.affinity
       if isFirmware {
         let firmware = Firmware(
           machine: description, power: powerFunction, clock: clock, functions: functions.map(\.1))

@@ -35,11 +35,16 @@ final class CPURunner: Sendable {
   private let gate: CPUGate?
   private let log: @Sendable (String) -> Void
   private let unknownMSRs = Mutex<Set<UInt32>>([])
+  /// What it came back for so far.
+  let exits = ExitCounters()
+  /// What KVM counts of it.
+  let kernelCounters: KernelCounters?
 
   init(
     _ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, halts: HaltWatch, gate: CPUGate?,
     log: @escaping @Sendable (String) -> Void
   ) {
+    kernelCounters = cpu.makeCounters()
     self.cpu = cpu
     self.bus = bus
     self.end = end
@@ -65,18 +70,24 @@ final class CPURunner: Sendable {
     while !end.hasCome {
       switch cpu.run() {
       case .port(let port, let size, let count, let isWrite, let data):
+        exits.port.add()
         servePort(port, size, count, isWrite, data)
       case .memory(let address, let size, let isWrite):
+        exits.memory.add()
         serveMemory(address, size, isWrite)
       case .readMSR(let index):
+        exits.register.add()
         noteMSR(index)
         cpu.answerMSR(0)
       case .writeMSR(QEMUEmulation.extendedFeatures, let value):
+        exits.register.add()
         writeExtendedFeatures(value)
       case .writeMSR(let index, _):
+        exits.register.add()
         noteMSR(index)
         cpu.answerMSR(0)
       case .interrupted:
+        exits.signal.add()
         cpu.clearExitRequest()
         // Whoever ends the machine asks for the exit after it is over: it is seen at the loop's head.
         if look != halts.current {
@@ -85,7 +96,7 @@ final class CPURunner: Sendable {
         }
         gate?.pass(cpu.id) { cpu.announcePause() }
       case .again, .halted:
-        continue
+        exits.other.add()
       case .shutdown:
         // A triple fault is how some kernels reset; without any other reset it is a crash.
         crash("its CPU shut down (triple fault)")

@@ -86,11 +86,11 @@ final class ConsoleServer: SocketServer {
     }
   }
 
-  /// Shows what is left and gives the terminal and the socket back.
-  func finish() {
+  /// Shows what is left and gives the terminal and the socket back, but for its path where that is for others to do.
+  func finish(leavesPath: Bool = false) {
     drain()
     terminal = nil
-    socket?.finish()
+    socket?.finish(leavesPath: leavesPath)
   }
 
   // MARK: From the guest

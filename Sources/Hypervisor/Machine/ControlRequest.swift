@@ -1,5 +1,10 @@
+internal import Platform
+
 /// What a client of the control socket asks of a machine: a line of words of printable ASCII, one blank between them.
 enum ControlRequest: Hashable, Sendable {
+  /// What stands for a path where the file comes open with the request.
+  static let passedFile = "fd"
+
   /// Whether the machine runs or is paused.
   case status
   /// All CPUs out of the guest.
@@ -11,6 +16,14 @@ enum ControlRequest: Hashable, Sendable {
   case attach(MachineConfiguration.Disk)
   /// No more of the disk with this id.
   case detach(String)
+  /// What the guest is to have of memory, has, and says of it.
+  case memory
+  /// Memory that the guest is to come to, in bytes.
+  case setMemory(UInt64)
+  /// CPUs that the guest is to come to.
+  case setProcessors(Int)
+  /// What CPUs and disks did so far.
+  case statistics
 
   /// Reads a line, its end left out.
   init(_ line: some Collection<UInt8>) throws(ArgumentError) {
@@ -23,18 +36,38 @@ enum ControlRequest: Hashable, Sendable {
       guard words.count == 2, !words[1].isEmpty else { throw ArgumentError("give \(words[0]) \(what), and no more") }
       return words[1]
     }
-    let plain: [String: ControlRequest] = ["status": .status, "pause": .pause, "resume": .resume]
+    let plain: [String: ControlRequest] = [
+      "status": .status, "pause": .pause, "resume": .resume, "statistics": .statistics,
+    ]
     switch words[0] {
     case "resize": self = .resize(try argument("the disk's id"))
     case "detach": self = .detach(try argument("the disk's id"))
     case "attach": self = .attach(try Self.disk(try argument("PATH,id=ID[,ro]")))
+    case "cpus": self = .setProcessors(try Self.count(try argument("how many CPUs the guest is to have")))
+    case "memory" where words.count == 1: self = .memory
+    case "memory": self = .setMemory(try Self.memory(try argument("how many bytes the guest is to have")))
     case let word:
       guard let request = plain[word] else {
-        throw ArgumentError("\(word) is no request; there are status, pause, resume, resize, attach, detach")
+        throw ArgumentError(
+          "\(word) is no request; there are status, pause, resume, resize, attach, detach, memory, cpus, statistics")
       }
       guard words.count == 1 else { throw ArgumentError("\(word) stands alone") }
       self = request
     }
+  }
+
+  private static func count(_ text: String) throws(ArgumentError) -> Int {
+    guard let count = Int(text), count > 0, text.first?.isNumber == true else {
+      throw ArgumentError("cpus \(text): give a number from 1 on")
+    }
+    return count
+  }
+
+  private static func memory(_ text: String) throws(ArgumentError) -> UInt64 {
+    guard let bytes = UInt64(text), bytes > 0, bytes % (1 << 20) == 0, text.first?.isNumber == true else {
+      throw ArgumentError("memory \(text): give a number of bytes that is whole MiB")
+    }
+    return bytes
   }
 
   private static func disk(_ text: String) throws(ArgumentError) -> MachineConfiguration.Disk {
@@ -71,6 +104,8 @@ struct ControlSession: Sendable {
   static let roomLimit = 8 << 10
 
   private var waiting: [UInt8] = []
+  /// Came with what was received last, for the next request.
+  private var descriptors: [DescriptorBox] = []
   /// The line that goes on is too long, which was said.
   private var isSkipping = false
   /// A request is under way.
@@ -79,6 +114,17 @@ struct ControlSession: Sendable {
   /// Takes what the client has sent.
   mutating func receive(_ bytes: [UInt8]) {
     waiting.append(contentsOf: bytes.prefix(Self.roomLimit - waiting.count))
+  }
+
+  /// Takes descriptors that come with what the client sends next. Those of a request that is still waited for are closed.
+  mutating func receive(_ descriptors: [DescriptorBox]) {
+    self.descriptors = descriptors
+  }
+
+  /// The descriptors that belong to the request that `next` has just returned.
+  mutating func takeDescriptors() -> [DescriptorBox] {
+    defer { descriptors = [] }
+    return descriptors
   }
 
   /// The next request, or what is wrong with it; nil when there is none, or while one is under way.

@@ -2,9 +2,11 @@ internal import Platform
 
 /// What a control socket controls. Called on the event loop's thread.
 protocol ControlTarget: AnyObject {
-  /// Does what `request` asks for. The answer if it is known at once; nil when `later` will be called with it, once and on
+  /// Does what `request` asks for, with the descriptors that came with it. The answer if it is known at once; nil when `later` will be called with it, once and on
   /// the same thread.
-  func perform(_ request: ControlRequest, later: @escaping (ControlAnswer) -> Void) -> ControlAnswer?
+  func perform(
+    _ request: ControlRequest, with descriptors: [DescriptorBox], later: @escaping (ControlAnswer) -> Void
+  ) -> ControlAnswer?
 }
 
 /// Answers the clients of a control socket, which are those who may open it: its owner and root.
@@ -27,9 +29,9 @@ final class ControlServer: SocketServer {
     }
   }
 
-  /// Gives the path back.
-  func finish() {
-    socket?.finish()
+  /// Gives the path back, unless that is for others to do.
+  func finish(leavesPath: Bool = false) {
+    socket?.finish(leavesPath: leavesPath)
   }
 
   func welcome() -> (state: ControlSession, first: [UInt8]) { (ControlSession(), []) }
@@ -37,6 +39,12 @@ final class ControlServer: SocketServer {
   func clientsChanged() {}
 
   func takesInput(from client: Client) -> Bool { !client.state.isBusy && client.pending.isEmpty }
+
+  static var takesDescriptors: Bool { true }
+
+  func receive(_ descriptors: [DescriptorBox], from client: Client) {
+    client.state.receive(descriptors)
+  }
 
   func receive(_ bytes: [UInt8], from client: Client) {
     client.state.receive(bytes)
@@ -50,11 +58,12 @@ final class ControlServer: SocketServer {
   /// Goes on with what the client has asked for.
   private func serve(_ client: Client) {
     while let next = client.state.next() {
+      let descriptors = client.state.takeDescriptors()
       switch next {
       case .failure(let error): client.pending.append(contentsOf: ControlAnswer.error("\(error)").line)
       case .success(let request):
         client.state.isBusy = true
-        let answer = target.perform(request) { [weak self, weak client] answer in
+        let answer = target.perform(request, with: descriptors) { [weak self, weak client] answer in
           guard let self, let client else { return }
           self.finish(client, answer)
           self.serve(client)

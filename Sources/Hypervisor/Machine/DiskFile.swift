@@ -7,6 +7,8 @@ final class DiskFile: Sendable {
   let isBlockDevice: Bool
   let isReadOnly: Bool
   let memory: GuestRAM
+  /// What was done here so far.
+  let meter = DiskMeter()
   /// The same, opened past the page cache.
   private let direct: DirectFile?
 
@@ -111,6 +113,10 @@ struct DiskRequest: Sendable {
   private(set) var offset: Int
   /// How many bytes a discard or write zeroes is about.
   let count: Int
+  /// How many bytes a read or write was about when it began.
+  let length: Int
+  /// When it began, by the monotonic clock, in nanoseconds.
+  let began: UInt64
   /// What is left of the guest's memory to read into or write from; no run is empty.
   private(set) var runs: ArraySlice<MappedRun>
 
@@ -130,6 +136,8 @@ struct DiskRequest: Sendable {
     self.offset = offset
     self.count = count
     self.runs = runs[...]
+    length = runs.reduce(0) { $0 &+ $1.count }
+    began = MonotonicClock.now()
   }
 
   /// Whether this is a read or write of which nothing is left.

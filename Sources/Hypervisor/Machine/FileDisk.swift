@@ -14,9 +14,12 @@ final class FileDisk: BlockBackend, Sendable {
 
   private let size: Atomic<UInt64>
   private let file: DiskFile
+
+  /// Whether it is no file of a file system.
+  var isBlockDevice: Bool { file.isBlockDevice }
   private let engine = Mutex<DiskEngine?>(nil)
 
-  init(path: String, isReadOnly: Bool, identifier: String, memory: GuestRAM) throws(HypervisorError) {
+  convenience init(path: String, isReadOnly: Bool, identifier: String, memory: GuestRAM) throws(HypervisorError) {
     let message = "the disk \(path) cannot be used; check the path and its permissions"
     let status = try refusal(.device, message) { () throws(SystemError) in
       guard let status = try Files.status(path, followingLinks: true) else {
@@ -24,24 +27,51 @@ final class FileDisk: BlockBackend, Sendable {
       }
       return status
     }
-    guard status.kind == .regular || status.kind == .blockDevice else {
-      throw HypervisorError(.device, "the disk \(path) is neither a file nor a block device")
-    }
+    // What else there is may do something when it is opened.
+    guard status.kind == .regular || status.kind == .blockDevice else { throw Self.noDisk(path) }
     let opened = try refusal(.device, message) { () throws(SystemError) in
       try FileDescriptor(opening: path, isReadOnly ? .readOnly : .readWrite)
     }
-    let length = try refusal(.device, message) { () throws(SystemError) in try opened.length() }
-    guard length >= 512 else { throw HypervisorError(.device, "the disk \(path) is empty; make it at least 512 bytes") }
     // What a guest wrote to a volume is in its own cache already. What several guests read only is kept here.
-    let isBlockDevice = status.kind == .blockDevice
-    let direct = isBlockDevice && !isReadOnly ? try? FileDescriptor(opening: path, [.readWrite, .direct]) : nil
-    file = DiskFile(opened, direct: direct, isBlockDevice: isBlockDevice, isReadOnly: isReadOnly, memory: memory)
+    let isDirect = status.kind == .blockDevice && !isReadOnly
+    let direct = isDirect ? try? FileDescriptor(opening: path, [.readWrite, .direct]) : nil
+    try self.init(
+      opened, direct: direct, path: path, isReadOnly: isReadOnly, identifier: identifier, memory: memory)
+  }
+
+  /// A disk that is open: `direct` is the same, opened with O_DIRECT; `path` is what it is called.
+  init(
+    _ opened: consuming FileDescriptor, direct: consuming FileDescriptor?, path: String, isReadOnly: Bool,
+    identifier: String, memory: GuestRAM
+  ) throws(HypervisorError) {
+    let message = "the disk \(path) cannot be used"
+    let kind: FileKind
+    let length: Int
+    do throws(SystemError) {
+      kind = try opened.status().kind
+      guard kind == .regular || kind == .blockDevice else {
+        throw SystemError("use as a disk", errno: .invalidArgument)
+      }
+      length = try opened.length()
+    } catch {
+      throw HypervisorError(.device, message, cause: error)
+    }
+    guard length >= 512 else { throw HypervisorError(.device, "the disk \(path) is empty; make it at least 512 bytes") }
+    file = DiskFile(
+      opened, direct: direct, isBlockDevice: kind == .blockDevice, isReadOnly: isReadOnly, memory: memory)
     size = Atomic(UInt64(length))
     self.isReadOnly = isReadOnly
     self.identifier = identifier
     self.path = path
     canDiscard = !isReadOnly
   }
+
+  private static func noDisk(_ path: String) -> HypervisorError {
+    HypervisorError(.device, "the disk \(path) is neither a file nor a block device")
+  }
+
+  /// What it did so far.
+  var counts: DiskMeter.Counts { file.meter.current }
 
   /// Size in bytes, as it was when it was last looked at.
   var capacity: UInt64 { size.load(ordering: .relaxed) }
@@ -66,13 +96,14 @@ final class FileDisk: BlockBackend, Sendable {
   ///   - entries: operations that a ring has in flight at most.
   ///   - workers: how many threads serve where there is no ring.
   ///   - bell: the guest's, for an engine that answers it on the thread that serves.
+  ///   - rings: where a ring comes from.
   @discardableResult
   func start(
     _ choice: DiskEngine.Choice = .automatic, entries: UInt32 = RingEngine.entries, workers: Int = 2,
-    bell: DiskBell? = nil, complete: @escaping DiskEngine.Completion
+    bell: DiskBell? = nil, rings: RingSupply = RingSupply(), complete: @escaping DiskEngine.Completion
   ) throws(HypervisorError) -> DiskEngine {
     let made = try refusal(.system, "the disk \(path) cannot be served") { () throws(SystemError) in
-      try DiskEngine(choice, file, entries: entries, workers: workers, bell: bell, complete: complete)
+      try DiskEngine(choice, file, entries: entries, workers: workers, bell: bell, rings: rings, complete: complete)
     }
     engine.withLock { $0 = made }
     return made
@@ -125,13 +156,13 @@ enum DiskEngine: Sendable {
   case workers(WorkerEngine, refusal: SystemError?)
 
   init(
-    _ choice: Choice, _ file: DiskFile, entries: UInt32, workers: Int, bell: DiskBell?,
+    _ choice: Choice, _ file: DiskFile, entries: UInt32, workers: Int, bell: DiskBell?, rings: RingSupply,
     complete: @escaping Completion
   ) throws(SystemError) {
     var refusal: SystemError?
     if choice != .workers {
       do throws(SystemError) {
-        self = .ring(try RingEngine(file, entries: entries, bell: bell, complete: complete))
+        self = .ring(try RingEngine(file, entries: entries, bell: bell, rings: rings, complete: complete))
         return
       } catch {
         if choice == .ring { throw error }

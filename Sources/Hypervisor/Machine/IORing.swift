@@ -19,8 +19,11 @@ struct IORing: ~Copyable, @unchecked Sendable {
   private let ring: UnsafeMutablePointer<io_uring>
   /// Entries of the submission queue, a power of two; the completion queue has twice as many (io_uring_setup(2)).
   let entries: Int
+  /// Whether it refuses what disks do not need; older kernels' rings cannot.
+  let isRestricted: Bool
 
-  /// Queues with at least `entries` entries.
+  /// Queues with at least `entries` entries, for what disks need and nothing else: a ring goes round filters of system
+  /// calls, and could open files and make connections.
   ///
   /// Throws what the kernel said: not implemented, not permitted (`io_uring_disabled`, seccomp), out of memory.
   init(entries: UInt32) throws(SystemError) {
@@ -37,7 +40,15 @@ struct IORing: ~Copyable, @unchecked Sendable {
       unsafe ring.deallocate()
       throw SystemError("io_uring_register", errno: .notImplemented)
     }
+    // SAFETY: the ring was initialised.
+    let refusal = unsafe curing_restrict(ring)
+    guard refusal == 0 else {
+      unsafe io_uring_queue_exit(ring)
+      unsafe ring.deallocate()
+      throw SystemError("io_uring_register", errno: Errno(rawValue: 0 &- refusal))
+    }
     unsafe self.ring = ring
+    isRestricted = unsafe ring.pointee.flags & (1 << 6) != 0  // IORING_SETUP_R_DISABLED
     self.entries = unsafe Int(ring.pointee.sq.ring_entries)
   }
 

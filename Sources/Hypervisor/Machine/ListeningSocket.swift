@@ -13,10 +13,20 @@ protocol SocketServer: AnyObject {
   /// Whether a client is read. What it sends waits in its socket otherwise, until the server sends something to it or calls
   /// the socket's `inputChanged`.
   func takesInput(from client: Client) -> Bool
+  /// Whether what clients send may have descriptors with it.
+  static var takesDescriptors: Bool { get }
+  /// Takes descriptors that come with what a client has sent, before that.
+  func receive(_ descriptors: [DescriptorBox], from client: Client)
   /// Takes what a client has sent.
   func receive(_ bytes: [UInt8], from client: Client)
   /// A client has just come, or reads again: calls the socket's `send` when there is something to send.
   func send(_ client: Client)
+}
+
+extension SocketServer {
+  static var takesDescriptors: Bool { false }
+
+  func receive(_ descriptors: [DescriptorBox], from client: Client) {}
 }
 
 /// A socket in the file system, and those who have connected to it. What a client does not read waits here, and keeps
@@ -64,9 +74,9 @@ final class ListeningSocket<Server: SocketServer> {
   /// Those who are connected.
   var clients: [Client] { Array(registered.values) }
 
-  /// Gives the path back.
-  func finish() {
-    try? Files.remove(path)
+  /// Gives the path back, unless that is for others to do.
+  func finish(leavesPath: Bool = false) {
+    if !leavesPath { try? Files.remove(path) }
   }
 
   /// Sends what is pending, as far as the client reads; the server's `send` is called when it reads again. True when
@@ -136,8 +146,13 @@ final class ListeningSocket<Server: SocketServer> {
     // Who has gone is let go all the same.
     guard server.takesInput(from: client) || readiness.contains(.hangUp) else { return }
     do throws(SystemError) {
-      let bytes = try client.file.read(upTo: 4096)
+      guard Server.takesDescriptors else {
+        let bytes = try client.file.read(upTo: 4096)
+        return bytes.isEmpty ? drop(client) : server.receive(bytes, from: client)
+      }
+      let (bytes, descriptors) = try client.file.receive(upTo: 4096)
       if bytes.isEmpty { return drop(client) }
+      if !descriptors.isEmpty { server.receive(descriptors, from: client) }
       server.receive(bytes, from: client)
     } catch {
       if error.errno != .wouldBlock { drop(client) }

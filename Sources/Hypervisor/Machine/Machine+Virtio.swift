@@ -14,10 +14,17 @@ extension Machine {
       }
     }
     if let console = configuration.console { try makeVirtioConsole(console) }
-    if configuration.hasBalloon {
-      _ = try attach(VirtioBalloon<GuestRAM, RAMBalloon>(RAMBalloon(memory: memory)), named: "the memory balloon")
-    }
     if configuration.hasEntropy { try makeEntropy() }
+    if configuration.hasBalloon {
+      let backend = RAMBalloon(memory: memory, reports: memoryService.reports)
+      memoryService.balloon = try attach(VirtioBalloon<GuestRAM, RAMBalloon>(backend), named: "the memory balloon")
+    }
+    if !memory.growth.isEmpty {
+      let device = VirtioMem<GuestRAM, RAMBlocks>(
+        RAMBlocks(memory, owner), region: GuestAddress(memory.growth.lowerBound),
+        blockCount: memory.growth.count / Int(GuestRAM.blockBytes), blockBytes: GuestRAM.blockBytes)
+      memoryService.growth = try attach(device, named: "the memory that comes and goes")
+    }
   }
 
   /// The next free place on the bus.
@@ -49,7 +56,7 @@ extension Machine {
   func start(
     _ disk: FileDisk, bell: DiskBell? = nil, complete: @escaping DiskEngine.Completion
   ) throws(HypervisorError) {
-    guard case .workers(_, let refused) = try disk.start(bell: bell, complete: complete) else { return }
+    guard case .workers(_, let refused) = try disk.start(bell: bell, rings: rings, complete: complete) else { return }
     if let refused {
       configuration.log("the disk \(disk.path) is served by threads: there is no io_uring (\(refused))")
     }

@@ -1,4 +1,5 @@
 internal import Devices
+internal import Jail
 internal import Platform
 
 /// A virtual machine, put together and ready to run once.
@@ -9,6 +10,8 @@ internal import Platform
 public final class Machine {
   let configuration: MachineConfiguration
   let memory: GuestRAM
+  /// What its guest is to have of memory, and has.
+  let memoryService: MachineMemory
   let owner: VirtualMachineOwner
   let router: InterruptRouter
   let wires: PCIWires<PinLine>
@@ -20,12 +23,16 @@ public final class Machine {
   /// What firmware may boot from.
   var bootable = Bootable()
   var disks: [DiskService] = []
+  /// Where disks get their rings.
+  let rings = RingSupply()
   /// The SCSI controller, where disks come and go.
   var hotplug: VirtioPCI<VirtioSCSI<GuestRAM, FileDisk>, FunctionInterrupts>?
   var consoles: [ConsoleServer] = []
   var screens: [ScreenServer] = []
   var regions: [MemoryRegion] = []
   var power: PowerManagement<PinLine>?
+  /// Where CPUs come and go.
+  var processors: ProcessorHotplug?
 
   /// What firmware may boot from. It tries a floppy disk first, as it is there for nothing else, and disks before CD-ROMs,
   /// which are for what has no system yet.
@@ -38,11 +45,12 @@ public final class Machine {
     var order: [BootOrder.Device] { floppies + disks + discs + networks }
   }
 
+  private let signals: SignalSource?
   private let halts: HaltWatch
   /// Holds the CPUs of a machine that can be paused.
   private let gate: CPUGate?
   private var control: MachineControl?
-  private var runners: [CPURunner] = []
+  private(set) var runners: [CPURunner] = []
   private var threads: [ThreadBox] = []
   private let patchingGuard: PatchingGuard?
   private var isAskedToStop = false
@@ -53,14 +61,25 @@ public final class Machine {
   /// Makes the machine, with its kernel or firmware loaded and its devices opened.
   public init(_ configuration: MachineConfiguration) throws(HypervisorError) {
     self.configuration = configuration
+    // Before the rest: the first process of a namespace does not see signals that it does not wait for. Blocked in the
+    // threads that follow, too.
+    signals = configuration.handlesSignals ? try Self.makeSignals() : nil
     let kvm = try KVM()
     let limit = min(kvm.maximumCPUs, Self.maximumCPUs)
-    guard (1...limit).contains(configuration.cpus) else {
+    let cpus = configuration.maximumCPUs ?? configuration.cpus
+    guard configuration.cpus > 0, configuration.cpus <= cpus, cpus <= limit else {
       throw HypervisorError(
-        .configuration, "\(configuration.cpus) CPUs are not possible; this machine allows 1 to \(limit) for a domain")
+        .configuration, "\(cpus) CPUs are not possible; this machine allows 1 to \(limit) for a domain")
     }
     patchingGuard = try PatchingGuard.ifNeeded(kvm)
-    memory = try GuestRAM(count: configuration.memory, name: "roost-\(configuration.name)")
+    let growth =
+      configuration.memoryMaximum <= configuration.memory
+      ? 0..<0
+      : AddressMap.growth(
+        by: configuration.memoryMaximum - configuration.memory, above: configuration.memory,
+        isFirmware: configuration.bootMethod.isFirmware)
+    memory = try GuestRAM(count: configuration.memory, growth: growth, name: "roost-\(configuration.name)")
+    memoryService = MachineMemory(start: configuration.memory, most: configuration.memoryMaximum)
     owner = VirtualMachineOwner(try kvm.makeVirtualMachine())
     try owner.machine.reserveIntelPages(tss: AddressMap.taskState, identityMap: AddressMap.identityMap)
     try owner.machine.makeInterruptChips()
@@ -76,8 +95,8 @@ public final class Machine {
     wires = PCIWires(routes: Board.pciInterrupts) { router.line(UInt32($0)) }
     doorbells = Doorbells(owner, log: log)
     end = try MachineEnd()
-    halts = HaltWatch(cpus: configuration.cpus)
-    gate = configuration.control == nil ? nil : try CPUGate(cpus: configuration.cpus)
+    halts = HaltWatch(cpus: cpus)
+    gate = configuration.control == nil ? nil : try CPUGate(cpus: cpus)
     loop = try EventLoop()
 
     let board = try Board(self)
@@ -89,9 +108,6 @@ public final class Machine {
 
   /// Runs the machine to its end. Once only.
   public func run() throws(HypervisorError) -> MachineOutcome {
-    // Blocked in the threads that follow, too.
-    let signals = configuration.handlesSignals ? try makeSignals() : nil
-    for entry in disks { try start(entry.disk, bell: entry.bell, complete: entry.complete) }
     try refusal(.system, "the event loop cannot be set up") { () throws(SystemError) in
       try Signals.makeInterrupting(Signals.user1)
       _ = try loop.add(end.event.file.rawValue, .readable) { [unowned self] _ in self.loop.stop() }
@@ -101,17 +117,20 @@ public final class Machine {
         }
       }
     }
-    for runner in runners {
-      let thread = try refusal(.system, "no thread for a CPU can be started") { () throws(SystemError) in
-        try Thread("cpu-\(runner.cpu.id)") { runner.run() }
-      }
-      threads.append(ThreadBox(thread))
-    }
     let haltTimer = try LoopTimer(loop) { [unowned self] in
       // CPUs that are held have nothing new to say.
       if self.gate?.isClosed == true { return }
       if self.halts.tick() { return self.end.end(.halted) }
       self.interruptCPUs()
+    }
+    // Everything is open; no thread runs yet, nor the guest.
+    if let user = configuration.jailUser { try enterJail(as: user) }
+    for entry in disks { try start(entry.disk, bell: entry.bell, complete: entry.complete) }
+    for runner in runners {
+      let thread = try refusal(.system, "no thread for a CPU can be started") { () throws(SystemError) in
+        try Thread("cpu-\(runner.cpu.id)") { runner.run() }
+      }
+      threads.append(ThreadBox(thread))
     }
     haltTimer.start(after: HaltWatch.interval, every: HaltWatch.interval)
     defer {
@@ -119,13 +138,32 @@ public final class Machine {
       gate?.open()
       interruptCPUs()
       for thread in threads { thread.join() }
-      control?.finish()
+      let leavesPaths = configuration.jailUser != nil
+      control?.finish(leavesPath: leavesPaths)
       for entry in disks { entry.disk.stop() }
-      for console in consoles { console.finish() }
-      for screen in screens { screen.finish() }
+      for console in consoles { console.finish(leavesPath: leavesPaths) }
+      for screen in screens { screen.finish(leavesPath: leavesPaths) }
     }
     try loop.run()
     return end.reason ?? .stopped
+  }
+
+  /// Rings that a machine in a jail has for disks that come. A ring serves one disk; what comes later is served by threads.
+  private static let spareRings = 4
+
+  /// Takes from this process whatever the machine does not need any more.
+  private func enterJail(as user: UInt32) throws(HypervisorError) {
+    rings.prepare(disks.count + (hotplug == nil ? 0 : Self.spareRings))
+    var jail = Jail.monitor(named: configuration.name, user: user)
+    // Logs are shorter, and volumes are no files; what a disk in a file may become is not known.
+    if disks.allSatisfy(\.disk.isBlockDevice), configuration.disks.allSatisfy({ $0.bus != .ide }) {
+      jail.fileSize = 64 << 20
+    }
+    do throws(JailError) {
+      for remark in try jail.enter() { configuration.log(remark) }
+    } catch {
+      throw HypervisorError(.jail, "\(error)")
+    }
   }
 
   /// Calls the CPUs out of the guest.
@@ -157,7 +195,7 @@ public final class Machine {
     }
   }
 
-  private func makeSignals() throws(HypervisorError) -> SignalSource {
+  private static func makeSignals() throws(HypervisorError) -> SignalSource {
     let descriptor = try refusal(.system, "signals cannot be awaited") { () throws(SystemError) in
       try SignalDescriptor([Signals.terminate, Signals.interrupt, Signals.hangUp])
     }
@@ -186,12 +224,14 @@ public final class Machine {
     let host = try kvm.supportedCPUID()
     let hasDeadline = kvm.check(.tscDeadlineTimer) > 0
     var model: CPUModel?
-    for id in 0..<UInt32(configuration.cpus) {
+    // Those that come later wait, as every CPU but the first does, until the guest starts them.
+    let cpus = configuration.maximumCPUs ?? configuration.cpus
+    for id in 0..<UInt32(cpus) {
       let cpu = try owner.machine.makeCPU(id: id)
       let shared =
         model
         ?? CPUModel(
-          host: host, cpus: configuration.cpus, tscKHz: cpu.tscKHz ?? 0, localAPICCycle: localAPICCycle,
+          host: host, cpus: cpus, tscKHz: cpu.tscKHz ?? 0, localAPICCycle: localAPICCycle,
           hasDeadlineTimer: hasDeadline, name: configuration.cpuModel)
       model = shared
       try cpu.setCPUID(shared.entries(for: id))

@@ -19,9 +19,11 @@ extension MachineConfiguration {
       roost-vmm --name NAME --boot bios|uefi [options]
 
       --name NAME              the domain's name
-      --cpus N                 number of CPUs (1)
+      --cpus N[,max=M]         number of CPUs (1); up to M come and go while it runs, by ACPI's hot plug, in a system
+                               whose kernel is booted by its own protocol
       --cpu host|baseline      the host's processor, or what all processors of its kind have (host)
       --memory SIZE            RAM: 256MiB, 2GiB (128MiB)
+      --memory-max SIZE        RAM that it may grow to while it runs, by virtio-mem (what it starts with)
       --boot METHOD            linux, pvh, multiboot, freebsd, plan9: a kernel by its own protocol; bios, uefi: firmware
                                that boots the disks (auto: what the kernel's file looks like; bios without a kernel)
       --kernel PATH            the kernel
@@ -48,17 +50,23 @@ extension MachineConfiguration {
       --display vga|none       a VGA adapter (vga with firmware, none without)
       --vnc unix:PATH[,password-file=FILE]
                                shows the screen to VNC viewers; may be repeated
-      --balloon                adds a virtio balloon: memory that the guest has no use for goes back to the host
+      --balloon                adds a virtio balloon: memory that the guest has no use for goes back to the host, and
+                               it can be asked to do with less than it started with
       --no-entropy             no virtio entropy source
       --hotplug                adds the SCSI controller even where no disk is on it, for disks that come and go
       --control unix:PATH      takes requests there, a line each, and answers each by 'ok' or 'error' and why:
-                               status, pause, resume, resize ID, attach PATH,id=ID[,ro], detach ID
+                               status, pause, resume, resize ID, attach PATH,id=ID[,ro], detach ID; with 'fd' for
+                               PATH the disk's open descriptor comes with the request (and a second one for O_DIRECT);
+                               memory (what it is to have, has, and says of it), memory BYTES
+      --jail uid=N             takes all rights away from this process before the guest runs: it becomes user N, alone in
+                               namespaces of its own; needs root and to be the first process of its namespace
       --help                   this text
 
     SIGTERM presses the power button; a second one ends the domain at once.
 
     Exit status: 0 powered off, 2 bad usage, 3 no KVM, 10 the guest asked for a reset, 11 the guest crashed,
-    12 a device or KVM failed, 13 the guest's kernel panicked, 14 the guest halted for good, 130 stopped by a signal.
+    12 a device or KVM failed, 13 the guest's kernel panicked, 14 the guest halted for good, 15 it did what its jail
+    forbids, 16 the jail cannot be made, 130 stopped by a signal.
 
     Examples:
       roost-vmm --name tiny --kernel hatchling.elf --memory 16MiB
@@ -84,11 +92,11 @@ extension MachineConfiguration {
       case "--name":
         name = try value()
       case "--cpus":
-        let text = try value()
-        guard let count = Int(text), count > 0 else { throw ArgumentError("--cpus \(text): give a number from 1 on") }
-        cpus = count
+        (cpus, maximumCPUs) = try Self.processors(try value())
       case "--memory":
-        memory = try Self.size(try value())
+        memory = try Self.size(try value(), option)
+      case "--memory-max":
+        memoryMaximum = try Self.size(try value(), option)
       case "--cpu": cpuModel = try Self.choice(try value(), option)
       case "--boot": bootMethod = try Self.choice(try value(), option)
       case "--kernel": kernel = try value()
@@ -110,6 +118,7 @@ extension MachineConfiguration {
       case "--balloon": hasBalloon = true
       case "--no-entropy": hasEntropy = false
       case "--hotplug": hasHotplug = true
+      case "--jail": jailUser = try Self.jailUser(try value())
       case "--control": control = try Self.socket(try value(), option)
       default: throw ArgumentError("\(option) is no option of roost-vmm; see roost-vmm --help")
       }
@@ -137,12 +146,38 @@ extension MachineConfiguration {
       if kernel == nil { return "give a kernel to boot: --kernel PATH" }
       if firmware != nil { return "--firmware goes with --boot bios or --boot uefi" }
     }
+    if maximumCPUs != nil, bootMethod.isFirmware {
+      return "--cpus N,max=M: firmware starts all CPUs that there can be; boot the kernel itself, or start with M"
+    }
+    if memoryMaximum > 0, memoryMaximum < memory { return "--memory-max is what --memory may grow to: give it more" }
     if firmwareVariables != nil, bootMethod != .uefi { return "--uefi-vars goes with --boot uefi" }
     if !viewers.isEmpty, !hasDisplay { return "--vnc needs a screen: leave --display none out" }
     if disks.count(where: { $0.bus == .ide }) + cdroms.count > 4 {
       return "the IDE controller has four places for disks and CD-ROMs"
     }
+    if jailUser != nil, [serial, secondSerial, console, debug].contains(.terminal) {
+      return "in a jail there is no terminal; give the consoles unix:PATH (--serial is stdio if left out)"
+    }
     return nil
+  }
+
+  private static func processors(_ text: String) throws(ArgumentError) -> (Int, Int?) {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard let count = parts.first.flatMap({ Int($0) }), count > 0, parts.count < 3 else {
+      throw ArgumentError("--cpus \(text): give a number from 1 on")
+    }
+    guard parts.count == 2 else { return (count, nil) }
+    guard parts[1].hasPrefix("max="), let maximum = Int(parts[1].dropFirst(4)), maximum >= count else {
+      throw ArgumentError("--cpus \(text): give the most as max=M, and not less than it starts with")
+    }
+    return (count, maximum == count ? nil : maximum)
+  }
+
+  private static func jailUser(_ text: String) throws(ArgumentError) -> UInt32 {
+    guard text.hasPrefix("uid="), let user = UInt32(text.dropFirst(4)), user > 0, user < UInt32.max else {
+      throw ArgumentError("--jail \(text): give uid=N, a user that nobody else is")
+    }
+    return user
   }
 
   private enum DisplayKind: String, CaseIterable {
@@ -187,7 +222,7 @@ extension MachineConfiguration {
   }
 
   /// `256MiB`, `2GiB`, `512M`, `1 GiB`.
-  static func size(_ text: String) throws(ArgumentError) -> UInt64 {
+  static func size(_ text: String, _ option: String = "--memory") throws(ArgumentError) -> UInt64 {
     let digits = text.prefix { $0.isNumber }
     let unit = text.dropFirst(digits.count).drop { $0 == " " }
     let shift: UInt64? =
@@ -197,7 +232,7 @@ extension MachineConfiguration {
       default: nil
       }
     guard let count = UInt64(digits), let shift, count > 0, count <= (1 << 40) >> shift else {
-      throw ArgumentError("--memory \(text): give whole MiB or GiB, such as 256MiB or 2GiB, 1 TiB at most")
+      throw ArgumentError("\(option) \(text): give whole MiB or GiB, such as 256MiB or 2GiB, 1 TiB at most")
     }
     return count << shift
   }

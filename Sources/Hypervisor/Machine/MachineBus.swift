@@ -23,6 +23,7 @@ enum PortTarget: BusDevice, Sendable {
   case dispi(Display.DispiPorts)
   case firmware(FirmwareConfiguration<GuestRAM>)
   case debug(DebugPort<Outbox>)
+  case processors(ProcessorHotplug)
 
   @inline(__always)
   func read(at offset: UInt64, width: AccessWidth) -> UInt64 {
@@ -42,6 +43,7 @@ enum PortTarget: BusDevice, Sendable {
     case .dispi(let device): device.read(at: offset, width: width)
     case .firmware(let device): device.read(at: offset, width: width)
     case .debug(let device): device.read(at: offset, width: width)
+    case .processors(let device): device.read(at: offset, width: width)
     }
   }
 
@@ -63,6 +65,7 @@ enum PortTarget: BusDevice, Sendable {
     case .dispi(let device): device.write(value, at: offset, width: width)
     case .firmware(let device): device.write(value, at: offset, width: width)
     case .debug(let device): device.write(value, at: offset, width: width)
+    case .processors(let device): device.write(value, at: offset, width: width)
     }
   }
 

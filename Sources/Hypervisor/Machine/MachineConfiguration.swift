@@ -97,8 +97,12 @@ public struct MachineConfiguration: Sendable {
   public var name: String
   /// Number of CPUs.
   public var cpus: Int
-  /// RAM in bytes.
+  /// CPUs that it may have while it runs, by ACPI's hot plug; nil: as many as it starts with, which stay.
+  public var maximumCPUs: Int?
+  /// RAM in bytes, as the machine starts.
   public var memory: UInt64
+  /// Bytes that it may have at most while it runs; not more than it starts with for RAM that does not grow.
+  public var memoryMaximum: UInt64 = 0
   /// How the kernel is started.
   public var bootMethod: BootMethod
   /// Path of the kernel; nil where firmware finds one.
@@ -143,6 +147,9 @@ public struct MachineConfiguration: Sendable {
   public var hasHotplug = false
   /// Path of the socket where the machine takes requests; nil for none.
   public var control: String?
+  /// The user that this process becomes in a jail before the guest runs; nil: it stays as it is. In the jail the sockets'
+  /// paths stay when the machine ends.
+  public var jailUser: UInt32?
   /// Whether SIGTERM, SIGINT and SIGHUP are the machine's: the first presses the power button.
   public var handlesSignals = false
   /// Takes lines for the operator.

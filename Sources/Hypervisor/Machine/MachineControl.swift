@@ -2,7 +2,7 @@ internal import Devices
 internal import Platform
 internal import Synchronization
 
-/// What may be asked of a running machine: to pause, and to have its disks grow, come and go.
+/// What may be asked of a running machine: to pause, to have its disks grow, come and go, and its memory grow and shrink.
 ///
 /// Concurrency model: belongs to the event loop's thread. A thread per disk that goes waits for what is in flight there,
 /// and says so through `departed`.
@@ -65,12 +65,14 @@ final class MachineControl: ControlTarget {
   }
 
   /// Gives the socket back, once no thread uses the machine any more.
-  func finish() {
+  func finish(leavesPath: Bool) {
     for departure in departures { departure.thread?.join() }
-    server?.finish()
+    server?.finish(leavesPath: leavesPath)
   }
 
-  func perform(_ request: ControlRequest, later: @escaping Later) -> ControlAnswer? {
+  func perform(
+    _ request: ControlRequest, with descriptors: [DescriptorBox], later: @escaping Later
+  ) -> ControlAnswer? {
     do throws(HypervisorError) {
       switch request {
       case .status: return .ok(gate.holdsAll ? "paused" : "running")
@@ -80,11 +82,17 @@ final class MachineControl: ControlTarget {
         return .ok()
       case .resize(let id): return .ok("\(try resize(id))")
       case .attach(let disk):
-        try attach(disk)
+        try attach(disk, descriptors)
         return .ok()
       case .detach(let id):
         try detach(id, later)
         return nil
+      case .memory: return .ok(machine.memoryService.figures)
+      case .statistics: return .ok(machine.statistics)
+      case .setProcessors(let count):
+        try setProcessors(count)
+        return .ok()
+      case .setMemory(let bytes): return .ok("\(try machine.memoryService.set(bytes))")
       }
     } catch {
       return .error("\(error)")
@@ -117,6 +125,20 @@ final class MachineControl: ControlTarget {
   private func takePausing() -> [Later] {
     defer { pausing = [] }
     return pausing
+  }
+
+  // MARK: CPUs
+
+  /// Has the guest come to `count` CPUs. It does so in its own time.
+  private func setProcessors(_ count: Int) throws(HypervisorError) {
+    let (start, most) = (machine.configuration.cpus, machine.configuration.maximumCPUs)
+    guard let processors = machine.processors, let most else {
+      throw HypervisorError(.configuration, "the domain was started with \(start) CPUs for good; see --cpus N,max=M")
+    }
+    guard (1...most).contains(count) else {
+      throw HypervisorError(.configuration, "the domain can have 1 to \(most) CPUs, not \(count)")
+    }
+    processors.set(count)
   }
 
   // MARK: Disks
@@ -154,7 +176,7 @@ final class MachineControl: ControlTarget {
     return capacity
   }
 
-  private func attach(_ disk: MachineConfiguration.Disk) throws(HypervisorError) {
+  private func attach(_ disk: MachineConfiguration.Disk, _ files: [DescriptorBox]) throws(HypervisorError) {
     guard let scsi = machine.hotplug else {
       throw HypervisorError(.configuration, "the domain was started without --hotplug, which disks that come need")
     }
@@ -163,8 +185,7 @@ final class MachineControl: ControlTarget {
     guard !isTaken else {
       throw HypervisorError(.configuration, "a disk has the id \(disk.identifier) already")
     }
-    let file = try FileDisk(
-      path: disk.path, isReadOnly: disk.isReadOnly, identifier: disk.identifier, memory: machine.memory)
+    let file = try open(disk, files)
     let complete: DiskEngine.Completion = { [unowned scsi] in scsi.complete($0) }
     try machine.start(file, complete: complete)
     guard let target = scsi.attach(disk: file) else {
@@ -175,6 +196,32 @@ final class MachineControl: ControlTarget {
       DiskService(disk: file, complete: complete, target: target) { [unowned scsi] capacity in
         scsi.resize(target: target, capacity: capacity)
       })
+  }
+
+  /// The disk, which comes open or is at a path.
+  private func open(
+    _ disk: MachineConfiguration.Disk, _ files: [DescriptorBox]
+  ) throws(HypervisorError) -> FileDisk {
+    guard disk.path == ControlRequest.passedFile else {
+      guard machine.configuration.jailUser == nil else {
+        throw HypervisorError(
+          .configuration, "in a jail no path can be opened; send the disk's open descriptor with 'attach fd,id=…'")
+      }
+      return try FileDisk(
+        path: disk.path, isReadOnly: disk.isReadOnly, identifier: disk.identifier, memory: machine.memory)
+    }
+    func copy(_ index: Int) throws(HypervisorError) -> FileDescriptor? {
+      guard files.indices.contains(index) else { return nil }
+      return try refusal(.system, "the disk's descriptor cannot be kept") { () throws(SystemError) in
+        try files[index].file.duplicate()
+      }
+    }
+    guard let file = try copy(0) else {
+      throw HypervisorError(.configuration, "no descriptor came with 'attach fd'")
+    }
+    return try FileDisk(
+      file, direct: try copy(1), path: disk.identifier, isReadOnly: disk.isReadOnly, identifier: disk.identifier,
+      memory: machine.memory)
   }
 
   private func detach(_ id: String, _ later: @escaping Later) throws(HypervisorError) {

@@ -76,14 +76,16 @@ final class RingEngine: Sendable {
   /// - Parameters:
   ///   - entries: entries of the ring; the kernel rounds up to a power of two.
   ///   - bell: the guest's, which the thread then answers.
+  ///   - rings: where the ring comes from.
   init(
-    _ file: DiskFile, entries: UInt32, bell: DiskBell?, complete: @escaping DiskEngine.Completion
+    _ file: DiskFile, entries: UInt32, bell: DiskBell?, rings: RingSupply = RingSupply(),
+    complete: @escaping DiskEngine.Completion
   ) throws(SystemError) {
     self.file = file
     self.bell = bell
     self.complete = complete
     wake = try EventDescriptor()
-    ring = try IORing(entries: entries)
+    ring = try rings.take(entries: entries)
     slotCount = ring.entries - Self.watches
     guard slotCount > 0 else { throw SystemError("io_uring_setup", errno: .invalidArgument) }
     state = Mutex(
@@ -231,6 +233,8 @@ final class RingEngine: Sendable {
       }
     }
     guard let request else { return }
-    ended.append(BlockCompletion(id: request.id, result: result ?? file.perform(request)))
+    let outcome = result ?? file.perform(request)
+    file.meter.note(request, outcome)
+    ended.append(BlockCompletion(id: request.id, result: outcome))
   }
 }

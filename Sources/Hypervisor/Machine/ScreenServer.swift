@@ -53,9 +53,9 @@ final class ScreenServer: SocketServer {
     return line
   }
 
-  /// Gives the socket back.
-  func finish() {
-    socket?.finish()
+  /// Gives the socket back, but for its path where that is for others to do.
+  func finish(leavesPath: Bool = false) {
+    socket?.finish(leavesPath: leavesPath)
   }
 
   func welcome() -> (state: ClientState, first: [UInt8]) {

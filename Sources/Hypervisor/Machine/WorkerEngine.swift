@@ -78,7 +78,9 @@ final class WorkerEngine: Sendable {
         if passesOn { try? doorbell.signal() }
         if ends { return }
         guard let request else { break }
-        complete([BlockCompletion(id: request.id, result: file.perform(request))])
+        let result = file.perform(request)
+        file.meter.note(request, result)
+        complete([BlockCompletion(id: request.id, result: result)])
       }
     }
   }

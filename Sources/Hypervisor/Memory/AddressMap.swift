@@ -30,6 +30,23 @@ enum AddressMap {
   /// RAM beyond the hole goes on here.
   static let fourGiB: UInt64 = 0x1_0000_0000
 
+  /// Where memory lies that is plugged later: up to `count` bytes, of a machine that starts with `memory`. A multiple of
+  /// what Linux adds at once.
+  ///
+  /// Below PCI's windows where it fits, as devices that know 32 bits of an address then reach it without bounce buffers;
+  /// firmware begins those windows at 2 GiB or at the end of RAM. Never right behind RAM: a run of both would be one run to
+  /// a guest and none to us.
+  static func growth(by count: UInt64, above memory: UInt64, isFirmware: Bool) -> Range<UInt64> {
+    // Linux has blocks of 2 GiB where RAM is plenty.
+    let block: UInt64 = memory < 64 << 30 ? 128 << 20 : 2 << 30
+    let length = (count + block - 1) / block * block
+    let low = min(memory, deviceHole)
+    let limit = isFirmware ? 2 << 30 : deviceHole
+    var start = (low / block + 1) * block
+    if start + length > limit { start = ((fourGiB + memory - low) / block + 1) * block }
+    return start..<(start + length)
+  }
+
   /// What direct boot puts below the kernel. All of it is free again once the kernel runs.
   static let gdt: UInt64 = 0x500
   static let startInfo: UInt64 = 0x6000

@@ -1,7 +1,8 @@
 public import Devices
 internal import Platform
 
-/// The guest's RAM on a memory file: one mapping of this process, one or two runs of guest addresses.
+/// The guest's RAM on a memory file: one mapping of this process, one or two runs of guest addresses, and one more where
+/// blocks are plugged and unplugged.
 ///
 /// Any thread may use it at any time. The guest's CPUs write it concurrently, so bytes are only ever copied, and ring
 /// indices are loaded and stored atomically.
@@ -12,14 +13,31 @@ public final class GuestRAM: GuestMemory, Sendable {
   let lowCount: UInt64
   /// Bytes from 4 GiB.
   let highCount: UInt64
+  /// Where blocks can be plugged; empty for nowhere. Set apart from the others.
+  let growth: Range<UInt64>
+  /// A byte per block: 1 where it is plugged.
+  private let plugged: Mapping
+  /// Where the growth's first byte lies in the mapping.
+  private let growthOffset: Int
 
-  /// `count` bytes of RAM, a multiple of 2 MiB, all zero; nothing is taken from the host until it is written.
-  public init(count: UInt64, name: String = "guest-ram") throws(HypervisorError) {
+  /// Bytes of a block that is plugged or unplugged.
+  static let blockBytes: UInt64 = 2 << 20
+
+  /// `count` bytes of RAM, whole MiB, all zero; nothing is taken from the host until it is written. In `growth` nothing is
+  /// RAM yet.
+  public convenience init(count: UInt64, name: String = "guest-ram") throws(HypervisorError) {
+    try self.init(count: count, growth: 0..<0, name: name)
+  }
+
+  /// The same with room to grow in: the addresses `growth`, a multiple of `blockBytes` that is not beside RAM.
+  init(count: UInt64, growth: Range<UInt64>, name: String = "guest-ram") throws(HypervisorError) {
     guard count >= 2 << 20, count <= 1 << 40, count % (1 << 20) == 0 else {
       throw HypervisorError(
         .configuration, "\(count) bytes of memory are not possible; give whole MiB, at least 2 MiB and at most 1 TiB")
     }
-    let bytes = Int(count)
+    // At the start of a huge page, as it is for the guest.
+    let growthOffset = Int((count + Self.blockBytes - 1) / Self.blockBytes * Self.blockBytes)
+    let bytes = growth.isEmpty ? Int(count) : growthOffset + growth.count
     let message = "\(count >> 20) MiB of memory cannot be had; give the domain less, or the machine more"
     let file = try refusal(.system, message) { () throws(SystemError) in
       try FileDescriptor.inMemory(name, count: bytes)
@@ -27,6 +45,11 @@ public final class GuestRAM: GuestMemory, Sendable {
     mapping = try refusal(.system, message) { () throws(SystemError) in
       try Mapping(sharingHuge: file, count: bytes)
     }
+    plugged = try refusal(.system, message) { () throws(SystemError) in
+      try Mapping(anonymous: max(1, growth.count / Int(Self.blockBytes)))
+    }
+    self.growth = growth
+    self.growthOffset = growthOffset
     self.file = file
     lowCount = min(count, AddressMap.deviceHole)
     highCount = count - lowCount
@@ -43,11 +66,32 @@ public final class GuestRAM: GuestMemory, Sendable {
     if address <= lowCount {
       return wanted <= lowCount &- address ? Int(truncatingIfNeeded: address) : nil
     }
+    if growth.contains(address) { return growthOffset(of: address, count: wanted) }
     guard address >= AddressMap.fourGiB, highCount > 0 else { return nil }
     let beyond = address &- AddressMap.fourGiB
     guard beyond <= highCount, wanted <= highCount &- beyond else { return nil }
     return Int(truncatingIfNeeded: lowCount &+ beyond)
   }
+
+  // MARK: Blocks that come and go
+
+  /// The same where blocks can be plugged: all of them must be.
+  private func growthOffset(of address: UInt64, count: UInt64) -> Int? {
+    guard count <= growth.upperBound - address else { return nil }
+    let offset = address - growth.lowerBound
+    let blocks = offset / Self.blockBytes...(offset + max(count, 1) - 1) / Self.blockBytes
+    for block in blocks where plugged.load(UInt8.self, at: Int(block)) == 0 { return nil }
+    return growthOffset + Int(offset)
+  }
+
+  /// Takes note that the blocks of `segment`, which lie in the growth, are RAM, or are not.
+  func mark(_ segment: GuestSegment, isPlugged: Bool) {
+    let first = Int((segment.address.rawValue - growth.lowerBound) / Self.blockBytes)
+    plugged.fill(at: first, count: segment.count / Int(Self.blockBytes), with: isPlugged ? 1 : 0)
+  }
+
+  /// Where the byte at `address`, which lies in the growth, is in the mapping, whether or not it is plugged.
+  func placeInGrowth(_ address: UInt64) -> Int { growthOffset + Int(address - growth.lowerBound) }
 
   /// Shows the RAM to a virtual machine, but for what lies behind the VGA's window: only devices reach that. This object must outlive the machine's CPUs.
   func attach(to machine: borrowing VirtualMachine) throws(HypervisorError) {
@@ -61,6 +105,13 @@ public final class GuestRAM: GuestMemory, Sendable {
       try unsafe machine.setMemory(
         slot: MemorySlot.high, at: AddressMap.fourGiB, mapping.base + Int(lowCount), count: Int(highCount))
     }
+  }
+
+  /// RAM and where it may grow, where a guest must know that from the beginning: it grows beyond 4 GiB, and did not reach
+  /// there. Otherwise its devices reach all of it, or it knows that they do not.
+  var affinity: [ACPIDescription.MemoryRun] {
+    guard growth.lowerBound >= AddressMap.fourGiB, highCount == 0 else { return [] }
+    return [.init(addresses: 0..<lowCount), .init(addresses: growth, isPluggable: true)]
   }
 
   /// The addresses of the machine as firmware would report them.

@@ -11,6 +11,8 @@ enum MemorySlot {
   static let firmwareVariables: UInt32 = 4
   static let framebuffer: UInt32 = 5
   static let absentText: UInt32 = 6
+  /// The first of those of memory that is plugged.
+  static let growth: UInt32 = 16
 }
 
 /// Memory of this process that several objects share.

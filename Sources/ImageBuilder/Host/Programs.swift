@@ -5,6 +5,8 @@ internal import Platform
 struct Programs: Sendable {
   /// Programs of the control domain.
   static let names = ["roost", "roostd", "roost-init", "roost-storage", "roost-vmm"]
+  /// Serves the HTTP interface, where the recipe asks for one.
+  static let gateway = "roost-gateway"
   static let hatchling = "hatchling.elf"
   static let bootMenu = "grub.cfg"
 
@@ -15,12 +17,12 @@ struct Programs: Sendable {
 
   /// Finds them: programs in `directory` (nil: beside the running one), `hatchling.elf` beside them or in a `build`
   /// directory above, the boot menu in an `iso` or `share/roost` directory above.
-  init(directory: String?, needsHatchling: Bool) throws(BuildError) {
+  init(directory: String?, needsHatchling: Bool, needsGateway: Bool = false) throws(BuildError) {
     let given = directory ?? "/proc/self/exe"
     let found = try attempt("cannot find Roost's programs") { () throws(SystemError) in try Files.resolve(given) }
     let home = directory == nil ? Self.parent(found) : found
     var paths: [String: String] = [:]
-    for name in Self.names {
+    for name in Self.names + (needsGateway ? [Self.gateway] : []) {
       guard Files.exists("\(home)/\(name)") else {
         throw BuildError(
           .missingProgram, "Roost's program \(name) is not in \(home)",

@@ -35,6 +35,8 @@ struct BuildPlan: Sendable {
   /// The step that made the control domain's root.
   let controlRoot: String
   let bootMenu: String
+  /// The HTTP interface's certificate and its key, where the recipe brings them.
+  let certificate: [(path: String, file: DomainFiles.File)]
   let epoch: Int
   let versions: [String: String]
 
@@ -48,14 +50,17 @@ struct BuildPlan: Sendable {
     let epoch = try Self.epoch()
     self.epoch = epoch
     let programs = try Programs(
-      directory: options.programs, needsHatchling: recipe.domains.contains { $0.source == .hatchling })
+      directory: options.programs, needsHatchling: recipe.domains.contains { $0.source == .hatchling },
+      needsGateway: recipe.api != nil)
     bootMenu = programs.bootMenu
+    certificate = try Self.certificate(recipe)
 
     var steps: [Step] = []
     // 1. Root file systems, each release and list of packages once.
     let control = DebianRoot(
       role: .control, suite: recipe.controlDomain.suite,
-      packages: Set(recipe.controlDomain.packages + Self.firmwarePackages(recipe)).sorted(),
+      packages: Set(recipe.controlDomain.packages + Self.firmwarePackages(recipe) + Self.gatewayPackages(recipe))
+        .sorted(),
       mirror: options.mirror, owner: "control domain")
     controlRoot = control.name
     steps.append(control.step(epoch: epoch, versions: versions, isForced: options.update))
@@ -68,7 +73,8 @@ struct BuildPlan: Sendable {
     // 2. The control domain: Roost's programs, the root, the initramfs.
     steps.append(try programs.step(versions: versions))
     steps.append(
-      ControlRoot(hostname: recipe.controlDomain.hostname, root: control.name).step(epoch: epoch, versions: versions))
+      ControlRoot(hostname: recipe.controlDomain.hostname, root: control.name, hasGateway: recipe.api != nil)
+        .step(epoch: epoch, versions: versions))
     steps.append(
       Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
     let sources = try SourceSet(
@@ -107,6 +113,34 @@ struct BuildPlan: Sendable {
       default: nil
       }
     }
+  }
+
+  /// Refuses what is no PEM file at once; whether they belong together is seen when the appliance reads them.
+  private static func certificate(_ recipe: Recipe) throws(BuildError) -> [(path: String, file: DomainFiles.File)] {
+    guard let pair = recipe.api?.certificate else { return [] }
+    var files: [(path: String, file: DomainFiles.File)] = []
+    for (path, target, word) in [
+      (pair.certificate, ApplianceManifest.API.certificatePath, "CERTIFICATE"),
+      (pair.key, ApplianceManifest.API.keyPath, "PRIVATE KEY"),
+    ] {
+      let source = recipe.resolve(path)
+      let bytes = try attempt("cannot read a file of the API's") { () throws(SystemError) in try Files.read(source) }
+      let text = String(decoding: bytes, as: UTF8.self)
+      guard text.split(separator: "\n").contains(where: { $0.hasPrefix("-----BEGIN ") && $0.contains("\(word)-----") })
+      else {
+        throw BuildError(
+          .badFile, "\(source) has no PEM block '\(word)'",
+          hint: "correct 'certificate' and 'key' in the recipe's 'api', or leave both out")
+      }
+      files.append((target, .bytes(bytes)))
+    }
+    return files
+  }
+
+  /// The package that makes a certificate where the recipe brings none.
+  private static func gatewayPackages(_ recipe: Recipe) -> [String] {
+    guard let api = recipe.api, api.listen != nil, api.certificate == nil else { return [] }
+    return ["openssl"]
   }
 
   private static func epoch() throws(BuildError) -> Int {

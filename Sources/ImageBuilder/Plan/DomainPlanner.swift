@@ -1,4 +1,5 @@
 internal import Binary
+internal import DiskImages
 internal import Manifest
 internal import Platform
 internal import Recipe
@@ -52,8 +53,9 @@ struct DomainPlanner {
     let initrd = Step.Input(step: initramfs.name, file: GuestInitramfs.file)
     let identifier = GuestDisk.identifier(domain.name, seed: domain.sourceDigest)
     var system = GuestSystem(
-      hostname: hostname, nameServer: recipe.network.subnet.address(IPv4Subnet.gateway).description,
-      root: bus == .virtio ? "/dev/vda" : "/dev/sda", hasScreen: domain.hardware.display != .nothing)
+      hostname: hostname, nameServer: recipe.nameServer(of: domain)?.description,
+      root: bus == .virtio ? "/dev/vda" : "/dev/sda", hasScreen: domain.hardware.display != .nothing,
+      growsMemory: domain.memory.maximum > domain.memory.start)
     if isFirmware {
       system.root = "UUID=\(identifier)"
       system.loader = GuestLoader(title: domain.os, commandLine: domain.commandLine, initramfs: initrd)
@@ -140,7 +142,7 @@ struct DomainPlanner {
     }
     let host = recipe.resolve(path)
     let digest = try DomainFiles.digest(host, of: domain, what)
-    if DiskImage.form(try DiskImage.head(host)) == .raw { return .file(host, digest: digest) }
+    if ImageForm(of: try DiskImage.head(host)) == .raw { return .file(host, digest: digest) }
     let step = imageStep(what, isDisk: true, settings: [digest], inputs: []) { _ in host }
     steps.append(step)
     return .step(.init(step: step.name, file: SourceSet.contentFile))

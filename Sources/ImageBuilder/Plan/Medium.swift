@@ -21,6 +21,7 @@ struct Medium {
       ("/roost/volume-group.conf", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.template))),
     ]
     for domain in plan.domains { files += domain.placed }
+    files += plan.certificate
     files.append(("/roost/images.squashfs", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.squashfs))))
     return files
   }
@@ -94,7 +95,8 @@ struct Medium {
         mediumUUID: words[0], ramUUID: words[1], physicalVolumeFile: ImagesVolume.volumeFile,
         remotes: recipe.storage.remotes.isEmpty ? nil : recipe.storage.remotes.map(ApplianceManifest.Remote.init)),
       network: .init(address: subnet.gatewayDescription),
-      domains: domains)
+      networks: recipe.networks.isEmpty ? nil : recipe.networks.map(ApplianceManifest.VirtualNetwork.init),
+      domains: domains, api: recipe.api.map(ApplianceManifest.API.init), balancer: recipe.balancer ? true : nil)
     do throws(ManifestError) {
       return try manifest.encoded()
     } catch {

@@ -1,10 +1,13 @@
 internal import Binary
+internal import Manifest
 
 /// The control domain's root: Debian's packages and Roost's programs, as a squashfs.
 struct ControlRoot: Sendable {
   let hostname: String
   /// The step that made the root.
   let root: String
+  /// Whether the HTTP interface is served.
+  let hasGateway: Bool
 
   static let stepName = "control domain: squashfs"
   static let file = "root.squashfs"
@@ -18,6 +21,9 @@ struct ControlRoot: Sendable {
     // Keys that the package made while it was installed: they would be everybody's. Each start makes its own.
     "etc/ssh/ssh_host_",
   ]
+
+  /// What bash completes `roost` with, where the package bash-completion looks for it as well.
+  private static let completions = "usr/share/bash-completion/completions/roost"
 
   private var entries: [TreeEntry] {
     var entries: [TreeEntry] = ["dev", "proc", "sys", "run", "tmp", "mnt", "var/log/roost", "etc/roost"].map {
@@ -39,6 +45,7 @@ struct ControlRoot: Sendable {
         case $- in *i*) ;; *) return ;; esac
         PS1='\\u@\\h:\\w\\$ '
         alias ll='ls -l'
+        . /\(Self.completions)
         [ -z "${ROOST_WELCOMED:-}" ] && export ROOST_WELCOMED=1 && echo "'roost list' shows the domains, 'roost help' the rest."
 
         """),
@@ -46,24 +53,52 @@ struct ControlRoot: Sendable {
     return entries
   }
 
+  /// Lines for the user that serves the HTTP interface.
+  private static let accounts = [
+    (
+      path: "etc/passwd",
+      line: "\(GatewayAccount.name):x:\(GatewayAccount.id):\(GatewayAccount.id)::/nonexistent:/usr/sbin/nologin"
+    ),
+    (path: "etc/group", line: "\(GatewayAccount.name):x:\(GatewayAccount.id):"),
+  ]
+
   func step(epoch: Int, versions: [String: String]) -> Step {
     let entries = entries
+    let programs = Programs.names + (hasGateway ? [Programs.gateway] : [])
+    let accounts = hasGateway ? Self.accounts : []
     return Step(
-      name: Self.stepName, kind: "control-root", version: 1,
+      name: Self.stepName, kind: "control-root", version: 2,
       settings: ["\(epoch)", versions["squashfs-tools"] ?? "", hostname] + Self.omitted
-        + entries.map { "\($0.path) \($0.permissions) \($0.content)" },
+        + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + accounts.map { "\($0.path) \($0.line)" },
       inputs: [.init(step: root, file: DebianRoot.archive)]
-        + Programs.names.map { .init(step: Programs.stepName, file: $0) },
+        + programs.map { .init(step: Programs.stepName, file: $0) },
       outputs: [Self.file]
     ) { context throws(BuildError) in
       var all = entries
-      for name in Programs.names {
+      for name in programs {
         all.append(.file("usr/sbin/\(name)", from: try context.input(Programs.stepName, name), permissions: 0o755))
+      }
+      let completions = "\(context.scratch)/completions"
+      try context.run(
+        [
+          "sh", "-c", "exec \"$1\" --generate-completion-script bash > \"$2\"", "sh",
+          try context.input(Programs.stepName, "roost"), completions,
+        ], doing: "cannot make the completions of roost")
+      all.append(.file(Self.completions, from: completions))
+      let system = try context.input(root, DebianRoot.archive)
+      if !accounts.isEmpty {
+        let found = try Tree.extract(system, cancellation: context.cancellation) { path in
+          accounts.contains { $0.path == path }
+        }
+        for (path, line) in accounts {
+          let text = String(decoding: found[path] ?? [], as: UTF8.self)
+          all.append(.text(path, text + (text.isEmpty || text.hasSuffix("\n") ? "" : "\n") + line + "\n"))
+        }
       }
       let tar = "\(context.scratch)/tree.tar"
       context.progress("assembling")
       try Tree.merge(
-        try context.input(root, DebianRoot.archive),
+        system,
         omitting: { path in Self.omitted.contains { path.hasPrefix($0) } }, adding: all, epoch: context.epoch, to: tar,
         cancellation: context.cancellation)
       context.progress("compressing")

@@ -2,11 +2,13 @@
 /// a small guest needs.
 struct GuestSystem: Sendable, CustomStringConvertible {
   let hostname: String
-  let nameServer: String
+  let nameServer: String?
   /// Where the root is: a device, or `UUID=` and the file system's identifier.
   var root = "/dev/vda"
   /// Whether there is a screen to log in at, beside the serial line.
   var hasScreen = false
+  /// Whether memory may come while it runs, and go again.
+  var growsMemory = false
   /// What GRUB starts in the root; nil where the monitor enters the kernel.
   var loader: GuestLoader?
 
@@ -14,8 +16,12 @@ struct GuestSystem: Sendable, CustomStringConvertible {
   var commandLine: String {
     // The last console is the one that init talks to.
     "root=\(root) rw rootfstype=ext4 \(hasScreen ? "console=tty0 " : "")console=ttyS0,115200 quiet TERM=dumb "
-      + "net.ifnames=0 fsck.mode=skip audit=0 lsm=yama"
+      + "net.ifnames=0 fsck.mode=skip audit=0 lsm=yama" + (growsMemory ? Self.growth : "")
   }
+
+  /// Not every release's kernel uses memory that comes by itself; and where the kernel's own data may lie in it, it does not
+  /// all go again.
+  private static let growth = " memhp_default_state=online memory_hotplug.online_policy=auto-movable"
 
   /// Units that have nothing to do in a domain that lives on a virtual disk and a serial line.
   private static let masked = [
@@ -108,11 +114,15 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     entries += [
       .text("etc/hostname", "\(hostname)\n"),
       .text("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 \(hostname)\n::1 localhost ip6-localhost ip6-loopback\n"),
-      .text("etc/resolv.conf", "nameserver \(nameServer)\nsearch roost\n"),
+      .text("etc/resolv.conf", nameServer.map { "nameserver \($0)\nsearch roost\n" } ?? ""),
       .text("etc/fstab", "\(root) / ext4 noatime,x-systemd.growfs 0 0\n"),
       .text("etc/machine-id", ""),
       .text("etc/systemd/network/20-domain.network", Self.network),
       .text("etc/systemd/journald.conf.d/volatile.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n"),
+      // The kernel leaves processors that come while it runs to whoever wants them.
+      .text(
+        "etc/udev/rules.d/60-processors.rules",
+        "SUBSYSTEM==\"cpu\", ACTION==\"add\", ATTR{online}==\"0\", ATTR{online}=\"1\"\n"),
       .text("etc/acpi/events/power", "event=button/power.*\naction=/usr/bin/systemctl poweroff\n"),
       .text(
         "\(system)/systemd-udev-trigger.service.d/domain.conf",

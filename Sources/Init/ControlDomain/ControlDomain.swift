@@ -3,6 +3,8 @@ internal import Platform
 /// PID 1 of the control domain: prepares the machine, keeps the services, and stops everything in order. It never ends.
 public enum ControlDomain {
   private static let handover = "/run/roost/init.handover"
+  /// Serves the HTTP interface, where the recipe asks for one.
+  private static let gateway = "/usr/sbin/roost-gateway"
 
   /// Runs the control domain. `fault` is the signal of a fault that ended this program's earlier life as PID 1:
   /// services of that life are taken over as they are.
@@ -11,6 +13,7 @@ public enum ControlDomain {
     try? ProcessEnvironment.set("PATH", to: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     Preparation.mountFileSystems()
     try? CurrentProcess.redirectStandardStreams(to: "/dev/console")
+    ProcessorStart.run()
     if let fault {
       Log.write("PID 1 failed (signal \(fault)) and goes on")
       MonotonicClock.sleep(milliseconds: 1000)  // failing again at once must not take a processor
@@ -33,7 +36,7 @@ public enum ControlDomain {
   }
 
   /// The services, by name: `stick` where the machine runs from one that may be pulled out, `storage`, `storage-watch`,
-  /// `roostd`, `sshd` where there is one, and a console for each terminal.
+  /// `roostd`, `gateway` and `sshd` where they are in the image, and a console for each terminal.
   static func services(sys: String = "/sys", root: String = "") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
     let shell = ["/bin/bash", "/bin/sh"].first(where: Files.exists) ?? "/bin/busybox"
@@ -51,11 +54,16 @@ public enum ControlDomain {
         name: "storage-watch", command: ["/usr/sbin/roost-storage", "watch"], kind: .always, after: ["storage"]),
       Service(name: "roostd", command: ["/usr/sbin/roostd"], kind: .always, after: ["storage"]),
     ]
+    if Files.exists("\(root)\(gateway)") {
+      list.append(Service(name: "gateway", command: [gateway], kind: .always, after: ["roostd"]))
+    }
     if Files.exists("\(root)\(SecureShell.server)") { list += SecureShell.services }
     for terminal in terminals(sys: sys) {
+      // A serial line has no room for tiles, and its log is to be read.
+      let screen = terminal.hasPrefix("ttyS") ? "screen" : "mosaic"
       list.append(
         Service(
-          name: "console-\(terminal)", command: [roost, "screen"], kind: .always, terminal: "/dev/\(terminal)",
+          name: "console-\(terminal)", command: [roost, screen], kind: .always, terminal: "/dev/\(terminal)",
           fallback: shell == "/bin/busybox" ? ["/bin/busybox", "sh"] : fallback))
     }
     return list
@@ -113,13 +121,6 @@ private struct HotPlug {
   /// Loads what the machine has now, and waits.
   mutating func loadAtStart() {
     let start = MonotonicClock.now()
-    let processors = (try? Files.readText("/proc/cpuinfo")) ?? ""
-    for command in Preparation.hypervisorModules(cpuinfo: processors) {
-      guard let child = try? ChildProcess.start(ChildRequest(["modprobe", "-q"] + command)) else { continue }
-      if let status = try? child.wait(), !status.isSuccess {
-        Log.write("modprobe \(command.joined(separator: " ")): \(status)")
-      }
-    }
     let aliases = Modalias.collect()
     modules.load(Preparation.modules + aliases)
     // What was loaded may have found more: a controller its disks, a hub its sticks.

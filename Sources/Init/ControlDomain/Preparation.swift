@@ -82,15 +82,6 @@ enum Preparation {
     }
   }
 
-  /// The KVM modules that this processor can use, with nested virtualisation where it can be had.
-  static func hypervisorModules(cpuinfo: String) -> [[String]] {
-    guard let flags = cpuinfo.split(separator: "\n").first(where: { $0.hasPrefix("flags") }) else { return [] }
-    let words = Set(flags.split(whereSeparator: { $0 == " " || $0 == "\t" }))
-    if words.contains("svm") { return [["kvm_amd", "nested=1"]] }
-    if words.contains("vmx") { return [["kvm_intel", "nested=1"]] }
-    return []
-  }
-
   private static func trimmed(_ text: Substring) -> Substring {
     var text = text.drop(while: \.isWhitespace)
     while text.last?.isWhitespace == true { text.removeLast() }

@@ -18,6 +18,8 @@ enum SecureShell {
         server, "-D", "-e", "-o", "HostKey=\(keyDirectory)/host_key", "-o", "PidFile=none",
         "-o", "PermitRootLogin=prohibit-password", "-o", "PasswordAuthentication=no",
         "-o", "KbdInteractiveAuthentication=no",
+        // `roost mosaic --host` has a session for each console over one login.
+        "-o", "MaxSessions=100",
       ], kind: .always, after: ["ssh-key"]),
   ]
 }

@@ -19,7 +19,6 @@ public enum EarlyBoot {
     try? CurrentProcess.executeOnFault(["/proc/self/exe", "initramfs"])
     try? ProcessEnvironment.set("PATH", to: "/usr/sbin:/usr/bin:/sbin:/bin")
     for line in report { Log.write(line) }
-    startProcessors()
     var modules = ModuleLoader(modprobe: ["/bin/busybox", "modprobe"])
     var failure = fault.map { faulted($0) }
     while true {
@@ -29,22 +28,6 @@ public enum EarlyBoot {
       } catch {
         Rescue.run(error)
         failure = nil
-      }
-    }
-  }
-
-  /// Starts the processors that `maxcpus=1` on the kernel's command line left out (docs/architecture.md, "Known limits
-  /// of emulators").
-  private static func startProcessors() {
-    let directory = "/sys/devices/system/cpu"
-    for name in (try? Files.list(directory)) ?? [] where name.hasPrefix("cpu") && Int(name.dropFirst(3)) != nil {
-      let switchFile = "\(directory)/\(name)/online"
-      // Processor 0 has none, and is up.
-      guard let state = try? Files.readText(switchFile), state.hasPrefix("0") else { continue }
-      do throws(SystemError) {
-        try Files.write("1", to: switchFile)
-      } catch {
-        Log.write("\(name) does not start: \(error)")
       }
     }
   }

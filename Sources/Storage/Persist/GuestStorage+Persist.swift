@@ -243,8 +243,8 @@ extension GuestStorage {
   func enlargePool(_ lvm: LVM, _ group: String, keepingSpare: Bool) throws(StorageError) {
     func number(_ row: [String: String]?, _ column: String) -> Int { Int(row?[column] ?? "") ?? 0 }
     func free() throws(StorageError) -> (extents: Int, size: Int) {
-      let row = try lvm.report("vgs", columns: ["vg_free_count", "vg_extent_size"], [group]).first
-      return (number(row, "vg_free_count"), number(row, "vg_extent_size"))
+      let row = try lvm.report("vgs", columns: ["vg_extent_size"], [group]).first
+      return (try Self.freeExtents(of: group, lvm), number(row, "vg_extent_size"))
     }
     let name = "\(group)/\(Self.pool)"
     var (extents, size) = try free()

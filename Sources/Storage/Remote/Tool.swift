@@ -1,7 +1,7 @@
 internal import Manifest
 internal import Platform
 
-/// Programs of Debian's that connect devices.
+/// Programs of Debian's that connect devices and read images.
 enum Tool {
   /// What a program came to.
   struct Outcome {
@@ -20,8 +20,10 @@ enum Tool {
   }
 
   /// Runs a program; it may take `patience` seconds, after which it is ended. Who inherits its output is not waited for:
-  /// some leave a daemon behind.
-  static func run(_ arguments: [String], patience: Int = 20) throws(StorageError) -> Outcome {
+  /// some leave a daemon behind. `heard` is told what it says, as it comes.
+  static func run(
+    _ arguments: [String], patience: Int = 20, heard: (String) -> Void = { _ in }
+  ) throws(StorageError) -> Outcome {
     let words = arguments.joined(separator: " ")
     return try storage("run \(words)") { () throws(SystemError) in
       let output = try Pipe()
@@ -35,6 +37,7 @@ enum Tool {
       func take() {
         while let more = try? output.reader.read(upTo: 1 << 16), !more.isEmpty {
           if bytes.count < 1 << 20 { bytes += more }
+          heard(String(decoding: more, as: UTF8.self))
         }
       }
       let end = MonotonicClock.now() + UInt64(patience) * 1_000_000_000

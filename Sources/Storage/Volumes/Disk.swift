@@ -4,6 +4,10 @@ public struct Disk: Codable, Hashable, Sendable {
   public enum Kind: String, Codable, Sendable, CaseIterable {
     /// A domain's own disk, made of its image on the medium.
     case domain
+    /// The own disk of a domain that was made on the fly.
+    case own
+    /// No disk: what a domain without one is recorded in.
+    case none
     /// An empty disk.
     case disk
     /// What another disk was at a moment; nobody writes to it.
@@ -37,6 +41,9 @@ public struct Disk: Codable, Hashable, Sendable {
   public var isAbsent: Bool?
   /// True for a replicated volume that the other machine writes to, if any; nil for all others.
   public var isSecondary: Bool?
+
+  /// Whether it is a domain's own, whose name it has.
+  var isOwn: Bool { kind == .domain || kind == .own }
 }
 
 /// What LVM reports, as disks.
@@ -54,8 +61,10 @@ enum Disks {
   /// Disks of report rows: texts by column.
   static func disks(_ rows: [[String: String]], group: String) -> [Disk] {
     // A replicated volume's own part is not what guests see.
-    let volumes = rows.filter {
-      $0["pool_lv"] == GuestStorage.pool && $0["lv_name"]?.hasSuffix(Replica.suffix) == false
+    let volumes = rows.filter { row in
+      row["pool_lv"] == GuestStorage.pool && row["lv_name"]?.hasSuffix(Replica.suffix) == false
+        && row["lv_name"]?.hasSuffix(Definition.unfinished("")) == false
+        && row["lv_tags"]?.split(separator: ",").contains(Substring(Disk.Kind.none.tag)) != true
     }
     let names = Set(volumes.compactMap { $0["lv_name"] })
     return volumes.map { row in
@@ -100,7 +109,7 @@ public struct DiskReport: Codable, Hashable, Sendable {
         [
           disk.name, disk.isAbsent == true ? "absent" : "\(disk.bytes >> 20) MiB",
           "\((disk.usedPercent * 10).rounded() / 10) %", disk.kind.rawValue,
-          disk.origin ?? "-", disk.attachedTo ?? (disk.kind == .domain ? disk.name : "-"), disk.isOpen ? "yes" : "no",
+          disk.origin ?? "-", disk.attachedTo ?? (disk.isOwn ? disk.name : "-"), disk.isOpen ? "yes" : "no",
         ]
       }
     let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }

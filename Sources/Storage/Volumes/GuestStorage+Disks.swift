@@ -17,11 +17,24 @@ extension GuestStorage {
   /// - Parameter bytes: its size, which is rounded up to LVM's extents.
   public func create(_ name: String, bytes: Int) throws(StorageError) -> Disk {
     try changed(name, new: name) { lvm, _, group throws(StorageError) in
-      try lvm.run([
-        "lvcreate", "--yes", "--type", "thin", "--virtualsize", "\(bytes)b", "--thinpool",
-        "\(group)/\(Self.pool)", "--name", name, "--addtag", Disk.Kind.disk.tag,
-      ])
+      try lvm.run(Self.emptyCommand(group, name, bytes: bytes, tags: [Disk.Kind.disk.tag]))
     }
+  }
+
+  /// Makes a volume of zeros.
+  static func emptyCommand(_ group: String, _ name: String, bytes: Int, tags: [String]) -> [String] {
+    [
+      "lvcreate", "--yes", "--type", "thin", "--virtualsize", "\(bytes)b", "--thinpool", "\(group)/\(pool)", "--name",
+      name,
+    ] + tags.flatMap { ["--addtag", $0] }
+  }
+
+  /// Makes a volume that begins as an image on the medium.
+  static func imageCommand(_ group: String, _ name: String, of image: String, tags: [String]) -> [String] {
+    [
+      "lvcreate", "--yes", "--snapshot", "--name", name, "--thinpool", pool, "--permission", "rw",
+      "--setactivationskip", "n",
+    ] + tags.flatMap { ["--addtag", $0] } + ["\(group)/\(image)"]
   }
 
   /// Makes a disk larger. Who has it open sees that when told to look.
@@ -63,7 +76,7 @@ extension GuestStorage {
     }
   }
 
-  private static func copyCommand(_ volume: String, as copy: String, permission: String, tags: [String]) -> [String] {
+  static func copyCommand(_ volume: String, as copy: String, permission: String, tags: [String]) -> [String] {
     ["lvcreate", "--yes", "--snapshot", "--name", copy, "--permission", permission, "--setactivationskip", "n"]
       + tags.flatMap { ["--addtag", $0] } + [volume]
   }
@@ -83,7 +96,10 @@ extension GuestStorage {
       }
       guard !disk.isOpen else { throw StorageError(.busy, "\(name) is in use; stop the domain that has it first") }
       try Self.finishRollbacks(lvm, group: group)
-      let tags = [disk.kind.tag] + (disk.attachedTo.map { [Disks.attachment + $0] } ?? [])
+      let rows = try lvm.report("lvs", columns: ["lv_tags"], ["\(group)/\(name)"])
+      let present = (rows.first?["lv_tags"] ?? "").split(separator: ",").map(String.init)
+      let tags =
+        [disk.kind.tag] + (disk.attachedTo.map { [Disks.attachment + $0] } ?? []) + Definition.tags(among: present)
       try lvm.run(Self.copyCommand("\(group)/\(snapshot)", as: Rollback.next(name), permission: "rw", tags: tags))
       // The marks of a rollback that is ready: from here on it goes forward.
       try lvm.run(["lvchange", "--addtag", Rollback.readyTag, "\(group)/\(Rollback.next(name))"])
@@ -115,7 +131,7 @@ extension GuestStorage {
     if let remote = try changeRemote(name, attachedTo: domain) { return remote }
     return try changed(name) { lvm, disks, group throws(StorageError) in
       let disk = try Self.find(name, in: disks)
-      if disk.kind == .domain { throw StorageError(.plan, "\(name) is the own disk of a domain; attach a clone of it") }
+      if disk.isOwn { throw StorageError(.plan, "\(name) is the own disk of a domain; attach a clone of it") }
       if disk.attachedTo == domain { return }
       if let other = disk.attachedTo {
         throw StorageError(.busy, "\(name) is attached to \(other); detach it first: two systems on one disk ruin it")
@@ -143,6 +159,9 @@ extension GuestStorage {
         throw StorageError(
           .plan, "\(name) is the own disk of a domain; the next start of the appliance would make it anew")
       }
+      if disk.kind == .own {
+        throw StorageError(.plan, "\(name) is the own disk of a domain; `roost remove \(name)` removes both")
+      }
       if let domain = disk.attachedTo { throw StorageError(.busy, "\(name) is attached to \(domain); detach it first") }
       if disk.isOpen { throw StorageError(.busy, "\(name) is in use") }
       try lvm.run(["lvremove", "--yes", "\(group)/\(name)"])
@@ -153,7 +172,7 @@ extension GuestStorage {
 
   /// Runs `body` on LVM, the disks and the group's name, tells the appliance what there is afterwards, and returns it.
   /// `new` is a name that must not be taken.
-  private func change(
+  func change(
     new: String? = nil, _ body: (LVM, [Disk], String) throws(StorageError) -> Void
   ) throws(StorageError) -> [Disk] {
     if let new, let problem = Names.domainProblem(new) { throw StorageError(.plan, "the name \(new) \(problem)") }
@@ -162,7 +181,7 @@ extension GuestStorage {
       let disks = try Disks.report(lvm, group: group)
       if let new {
         let taken = try lvm.report("lvs", columns: ["lv_name"], ["--all", group]).compactMap { $0["lv_name"] }
-        if taken.contains(new) || state.remotes.contains(where: { $0.name == new }) {
+        if taken.contains(new) || state.remotes.contains(where: { $0.name == new }) || state.created[new] != nil {
           throw StorageError(.plan, "there is a disk named \(new) already")
         }
       }
@@ -170,6 +189,7 @@ extension GuestStorage {
       let after = try Disks.report(lvm, group: group)
       var told = state
       told.show(after)
+      told.show(try Definition.report(lvm, group: group), after)
       for disk in after where told.domains[disk.name] != nil {
         told.domains[disk.name] = StorageState.Volume(device: disk.device, bytes: disk.bytes)
       }
@@ -185,7 +205,7 @@ extension GuestStorage {
     try Self.find(name, in: try change(new: new, body))
   }
 
-  private static func find(_ name: String, in disks: [Disk]) throws(StorageError) -> Disk {
+  static func find(_ name: String, in disks: [Disk]) throws(StorageError) -> Disk {
     if let disk = disks.first(where: { $0.name == name }) { return disk }
     let names = disks.map(\.name).joined(separator: ", ")
     throw StorageError(.plan, "there is no disk named \(name); there is \(names.isEmpty ? "none at all" : names)")

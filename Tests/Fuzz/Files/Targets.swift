@@ -1,3 +1,5 @@
+import Binary
+import DiskImages
 import Fuzzing
 import Manifest
 import Platform
@@ -95,9 +97,65 @@ extension FuzzTarget {
     },
     run: { input in
       let bytes = input.rest()
-      if DiskImage.form(bytes) == .raw { precondition(DiskImage.objection(bytes) == nil) }
-      _ = DiskImage.objection(bytes)
+      if ImageForm(of: bytes) == .raw { precondition(ImageForm.objection(bytes) == nil) }
+      _ = ImageForm.objection(bytes)
     })
+
+  /// A whole qcow2 file; what it says it holds must lie on its disk, in order.
+  static let qcow2 = FuzzTarget(
+    "qcow2",
+    seeds: {
+      // Clusters of 512 bytes: the header, a table of one entry, a table of 64, and a cluster of ones.
+      func file(version: UInt32, entry: UInt64) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw([0x51, 0x46, 0x49, 0xFB])
+        writer.big(version)
+        writer.zeros(12)
+        writer.big(9 as UInt32)
+        writer.big(32768 as UInt64)
+        writer.zeros(4)
+        writer.big(1 as UInt32)
+        writer.big(512 as UInt64)
+        writer.zeros(52)
+        writer.big(104 as UInt32)
+        writer.zeros(512 - writer.count)
+        writer.big(1024 as UInt64)
+        writer.zeros(504)
+        writer.big(entry)
+        writer.zeros(504)
+        writer.raw([UInt8](repeating: 1, count: 512))
+        return writer.bytes
+      }
+      return [
+        file(version: 3, entry: 1536 | 1 << 63), file(version: 2, entry: 1536), file(version: 3, entry: 1),
+        file(version: 3, entry: 1 << 62 | 1536),
+      ]
+    },
+    run: { input in
+      let bytes = input.rest()
+      let largest = 1 << 24
+      do throws(ImageError) {
+        var image = try QCOW2Image(ByteArray(bytes: bytes), largest: largest)
+        var end = 0
+        while let cluster = try image.nextCluster() {
+          precondition(cluster.place >= end && cluster.count > 0, "clusters out of order")
+          end = cluster.place + cluster.count
+          precondition(end <= image.size && image.size <= largest, "a cluster behind the disk's end")
+          let content = try image.bytes(of: cluster)
+          precondition(content.count == cluster.count, "a cluster of another size")
+        }
+      } catch { precondition(!error.description.isEmpty) }
+    })
+
+  private struct ByteArray: ImageBytes {
+    let bytes: [UInt8]
+
+    var length: Int { bytes.count }
+
+    func bytes(at offset: Int, count: Int) throws(ImageError) -> [UInt8] {
+      Array(bytes[offset..<(offset + count)])
+    }
+  }
 
   /// A packed file. What libarchive makes of it is its own affair; that its memory is used as it should be is ours.
   static let archive = FuzzTarget(

@@ -6,4 +6,6 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   unsafe Fuzzer.test(start, count)
 }
 
-Fuzzer.main([.recipe, .manifest, .request, .kernelFile, .diskImage, .archive, .identity, .roster, .partitionTable])
+Fuzzer.main([
+  .recipe, .manifest, .request, .kernelFile, .diskImage, .qcow2, .archive, .identity, .roster, .partitionTable,
+])

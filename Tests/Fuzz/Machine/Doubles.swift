@@ -40,6 +40,44 @@ struct FuzzBalloon: BalloonBackend {
   func restore(_ segment: GuestSegment) { precondition(memory.contains(segment), "a segment is no RAM") }
 }
 
+/// The owner of memory that comes and goes: no block comes twice, or goes that is not there.
+final class FuzzBlocks: PluggableBackend {
+  static let region: UInt64 = 1 << 32
+  static let count = 64
+  static let blockBytes: UInt64 = 2 << 20
+  private let plugged = Mutex([Bool](repeating: false, count: FuzzBlocks.count))
+  private let refusals = Mutex(0)
+
+  /// It has nothing to give or take the next `count` times.
+  func refuse(_ count: Int) { refusals.withLock { $0 = count } }
+
+  func plug(_ segment: GuestSegment) -> Bool { change(segment, to: true) }
+  func unplug(_ segment: GuestSegment) -> Bool { change(segment, to: false) }
+
+  private func change(_ segment: GuestSegment, to isPlugged: Bool) -> Bool {
+    let offset = segment.address.rawValue - Self.region
+    precondition(offset % Self.blockBytes == 0 && segment.count > 0 && segment.count % Int(Self.blockBytes) == 0)
+    let first = Int(offset / Self.blockBytes)
+    let range = first..<(first + segment.count / Int(Self.blockBytes))
+    precondition(range.upperBound <= Self.count, "blocks outside of the region")
+    let isRefused = refusals.withLock { count in
+      defer { count = max(0, count - 1) }
+      return count > 0
+    }
+    if isRefused { return false }
+    plugged.withLock { plugged in
+      for index in range {
+        precondition(plugged[index] != isPlugged, "a block is what it was")
+        plugged[index] = isPlugged
+      }
+    }
+    return true
+  }
+
+  /// Bytes that are plugged.
+  var bytes: UInt64 { plugged.withLock { UInt64($0.count { $0 }) * Self.blockBytes } }
+}
+
 /// What a flash chip keeps, in an array.
 final class FuzzFlash: FlashStore {
   let count = 16384

@@ -1,9 +1,10 @@
 import Platform
+import TestMachine
 import Testing
 
 /// Disks and media that return errors, in a real kernel: behind device-mapper's targets `flakey` and `error` where a disk
 /// fails in the middle of something, and by the emulator's own hand where it fails from the start.
-@Suite(.serialized, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"))
+@Suite(.serialized, .machines, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"))
 struct FaultMachineTests {
   @Test func aSessionOutlivesDisksThatFailAndAnUnreadableHomeIsLeftAlone() throws {
     let machine = try StorageMachine()

@@ -125,12 +125,49 @@ let disksScript = #"""
   echo "commands ended before the pool was told: $caught"
   check a-command-was-caught [ $caught -gt 0 ]
   check all-came-back [ -z "$broken" ]
+  check defines roost-storage domain define web --definition definition-of-web --size 64MiB --json
+  check its-disk-is-its-own has '"kind" : "own"' /tmp/said
+  check the-domain-is-told has '"web" : "definition-of-web"' /run/roost/storage.json
+  check its-disk-is-there size /dev/roost/web 67108864
+  check a-taken-domain-is-refused refused 'already' roost-storage domain define web --definition again
+  check a-taken-disk-is-refused refused 'already' roost-storage domain define copy --definition again
+  check its-disk-is-not-destroyed refused 'roost remove' roost-storage disk destroy web
+  check its-disk-is-not-attached refused 'own disk' roost-storage disk attach web alpha
+  check defines-from-an-image roost-storage domain define second --definition second --image image-alpha --size 96MiB
+  check it-has-its-size size /dev/roost/second 100663296
+  check it-mounts mount /dev/roost/second /mnt/beta
+  check it-begins-as-the-image origin /mnt/beta
+  check in-use-is-not-undefined refused 'in use' roost-storage domain undefine second
+  umount /mnt/beta
+  check undefines roost-storage domain undefine second
+  check its-disk-is-gone [ ! -e /dev/roost/second ]
+  check it-is-told-no-more sh -c '! grep -q second /run/roost/storage.json'
+  check a-recipes-domain-stays refused 'recipe' roost-storage domain undefine alpha
+  check defines-from-a-disk roost-storage domain define second --definition second --clone copy
+  check it-is-the-disk cmp /dev/roost/second /dev/roost/copy
+  dd if=/dev/urandom of=/tmp/raw bs=1M count=5 2>/dev/null
+  truncate -s 21M /tmp/raw
+  check defines-from-a-file roost-storage domain define third --definition third --file /tmp/raw --size 32MiB
+  check it-is-the-file cmp -n 22020096 /tmp/raw /dev/roost/third
+  check zeros-take-no-room sh -c '[ $(dmsetup status --noflush roost-third | cut -d" " -f4) -le 10240 ]'
+  check a-larger-file-is-refused refused 'cannot hold' roost-storage domain define fourth --definition 4 --file /tmp/raw --size 16MiB
+  printf 'QFI\373' >/tmp/image.qcow2
+  check a-format-is-refused refused 'qemu-img' roost-storage domain define fourth --definition 4 --file /tmp/image.qcow2
+  check nothing-is-left-of-it sh -c '! ls /dev/roost | grep -q fourth && ! grep -q fourth /run/roost/storage.json'
+  check defines-without-a-disk roost-storage domain define bare --definition bare
+  check long-definitions roost-storage domain define long --definition $(head -c 2400 /dev/zero | tr '\0' x)
+  check too-long-definitions-are-refused refused '2400 bytes' roost-storage domain define longer --definition $(head -c 2401 /dev/zero | tr '\0' x)
+  check a-made-disk-rolls-back sh -c 'roost-storage disk snapshot web early && roost-storage disk rollback web early'
+  check it-is-its-domains-still has '"web" : "definition-of-web"' /run/roost/storage.json
   check attaches-for-later roost-storage disk attach copy alpha
   check own-disk-rolls-back sh -c 'roost-storage disk snapshot alpha mark && roost-storage disk rollback alpha mark'
   check deactivates roost-storage deactivate
   check comes-back roost-storage activate
   check copy-is-attached-still has '"attachedTo" : "alpha"' /run/roost/storage.json
   check copy-is-there [ -b /dev/roost/copy ]
+  check web-is-there-still sh -c '[ -b /dev/roost/web ] && grep -q "\"web\" : \"definition-of-web\"" /run/roost/storage.json'
+  check third-is-there-still sh -c 'cmp -n 22020096 /tmp/raw /dev/roost/third && grep -q "/dev/roost/third" /run/roost/storage.json'
+  check bare-and-long-are-told-still sh -c 'grep -q "\"bare\" : \"bare\"" /run/roost/storage.json && grep -q "\"long\" : \"x\{2400\}\"" /run/roost/storage.json'
   check alpha-mounts mount /dev/roost/alpha /mnt/alpha
   check alpha-is-written written
   umount /mnt/alpha
@@ -200,6 +237,9 @@ let chaosScript = #"""
   fi
   echo BLOCKS $(blocks)
   dmsetup status | grep -q 'needs_check\|Fail' && echo BROKEN pool
+  ls /dev/roost | grep -q made && echo BROKEN half-made
+  if grep -q '"web" : "definition' /run/roost/storage.json; then [ -b /dev/roost/web ]; else [ ! -e /dev/roost/web ]; fi ||
+    echo BROKEN web
   writer $(blocks) &
   case $phase in
     persist)
@@ -212,6 +252,8 @@ let chaosScript = #"""
         roost-storage disk destroy before
         roost-storage disk destroy more
         roost-storage disk destroy alpha 2>/dev/null && echo BROKEN rules
+        roost-storage domain define web --definition definition --image image-alpha
+        roost-storage domain undefine web
       done >/dev/null ;;
   esac
   sleep 1000

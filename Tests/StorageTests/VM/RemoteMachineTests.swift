@@ -4,7 +4,7 @@ import Testing
 
 /// Disks over a network, from Debian's own servers, in a real kernel.
 @Suite(
-  .serialized, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"),
+  .serialized, .machines, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"),
   .enabled(if: StorageMachine.missingServer == nil, "\(StorageMachine.missingServer ?? "")"))
 struct RemoteMachineTests {
   /// The checks of `guest_disk` in a script.

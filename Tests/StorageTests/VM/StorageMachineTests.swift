@@ -4,7 +4,7 @@ import Testing
 
 /// The volumes in a real kernel: device-mapper, thin pool, external origins, no udev. Each test is a few boots with many
 /// checks; the scripts in `GuestScript.swift` say what each does.
-@Suite(.serialized, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"))
+@Suite(.serialized, .machines, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"))
 struct StorageMachineTests {
   @Test func volumesBehave() throws {
     let machine = try StorageMachine()
@@ -49,7 +49,7 @@ struct StorageMachineTests {
 
 /// Cuts of the power at moments of a seeded generator, in all that storage does. `ROOST_CUTS` says how many, and
 /// `ROOST_CUT_SEED` repeats a run; `make soak` does many.
-@Suite(.serialized, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"))
+@Suite(.serialized, .machines, .enabled(if: StorageMachine.missing == nil, "\(StorageMachine.missing ?? "")"))
 struct PowerCutTests {
   /// What the machine is doing when the power goes.
   enum Phase: String, CaseIterable {
@@ -64,7 +64,7 @@ struct PowerCutTests {
   }
 
   @Test func nothingThatWasFlushedIsLost() throws {
-    let cuts = ProcessEnvironment.value("ROOST_CUTS").flatMap(Int.init) ?? 20
+    let cuts = ProcessEnvironment.value("ROOST_CUTS").flatMap(Int.init) ?? 12
     let seed = ProcessEnvironment.value("ROOST_CUT_SEED").flatMap(UInt64.init) ?? MonotonicClock.now()
     print("power cuts: \(cuts), seed \(seed) (ROOST_CUT_SEED=\(seed) repeats them)")
     var random = SeededNumbers(seed)

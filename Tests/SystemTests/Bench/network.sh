@@ -9,7 +9,7 @@ ip link set bench up
 for tap in bench1 bench2; do ip tuntap add $tap mode tap vnet_hdr; ip link set $tap master bench up; done
 
 # tell NUMBER TEXT: types a line on a guest's console.
-tell() { printf '%s\r' "$2" | socat -u - UNIX:$scratch/guest$1.sock; sleep 1; }
+tell() { printf '%s\r' "$2" | timeout 20 socat -u - UNIX:$scratch/guest$1.sock; sleep 1; }
 # expect NUMBER TEXT SECONDS: waits until it is there.
 expect() {
   for second in $(seq $(($3 * 2))); do grep -aq "$2" $scratch/guest$1 && return 0; sleep 0.5; done

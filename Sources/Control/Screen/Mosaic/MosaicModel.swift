@@ -114,6 +114,8 @@ struct MosaicModel: Sendable {
     case "s" where domains.indices.contains(focus):
       return [.perform(domains[focus].state.isLive ? .stop : .start, domains[focus].name)]
     case "r" where domains.indices.contains(focus): return [.perform(.reboot, domains[focus].name)]
+    case " " where domains.indices.contains(focus):
+      return [.perform(domains[focus].isPaused == true ? .unpause : .pause, domains[focus].name)]
     default: break
     }
     return []
@@ -122,7 +124,8 @@ struct MosaicModel: Sendable {
   /// What the keys do, for the last row.
   var help: String {
     if isTyping { return "What you type goes to the guest.  Ctrl-] comes back" }
-    return "arrows, 1-9 choose  Enter type  z \(isZoomed ? "all" : "zoom")  PgUp/PgDn scroll  s start/stop  r reboot  "
+    return "arrows, 1-9 choose  Enter type  z \(isZoomed ? "all" : "zoom")  PgUp/PgDn scroll  s start/stop  "
+      + "Space pause  r reboot  "
       + (allowsQuit ? "t table  q quit" : "t table")
   }
 }

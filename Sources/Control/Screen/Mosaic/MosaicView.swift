@@ -5,7 +5,7 @@ internal import Platform
 /// Lives on the loop's thread.
 final class MosaicView {
   /// Seconds between attempts to reach a console.
-  private static let reconnectPause = 1.0
+  private static let reconnectPause = (here: 1.0, remote: 5.0)
 
   /// One domain's part.
   private final class Tile {
@@ -21,6 +21,7 @@ final class MosaicView {
   }
 
   private let loop: EventLoop
+  private let reach: ApplianceLink
   private var model: MosaicModel
   private var tiles: [Tile] = []
   private var overview: Overview?
@@ -28,8 +29,10 @@ final class MosaicView {
   private var usage = UsageMeter()
   private var layout = MosaicLayout(count: 0, columns: 80, rows: 22, top: 1)
 
-  init(loop: EventLoop, allowsQuit: Bool) {
+  /// One on `loop`, which reaches for the consoles by `reach`.
+  init(loop: EventLoop, by reach: ApplianceLink = ApplianceLink(), allowsQuit: Bool) {
     self.loop = loop
+    self.reach = reach
     model = MosaicModel(allowsQuit: allowsQuit)
   }
 
@@ -61,9 +64,10 @@ final class MosaicView {
   /// Reaches for the consoles that are not connected; to be called now and then.
   func connect() {
     for (tile, domain) in zip(tiles, domains) where tile.link == nil && domain.pid != nil && loop.now >= tile.retryAt {
-      tile.retryAt = loop.now + Self.reconnectPause
+      tile.retryAt = loop.now + (reach.host == nil ? Self.reconnectPause.here : Self.reconnectPause.remote)
+      guard let connection = try? reach.open(.console(domain)) else { continue }
       tile.link = try? ConsoleLink(
-        path: domain.console, loop: loop,
+        connection, loop: loop,
         onBytes: { [unowned self, unowned tile] bytes in take(bytes, tile) },
         onEnd: { [unowned self, unowned tile] in
           tile.link = nil
@@ -169,7 +173,7 @@ final class MosaicView {
   }
 
   private func caption(_ index: Int, _ domain: DomainStatus, hasFocus: Bool) -> String {
-    var words = ["\(index + 1) \(domain.name)", domain.state.rawValue]
+    var words = ["\(index + 1) \(domain.name)", domain.activity]
     if let used = usage.of(domain.name) {
       if let percent = used.cpuPercent { words.append("CPU \(Int(percent.rounded())) %") }
       words.append(Text.size(used.memoryBytes))

@@ -28,7 +28,7 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
   /// - Parameters:
   ///   - memory: the guest's RAM.
   ///   - interrupts: where its interrupts go.
-  ///   - isTransitional: whether drivers from before virtio 1.0 find their interface too.
+  ///   - isTransitional: whether drivers from before virtio 1.0 find their interface too, where the type has one.
   ///   - onFailure: told, once per failure and without the lock, when the driver breaks the protocol.
   ///   - onStart: told, without the lock, that the driver is ready (DRIVER_OK): the time to look at what waits for it.
   ///   - onBacklog: told, without the lock, that a queue has more buffers than one visit may serve: `serve(queue:)` is
@@ -44,7 +44,7 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
     self.onStart = onStart
     self.onFailure = onFailure
     self.onBacklog = onBacklog
-    self.isTransitional = isTransitional
+    self.isTransitional = isTransitional && Device.type.transitionalDevice != nil
     state = Mutex(
       VirtioPCIState(device: device, memory: memory, interrupts: interrupts, isTransitional: isTransitional))
     super.init()

@@ -39,14 +39,15 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
     self.interrupts = interrupts
     msix = MSIX(vectors: device.queueSizes.count + 1)
     let type = Device.type
+    let transitional = isTransitional ? type.transitionalDevice : nil
     // Revision 0 and the type as subsystem: transitional; 1 and up: not (4.1.2.1, 4.1.2.3). INTA#.
     configuration = PCIConfiguration(
       PCIConfiguration.Identity(
-        vendor: 0x1AF4, device: isTransitional ? type.transitionalDevice : 0x1040 + type.rawValue,
-        revision: isTransitional ? 0 : 1, classCode: type.classCode, subsystemVendor: 0x1AF4,
-        subsystem: isTransitional ? type.rawValue : 0x40 + type.rawValue), interruptPin: 1)
-    self.isTransitional = isTransitional
-    if isTransitional {
+        vendor: 0x1AF4, device: transitional ?? 0x1040 + type.rawValue,
+        revision: transitional != nil ? 0 : 1, classCode: type.classCode, subsystemVendor: 0x1AF4,
+        subsystem: transitional != nil ? type.rawValue : 0x40 + type.rawValue), interruptPin: 1)
+    self.isTransitional = transitional != nil
+    if transitional != nil {
       let count = VirtioLegacyLayout.count(configuration: device.configuration.count)
       configuration.addBar(VirtioLegacyLayout.bar, .io, count: count)
     }

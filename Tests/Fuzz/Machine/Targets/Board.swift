@@ -16,13 +16,15 @@ private final class Clock: Sendable {
   }
 }
 
-/// What a board without PCI has. Ranges: UART, clock, keyboard controller, power management, ports 0x92, 0x505, 0x402.
+/// What a board without PCI has. Ranges: UART, clock, keyboard controller, power management, ports 0x92, 0x505, 0x402,
+/// processors.
 private func ports(_ input: inout Input) throws {
   let clock = Clock()
   let uart = UART16550(output: TestSink(), interrupt: TestLine())
   let keyboard = KeyboardController(keyboardInterrupt: TestLine(), mouseInterrupt: TestLine(), onReset: {})
   let power = PowerManagement(
     interrupt: TestLine(), nanoseconds: { UInt64(truncatingIfNeeded: clock.now) }, onPowerOff: {})
+  let processors = ProcessorHotplug(count: 2, maximum: 40) { power.raise(event: ProcessorHotplugPort.event) }
   let time = RealTimeClock(
     memoryBelow4GiB: 1 << 30, memoryAbove4GiB: 1 << 30, nanoseconds: { clock.now }, interrupt: { _ in },
     rearm: { _ in })
@@ -31,6 +33,7 @@ private func ports(_ input: inout Input) throws {
     ranges: [
       (uart, 8), (time, 2), (KeyboardController.Ports(keyboard), 8), (power, PowerManagementLayout.portCount),
       (SystemControlPort(keyboard), 1), (PanicPort { _ in }, 1), (DebugPort(TestSink()), 1),
+      (processors, ProcessorHotplugPort.count),
     ],
     events: [
       { _ = uart.receive($0.run()) },
@@ -52,6 +55,7 @@ private func ports(_ input: inout Input) throws {
       },
       { _ in power.pressPowerButton() },
       { _ in uart.receiveBreak() },
+      { processors.set(Int($0.byte())) },
     ])
   rig.run(&input)
 }
@@ -105,7 +109,15 @@ private func portSeeds() -> [[UInt8]] {
   power.write(4, 0, 2)
   power.write(5, 0, 1)
   power.write(6, 0, 0x41)
-  return [serial, clock, keyboard, power].map(\.bytes)
+  // Processors: one comes, is looked at, and goes again.
+  var processors = Script()
+  processors.event(6, [3])
+  processors.read(7, 2)
+  processors.write(7, 2, 2)
+  processors.event(6, [2])
+  processors.write(7, 2, 4)
+  processors.write(7, 2, 8)
+  return [serial, clock, keyboard, power, processors].map(\.bytes)
 }
 
 /// Functions: host bridge, ISA bridge, PIIX4, and an entropy source, which has message-signaled interrupts.

@@ -9,7 +9,8 @@ extension FuzzTarget {
     "control",
     seeds: {
       let lines = [
-        "status", "pause", "resume", "resize debian", "attach /dev/roost/data,id=data,ro", "detach data", "", "what",
+        "status", "pause", "resume", "resize debian", "attach /dev/roost/data,id=data,ro", "detach data", "memory",
+        "memory 536870912", "statistics", "", "what",
         String(repeating: "x", count: ControlSession.lineLimit + 1),
       ]
       return [[1] + Array(lines.joined(separator: "\n").utf8)] + lines.map { [0] + Array($0.utf8) + [0x0A] }
@@ -29,7 +30,9 @@ extension FuzzTarget {
             case .resize(let id): answer = .ok(id)
             case .attach(let disk):
               precondition(!disk.path.isEmpty && (1...20).contains(disk.identifier.utf8.count) && disk.bus == .scsi)
-            case .status, .resume: break
+            case .setMemory(let bytes): precondition(bytes > 0 && bytes % (1 << 20) == 0)
+            case .setProcessors(let count): precondition(count > 0)
+            case .status, .resume, .memory, .statistics: break
             }
           } catch {
             answer = .error("\(error)")

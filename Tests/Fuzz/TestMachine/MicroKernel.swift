@@ -1,0 +1,1 @@
+../../TestMachine/MicroKernel.swift
