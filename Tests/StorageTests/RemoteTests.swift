@@ -1,5 +1,6 @@
 import Binary
 import Manifest
+import Platform
 import TestMachine
 import Testing
 
@@ -227,6 +228,25 @@ import Testing
     _ = empty.take(Self.greet(3))
     #expect(empty.take(Self.info(size: 0, flags: 1)) == .wait)
     #expect(empty.take(Self.reply(1)) == .refused("its export has no size"))
+  }
+
+  @Test(arguments: [0, 6, 18])
+  func aServerThatHangsUpIsSaidToDoSo(greetingBytes: Int) throws {
+    let listener = try InternetSocket.listen(address: 0x7F00_0001, port: 0)
+    let port = Int(try InternetSocket.localPort(of: listener.rawValue))
+    let number = listener.release()
+    let server = try Thread("nbd-server") {
+      guard let guest = try? UnixSocket.accept(FileDescriptor(adopting: number)) else { return }
+      try? guest.writeAll(Array(Self.greet(3).prefix(greetingBytes)))
+      // What was asked is left unread: the connection is reset.
+      if greetingBytes == 18 { MonotonicClock.sleep(milliseconds: 200) }
+    }
+    defer { server.join() }
+    #expect {
+      _ = try NBDHandshake.open("data", address: 0x7F00_0001, port: port, server: "there")
+    } throws: {
+      "\($0)".hasPrefix("the NBD server there hangs up")
+    }
   }
 
   @Test func hostileServersDoNotTrap() {

@@ -160,6 +160,7 @@ struct NBDHandshake: Sendable {
 
   /// Connects to a server and opens the export.
   static func open(_ export: String, address: UInt32, port: Int, server: String) throws(StorageError) -> NBDConnection {
+    Signal.ignorePipe()
     var outcome = Step.wait
     do throws(SystemError) {
       let file = try InternetSocket.connect(address: address, port: UInt16(clamping: port), seconds: 10)
@@ -183,6 +184,17 @@ struct NBDHandshake: Sendable {
 
   /// Speaks with the server until it has opened the export, refuses or hangs up (`wait`).
   private static func converse(
+    about export: String, over file: borrowing FileDescriptor
+  ) throws(SystemError) -> Step {
+    do throws(SystemError) {
+      return try exchange(about: export, over: file)
+    } catch where error.errno == .connectionReset || error.errno == .brokenPipe {
+      // One that closes before it has read all it was sent resets the connection (RFC 9293, section 3.10.4).
+      return .wait
+    }
+  }
+
+  private static func exchange(
     about export: String, over file: borrowing FileDescriptor
   ) throws(SystemError) -> Step {
     var handshake = NBDHandshake(export: export)
