@@ -82,6 +82,7 @@ unit: iso conformance
 	echo "==> unit tests"
 	swift build --build-tests --quiet
 	export ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf ROOST_CONFORMANCE=$(CURDIR)/build/conformance.elf
+	export ROOST_PROGRAMS=$(CURDIR)/$(RELEASE)
 	# The gateway's are quick, and must not wait for threads that others keep.
 	$(call run_tests,gateway,--filter GatewayTests)
 	$(call run_tests,unit,--skip SystemTests --skip GatewayTests)

@@ -69,6 +69,9 @@ struct NetworkCreateCommand: ParsableCommand {
       isolated  domains reach each other; with --subnet they get addresses and names
       bridged   the network is one with that of a card of the machine's
 
+      It lasts as long as the appliance runs, and comes back with domains that
+      'roost create' made on it. What is always to be there is in the recipe.
+
       EXAMPLES:
         roost network create class --subnet 10.80.0.0/24
         roost network create left --mode isolated --subnet 10.80.1.0/24 --router 10.80.1.254

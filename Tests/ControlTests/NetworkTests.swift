@@ -262,6 +262,69 @@ struct NetworkPlanTests {
     #expect(unknown?.code == .unknownNetwork && unknown?.message.contains("did you mean right?") == true)
   }
 
+  @Test("A domain made on the fly remembers those of its networks that were made on the fly, beside what defines it")
+  func remembered() throws {
+    var domain = Samples.domain("lab")
+    domain.network = .init(CardSpec(network: "left"), mac: "52:54:00:00:00:01", address: "10.80.1.10", model: nil)
+    let made = [
+      ApplianceManifest.VirtualNetwork(name: "left", mode: .isolated, address: "10.80.1.1/24"),
+      ApplianceManifest.VirtualNetwork(name: "right", mode: .isolated),
+    ]
+    let created = CreatedDomain(domain, of: made)
+    #expect(created.networks == [made[0]])
+    let bytes = try ControlCoding.encode(created)
+    #expect(try ControlCoding.decode(CreatedDomain.self, from: bytes) == created)
+    // What was recorded without networks is understood, and what is recorded with them is a domain to those who look for one.
+    #expect(try ControlCoding.decode(ApplianceManifest.Domain.self, from: bytes) == domain)
+    let plain = try ControlCoding.encode(domain)
+    #expect(try ControlCoding.decode(CreatedDomain.self, from: plain) == CreatedDomain(domain))
+    let report = StorageReport(
+      state: .ready,
+      created: ["lab": String(decoding: bytes, as: UTF8.self), "other": String(decoding: bytes, as: UTF8.self)])
+    #expect(report.createdDomains == [created])
+  }
+
+  @Test("A network that has addresses of another's is told from one that has not")
+  func overlap() throws {
+    var plan = try NetworkPlan(Samples.manifest([]), builtAddress: nil)
+    plan.add(.init(name: "left", mode: .isolated, address: "10.80.1.1/24"))
+    func overlap(_ address: String?) -> String? {
+      plan.overlap(.init(name: "new", mode: .isolated, address: address))?.name
+    }
+    #expect(overlap("10.80.1.129/25") == "left")
+    #expect(overlap("10.80.0.1/16") == "left")
+    #expect(overlap("10.80.2.1/24") == nil && overlap(nil) == nil)
+  }
+
+  @Test("What is done in turn starts when all before it is done, be that at once or later")
+  func turns() {
+    let turns = Turns()
+    var told: [String] = []
+    var ends: [() -> Void] = []
+    for name in ["a", "b"] {
+      turns.take { done in
+        told.append(name)
+        ends.append(done)
+      }
+    }
+    turns.take { done in
+      told.append("c")
+      done()
+    }
+    turns.take { done in
+      told.append("d")
+      ends.append(done)
+    }
+    #expect(told == ["a"])
+    ends[0]()
+    #expect(told == ["a", "b"])
+    ends[1]()
+    #expect(told == ["a", "b", "c", "d"])
+    ends[2]()
+    turns.take { _ in told.append("e") }
+    #expect(told.last == "e")
+  }
+
   @Test("Networks are shown with what is connected to them")
   func table() throws {
     var card = CardStatus(domain: "web", index: 1, mac: "52:54:00:00:00:01", interface: "tap-web.1", isFiltered: false)

@@ -71,22 +71,24 @@ struct BackendTests {
       }
       let printer = try Thread("printer") {
         let block = [UInt8](repeating: 0x2E, count: 1 << 14)
-        for _ in 0..<64 {
-          MonotonicClock.sleep(milliseconds: 6)
+        func awaitOutput(_ count: Int) {
+          for _ in 0..<6000 where output.withLock({ $0.count }) < count { MonotonicClock.sleep(milliseconds: 10) }
+        }
+        for written in 0..<64 {
+          // Far enough ahead to fill a socket, not so far that the oldest is dropped.
+          awaitOutput(7 + (written - 8) << 14)
           outbox.write(block.span)
         }
-        for _ in 0..<500 where output.withLock({ $0.count }) < 7 + (1 << 20) {
-          MonotonicClock.sleep(milliseconds: 10)
-        }
+        awaitOutput(7 + (1 << 20))
         // Should the client have missed something, the test must end all the same.
         if output.withLock({ $0.count }) < 7 + (1 << 20) {
           _ = try? UnixSocket.connect("\(directory)/s").writeAll([0x71])
         }
       }
       try loop.run()
+      server.finish()
       client.join()
       printer.join()
-      server.finish()
       #expect(String(decoding: output.withLock { $0.prefix(8) }, as: UTF8.self) == "before .")
       #expect(output.withLock { $0.count } == 7 + (1 << 20))
       #expect(typed.first == 0x61 && !Files.exists("\(directory)/s"))

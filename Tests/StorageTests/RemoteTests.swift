@@ -241,12 +241,12 @@ import Testing
       // What was asked is left unread: the connection is reset.
       if greetingBytes == 18 { MonotonicClock.sleep(milliseconds: 200) }
     }
-    defer { server.join() }
     #expect {
       _ = try NBDHandshake.open("data", address: 0x7F00_0001, port: port, server: "there")
     } throws: {
       "\($0)".hasPrefix("the NBD server there hangs up")
     }
+    server.join()
   }
 
   @Test func hostileServersDoNotTrap() {

@@ -92,6 +92,15 @@ struct PersistTests {
     try machine.wait(for: "on /dev/vda", seconds: 120)
     try machine.type("exit\r")
     try machine.wait(for: "All 3 domains are ready.", seconds: 60)
+    // On a network that no recipe has: all of it comes back with the disk, both at once.
+    try machine.inShell(
+      [
+        ("roost network create lab --mode isolated --subnet 10.80.1.0/24", "lab: isolated, 10.80.1.1/24"),
+        (
+          "roost create --like hatchling --memory 16MiB --name made --count 2 --network lab",
+          "made-2: starting, 10.80.1.11"
+        ),
+      ], then: "All 5 domains are ready.")
 
     // The guest went on all the while, and goes on.
     try machine.type("1")
@@ -103,7 +112,7 @@ struct PersistTests {
   }
 
   private func sessionAfter(_ machine: Machine) throws {
-    try machine.wait(for: "All 3 domains are ready.", seconds: 600)
+    try machine.wait(for: "All 5 domains are ready.", seconds: 600)
     for (key, name) in [("2", "bookworm"), ("1", "debian")] {
       try machine.logIn(key, name)
       try machine.type("cat /before /after; wc -l /ticks\r")
@@ -118,6 +127,14 @@ struct PersistTests {
     try machine.wait(for: "#", seconds: 60)
     try machine.type("roost disk list\r")
     try machine.wait(for: "early", seconds: 120)
+    try machine.type("exit\r")
+    try machine.wait(for: "All 5 domains are ready.", seconds: 60)
+    try machine.inShell([
+      ("echo on''-lab: $(ls /sys/class/net/net-lab/brif)", "on-lab: tap-made-1 tap-made-2"),
+      ("roost network list | grep -A 1 '^lab: isolated, 10.80.1.1/24'", "made-1  10.80.1.10"),
+      ("roost remove made-1 made-2 --force --yes", "made-2: removed"),
+      ("roost network remove lab", "lab: removed"),
+    ])
   }
 }
 

@@ -39,7 +39,8 @@ extension Daemon {
     }
     let starts = request.start ?? true
     if starts, let objection = memoryObjection(to: design.domain) { throw ControlError(.wrongState, objection) }
-    let definition = String(decoding: try ControlCoding.encode(design.domain), as: UTF8.self)
+    let created = CreatedDomain(design.domain, of: networkChanges.networks)
+    let definition = String(decoding: try ControlCoding.encode(created), as: UTF8.self)
     let name = spec.name
     making.wanted[name] = starts
     making.designs[name] = design.domain
@@ -86,13 +87,16 @@ extension Daemon {
   /// Gives a domain its place on its networks, then calls `then`.
   func connect(_ domain: ApplianceManifest.Domain, then: @escaping () -> Void) {
     guard let network, !domain.cards.isEmpty else { return then() }
-    network.add(domain.name, domain.cards, then: then)
+    let created = storage?.createdDomains.first { $0.domain.name == domain.name }
+    recall(created?.networks ?? [], of: domain.name) {
+      network.add(domain.name, domain.cards, then: then)
+    }
   }
 
   /// Takes in the domains that `roost-storage` reports beside the recipe's, and lets those go that it does not any more.
   func followDefinitions() {
     guard let storage, storage.state == .ready else { return }
-    let defined = storage.createdDomains
+    let defined = storage.createdDomains.map(\.domain)
     var first: [DomainSupervisor] = []
     for domain in defined where !supervisors.contains(where: { $0.domain.name == domain.name }) {
       let supervisor = supervisor(of: domain, isCreated: true)

@@ -2,7 +2,7 @@ internal import Manifest
 internal import Platform
 
 /// What was done to networks while the appliance runs. A domain manager after this one finds it; the next start of the
-/// appliance has what the recipe says.
+/// appliance has what the recipe says, and the networks that domains made on the fly bring along (`CreatedDomain`).
 struct NetworkChanges: Codable {
   /// Networks that were made.
   var networks: [ApplianceManifest.VirtualNetwork] = []
@@ -80,24 +80,52 @@ extension Daemon {
       throw ControlError(
         .wrongState, "there are \(Limits.networks) networks already; `roost network remove` makes room")
     }
-    if let own = wanted.address.flatMap(NetworkAddress.init) {
-      for segment in service.plan.segments {
-        guard let address = segment.address,
-          NetworkAddress(address, prefixLength: segment.prefixLength).overlaps(own)
-        else { continue }
-        throw ControlError(
-          .wrongState, "the network \(segment.name) has addresses of that one: \(address)/\(segment.prefixLength)")
-      }
+    if let segment = service.plan.overlap(wanted), let address = segment.address {
+      throw ControlError(
+        .wrongState, "the network \(segment.name) has addresses of that one: \(address)/\(segment.prefixLength)")
     }
+    try make(wanted, service) { [unowned self] problem in
+      guard let problem else { return answerNetworks(responder) }
+      responder.refuse(ControlError(.system, "the network \(wanted.name) is not made: \(problem)"))
+    }
+  }
+
+  private func make(
+    _ wanted: ApplianceManifest.VirtualNetwork, _ service: NetworkService, then: @escaping (String?) -> Void
+  ) throws(ControlError) {
     var changes = networkChanges
     changes.networks.append(wanted)
     try keep(changes)
     service.add(wanted) { [unowned self] problem in
-      guard let problem else { return answerNetworks(responder) }
-      var changes = networkChanges
-      changes.networks.removeAll { $0.name == wanted.name }
-      try? keep(changes)
-      responder.refuse(ControlError(.system, "the network \(wanted.name) is not made: \(problem)"))
+      if problem != nil {
+        var changes = networkChanges
+        changes.networks.removeAll { $0.name == wanted.name }
+        try? keep(changes)
+      }
+      then(problem)
+    }
+  }
+
+  /// Makes those networks of a domain's that there are not, which an earlier start of the appliance had; then calls
+  /// `then`, whether that worked or not.
+  func recall(_ networks: [ApplianceManifest.VirtualNetwork], of domain: String, then: @escaping () -> Void) {
+    guard let wanted = networks.first else { return then() }
+    let rest = Array(networks.dropFirst())
+    guard let service = network else { return then() }
+    service.whenTried { [unowned self] in
+      if service.plan.segment(wanted.name) != nil { return recall(rest, of: domain, then: then) }
+      var problem = wanted.problem
+      if let segment = service.plan.overlap(wanted) { problem = "the network \(segment.name) has addresses of it now" }
+      do throws(ControlError) {
+        if let problem { throw ControlError(.wrongState, problem) }
+        try make(wanted, service) { [unowned self] problem in
+          if let problem { log("\(domain): its network \(wanted.name) is not made: \(problem)") }
+          recall(rest, of: domain, then: then)
+        }
+      } catch {
+        log("\(domain): its network \(wanted.name) is not made: \(error.message)")
+        recall(rest, of: domain, then: then)
+      }
     }
   }
 

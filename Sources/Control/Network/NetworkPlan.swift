@@ -162,6 +162,15 @@ struct NetworkPlan: Hashable, Sendable {
 
   func segment(_ name: String) -> Segment? { segments.first { $0.name == name } }
 
+  /// A network that has addresses of `wanted`.
+  func overlap(_ wanted: ApplianceManifest.VirtualNetwork) -> Segment? {
+    guard let own = wanted.address.flatMap(NetworkAddress.init) else { return nil }
+    return segments.first { segment in
+      guard let address = segment.address else { return false }
+      return NetworkAddress(address, prefixLength: segment.prefixLength).overlaps(own)
+    }
+  }
+
   /// A domain's cards.
   func ports(of domain: String) -> [Port] { ports.filter { $0.domain == domain } }
 

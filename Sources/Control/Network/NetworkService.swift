@@ -23,8 +23,9 @@ final class NetworkService {
   /// The DHCP client of each card, or of the bridge that it is part of.
   private var uplinks: [String: Service] = [:]
   private var cardTimer: EventLoop.Token?
-  /// Changes of cables, the first of which is under way.
-  private var cables: [() -> Void] = []
+  /// Changes of interfaces, and of cables: what two make or undo at once would be in each other's way.
+  private let links = Turns()
+  private let cables = Turns()
 
   /// True when the bridge and the taps are there.
   private(set) var isUp = false
@@ -59,12 +60,18 @@ final class NetworkService {
   /// Makes what interfaces the plan has and the kernel has not. Each caller has a file of its own for the commands, which
   /// are read by the time that they are done. `then` gets what went wrong.
   private func makeLinks(_ file: String, then: @escaping (String?) -> Void) {
-    run(
-      [
-        Batch(tool: ["ip"], file: file, commands: plan.linkCommands(existing: existingInterfaces)),
-        // A card that is in its VLAN already is not in the first any more, which is no failure.
-        Batch(tool: ["bridge", "-force"], file: "\(file).vlan", commands: plan.vlanCommands(), mayFail: true),
-      ], then: then)
+    links.take { [unowned self] done in
+      run(
+        [
+          Batch(tool: ["ip"], file: file, commands: plan.linkCommands(existing: existingInterfaces)),
+          // A card that is in its VLAN already is not in the first any more, which is no failure.
+          Batch(tool: ["bridge", "-force"], file: "\(file).vlan", commands: plan.vlanCommands(), mayFail: true),
+        ]
+      ) { problem in
+        then(problem)
+        done()
+      }
+    }
   }
 
   private var existingInterfaces: Set<String> { Set((try? Files.list(Self.interfaces)) ?? []) }
@@ -94,6 +101,11 @@ final class NetworkService {
     }
   }
 
+  /// Calls `then` when bridges and taps are there, or could not be made.
+  func whenTried(_ then: @escaping () -> Void) {
+    if hasTried { then() } else { waiting.append(then) }
+  }
+
   private func resolve() {
     hasTried = true
     let waiting = self.waiting
@@ -108,10 +120,7 @@ final class NetworkService {
 
   /// Makes room for a domain that was made on the fly, then calls `then`, whether that worked or not.
   func add(_ name: String, _ cards: [ApplianceManifest.NetworkCard], then: @escaping () -> Void) {
-    guard hasTried else {
-      waiting.append { [unowned self] in add(name, cards, then: then) }
-      return
-    }
+    guard hasTried else { return whenTried { [unowned self] in add(name, cards, then: then) } }
     plan.add(name, cards)
     guard isUp else { return then() }
     makeLinks("links-\(name).ip") { [unowned self] problem in
@@ -134,10 +143,7 @@ final class NetworkService {
   /// Removes guests' interfaces that belong to no card, once those that were waited for have theirs: a domain manager
   /// before this one did not come to it.
   func removeStrays() {
-    guard hasTried else {
-      waiting.append { [unowned self] in removeStrays() }
-      return
-    }
+    guard hasTried else { return whenTried { [unowned self] in removeStrays() } }
     guard isUp else { return }
     removeInterfaces(plan.strays(among: existingInterfaces))
   }
@@ -171,13 +177,18 @@ final class NetworkService {
   }
 
   private func removeInterfaces(_ names: [String]) {
-    for name in names where Files.exists("\(Self.interfaces)/\(name)") {
-      do throws(SystemError) {
-        try run(["ip", "link", "delete", "dev", name]) { [unowned self] status in
-          if !status.isSuccess { report("the interface \(name) is not removed: `ip` failed (\(status))") }
+    for name in names {
+      links.take { [unowned self] done in
+        guard Files.exists("\(Self.interfaces)/\(name)") else { return done() }
+        do throws(SystemError) {
+          try run(["ip", "link", "delete", "dev", name]) { [unowned self] status in
+            if !status.isSuccess { report("the interface \(name) is not removed: `ip` failed (\(status))") }
+            done()
+          }
+        } catch {
+          report("the interface \(name) is not removed: \(error)")
+          done()
         }
-      } catch {
-        report("the interface \(name) is not removed: \(error)")
       }
     }
   }
@@ -201,16 +212,13 @@ final class NetworkService {
     }
   }
 
-  /// One cable after the other: what undoes and what makes must not mix.
   private func shape(_ port: NetworkPlan.Port, rate: Int?, then: @escaping (String?) -> Void) {
-    cables.append { [unowned self] in
-      change(port, rate: rate) { [unowned self] problem in
+    cables.take { [unowned self] done in
+      change(port, rate: rate) { problem in
         then(problem)
-        cables.removeFirst()
-        cables.first?()
+        done()
       }
     }
-    if cables.count == 1 { cables.first?() }
   }
 
   private func change(_ port: NetworkPlan.Port, rate: Int?, then: @escaping (String?) -> Void) {

@@ -37,10 +37,10 @@ struct StorageReport: Codable, Hashable, Sendable {
   }
 
   /// The domains that were made on the fly, in the order of their names. What is not understood is left out.
-  var createdDomains: [ApplianceManifest.Domain] {
+  var createdDomains: [CreatedDomain] {
     (created ?? [:]).sorted { $0.key < $1.key }.compactMap { name, text in
-      let domain = try? JSONDecoder().decode(ApplianceManifest.Domain.self, from: Data(text.utf8))
-      return domain?.name == name ? domain : nil
+      let created = try? JSONDecoder().decode(CreatedDomain.self, from: Data(text.utf8))
+      return created?.domain.name == name ? created : nil
     }
   }
 

@@ -6,7 +6,7 @@ import Testing
 
 /// One image, booted in every form that the medium takes, until GRUB ran its menu from it.
 @Suite(
-  .serialized,
+  .serialized, .machines,
   .enabled(if: TestImage.missing == nil, "\(TestImage.missing ?? "")"),
   .enabled(if: QEMU.missing == nil, "\(QEMU.missing ?? "")"))
 struct MediumBootTests {
@@ -43,8 +43,8 @@ struct MediumBootTests {
     let test = try TestImage()
     try test.bootable().write(to: test.path)
     let qemu = try QEMU(machine + ["-m", "256", "-nic", "none"] + form.arguments(test.path))
-    try qemu.expect("\(TestImage.marker) \(platform)", within: 120)
-    try qemu.expect("\(TestImage.marker) medium found", within: 30)
-    try qemu.expect("\(TestImage.marker) done", within: 30)
+    try qemu.expect("\(TestImage.marker) \(platform)", within: 300)
+    try qemu.expect("\(TestImage.marker) medium found", within: 120)
+    try qemu.expect("\(TestImage.marker) done", within: 120)
   }
 }

@@ -88,7 +88,7 @@ struct ProvisioningDeviceTests {
 
 /// A stick, booted until GRUB ran its menu from it.
 @Suite(
-  "Sticks boot", .serialized,
+  "Sticks boot", .serialized, .machines,
   .enabled(if: TestImage.missing == nil, "\(TestImage.missing ?? "")"),
   .enabled(if: QEMU.missing == nil, "\(QEMU.missing ?? "")"))
 struct StickBootTests {
@@ -111,8 +111,8 @@ struct StickBootTests {
     let qemu = try QEMU(
       machine + ["-m", "256", "-nic", "none", "-device", "qemu-xhci"]
         + ["-drive", "if=none,id=stick,file=\(path),format=raw", "-device", "usb-storage,drive=stick,removable=on"])
-    try qemu.expect("\(TestImage.marker) \(platform)", within: 120)
-    try qemu.expect("\(TestImage.marker) medium found", within: 30)
-    try qemu.expect("\(TestImage.marker) done", within: 30)
+    try qemu.expect("\(TestImage.marker) \(platform)", within: 300)
+    try qemu.expect("\(TestImage.marker) medium found", within: 120)
+    try qemu.expect("\(TestImage.marker) done", within: 120)
   }
 }

@@ -32,9 +32,9 @@ qemus() {
 }
 roosts() {
   start=$(now)
-  begin freebsd-roost "$prompt" $(roost freebsd-roost --memory 256MiB --boot freebsd --kernel $domains/freebsd/kernel --disk /dev/roost/freebsd) --cmdline "$freebsd"
-  begin debian-roost "debian login:" $(roost debian-roost --memory 256MiB --boot linux --kernel $domains/debian/kernel --initrd $domains/debian/initrd --disk /dev/roost/debian) --cmdline "$debian"
-  begin plan9-roost "term% " $(roost plan9-roost --memory 128MiB --boot plan9 --kernel $domains/plan9/kernel --disk /dev/roost/plan9)
+  begin freebsd-roost "$prompt" $(monitor freebsd-roost --memory 256MiB --boot freebsd --kernel $domains/freebsd/kernel --disk /dev/roost/freebsd) --cmdline "$freebsd"
+  begin debian-roost "debian login:" $(monitor debian-roost --memory 256MiB --boot linux --kernel $domains/debian/kernel --initrd $domains/debian/initrd --disk /dev/roost/debian) --cmdline "$debian"
+  begin plan9-roost "term% " $(monitor plan9-roost --memory 128MiB --boot plan9 --kernel $domains/plan9/kernel --disk /dev/roost/plan9)
   finish
 }
 qemus

@@ -38,8 +38,8 @@ timed() {
   wait $process 2>/dev/null
 }
 
-# Arguments that every roost-vmm and every QEMU gets for the name $1.
-roost() { vmm=$1; shift; echo "roost-vmm --name $vmm --serial unix:$scratch/$vmm.sock,log=$scratch/$vmm $*"; }
+# The command lines of a roost-vmm and of a QEMU with the name $1.
+monitor() { vmm=$1; shift; echo "roost-vmm --name $vmm --serial unix:$scratch/$vmm.sock,log=$scratch/$vmm $*"; }
 qemu() {
   log=$1; shift
   echo "qemu-system-x86_64 -accel kvm -cpu host -nodefaults -no-user-config -display none -serial file:$scratch/$log $*"

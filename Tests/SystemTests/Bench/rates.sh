@@ -13,7 +13,7 @@ run() {
 }
 for round in 1 2 3; do
   rm -f $scratch/rates-*
-  run roost $(roost rates-roost --memory 64MiB --boot pvh --kernel $cd/probe --cmdline rates --disk $disk)
+  run roost $(monitor rates-roost --memory 64MiB --boot pvh --kernel $cd/probe --cmdline rates --disk $disk)
   run qemu $(qemu rates-qemu -M pc -m 64 -kernel $cd/probe -append rates -no-reboot -object iothread,id=t -drive if=none,id=d,file=$disk,format=raw,cache=none,aio=io_uring -device virtio-blk-pci,drive=d,iothread=t)
 done
 echo BENCH-END

@@ -12,7 +12,7 @@ sync
 rates() {
   rm -f $scratch/storage-$1*
   printf ROOSTPRB | dd of=$2 conv=notrunc,fsync 2>/dev/null
-  timeout -s KILL 120 taskset -c 1-31 $(roost storage-$1 --memory 64MiB --boot pvh --kernel $cd/probe --cmdline rates --disk $2) >/dev/null 2>$scratch/storage.err </dev/null
+  timeout -s KILL 120 taskset -c 1-31 $(monitor storage-$1 --memory 64MiB --boot pvh --kernel $cd/probe --cmdline rates --disk $2) >/dev/null 2>$scratch/storage.err </dev/null
   grep -a '^RATE \(read\|write\)' $scratch/storage-$1 | tr -d '\r' | sed "s/^RATE \([^ ]*\)/BENCH \1-$1/"
   grep -aq '^RATE write-1m' $scratch/storage-$1 || echo "BENCH-FAILED storage-$1 $(tail -n 1 $scratch/storage.err) $(tail -c 100 $scratch/storage-$1 | tr -d '\r\n')"
 }
