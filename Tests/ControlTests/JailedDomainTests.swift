@@ -14,7 +14,7 @@ private enum JailHost {
 /// The domain manager with real monitors in their jails, whose guests are a few instructions.
 @Suite(
   "Domains in jails", .ownThreads, .enabled(if: JailHost.isGood, "skipped: it takes root and a usable /dev/kvm"),
-  .timeLimit(.minutes(5)))
+  .timeLimit(.minutes(60)))
 struct JailedDomainTests {
   /// This file is three below the package's directory.
   private static let monitor =
@@ -52,7 +52,7 @@ struct JailedDomainTests {
       #expect(text.contains("Uid:\t\(1_900_000_000 + place)\t") && text.contains("Seccomp:\t2"), "\(text)")
     }
 
-    let picture = try ScreenCapture(of: try fixture.status("two"))
+    let picture = try ScreenCapture(of: try fixture.status("two"), within: 120)
     #expect(picture.width == 720 && picture.height == 400)
 
     let before = try #require(try fixture.status("one").pid)

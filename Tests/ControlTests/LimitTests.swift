@@ -5,7 +5,7 @@ import TestMachine
 import Testing
 @testable import Control
 
-@Suite("What a domain may take", .ownThreads, .timeLimit(.minutes(5)))
+@Suite("What a domain may take", .ownThreads, .timeLimit(.minutes(60)))
 struct LimitTests {
   private func limits(_ change: (inout ResourceLimits) -> Void) -> ResourceLimits {
     var limits = ResourceLimits()

@@ -5,7 +5,7 @@ import TestMachine
 import Testing
 @testable import Control
 
-@Suite("Memory that is set while a domain runs", .ownThreads, .timeLimit(.minutes(5)))
+@Suite("Memory that is set while a domain runs", .ownThreads, .timeLimit(.minutes(60)))
 struct MemoryTests {
   private func domain(_ name: String = "debian", minimum: Int = 128, maximum: Int = 1024) -> ApplianceManifest.Domain {
     var domain = Samples.domain(name, memory: 512 << 20)

@@ -4,7 +4,7 @@ import TestMachine
 import Testing
 @testable import Control
 
-@Suite("Domains that start after others and go down before them", .ownThreads, .timeLimit(.minutes(5)))
+@Suite("Domains that start after others and go down before them", .ownThreads, .timeLimit(.minutes(60)))
 struct OrderTests {
   // MARK: Pure
 
@@ -162,7 +162,7 @@ struct OrderTests {
   func shutdown() throws {
     let fixture = try DaemonFixture()
     try fixture.report([])
-    fixture.configure { $0.shutdownPatience = 6 }
+    fixture.configure { $0.shutdownPatience = 60 }
     try fixture.write("", to: "stuck.stubborn")
     try fixture.start([
       Samples.domain("db", network: false), Samples.domain("web", network: false, after: ["db"]),
@@ -175,6 +175,9 @@ struct OrderTests {
       try eventually("\(second) starts") { fixture.starts(second).count == 1 }
     }
     fixture.stop()
+    // Half of the time is the stubborn one's; the other half is for the one below it, and is not waited for here.
+    try eventually("disk is off") { fixture.log.contains("disk: off") }
+    fixture.stop()
     try eventually("it ends") { fixture.isDone }
     func isBefore(_ first: String, _ second: String) -> Bool {
       guard let first = fixture.log.firstIndex(of: first), let second = fixture.log.firstIndex(of: second) else {
@@ -183,7 +186,6 @@ struct OrderTests {
       return first < second
     }
     #expect(isBefore("web: off", "db: shutting down"), "\(fixture.log)")
-    // Half of the time is the stubborn one's; the other half is for the one below it.
     #expect(isBefore("disk: off", "stuck: did not power off in time and is ended"), "\(fixture.log)")
     #expect(isBefore("late: off: stopped before it was started", "web: off"), "\(fixture.log)")
     #expect(fixture.starts("late").isEmpty)

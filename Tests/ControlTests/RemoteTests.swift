@@ -4,7 +4,7 @@ import TestMachine
 import Testing
 @testable import Control
 
-@Suite("What comes over the network", .ownThreads, .timeLimit(.minutes(5)))
+@Suite("What comes over the network", .ownThreads, .timeLimit(.minutes(60)))
 struct RemoteTests {
   private static let address = "nbd://10.77.0.20:10809/data"
   private let debian = Samples.disk("debian", kind: .domain)

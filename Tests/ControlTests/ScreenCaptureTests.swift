@@ -42,7 +42,7 @@ struct ScreenCaptureTests {
     defer { try? Files.removeTree(directory) }
     let server = try serve("\(directory)/s", messages)
     defer { server.join() }
-    return try ScreenCapture(of: Samples.screen("\(directory)/s"), within: 5)
+    return try ScreenCapture(of: Samples.screen("\(directory)/s"), within: 120)
   }
 
   @Test("rectangles make a picture, and a picture makes a PNG file")

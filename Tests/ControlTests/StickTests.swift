@@ -6,7 +6,7 @@ import Testing
 
 @testable import Control
 
-@Suite("An appliance on a stick with an identity", .ownThreads, .timeLimit(.minutes(5)))
+@Suite("An appliance on a stick with an identity", .ownThreads, .timeLimit(.minutes(60)))
 struct StickTests {
   private func fixture(_ identity: [UInt8]?, problem: String? = nil) throws -> DaemonFixture {
     let fixture = try DaemonFixture()

@@ -98,8 +98,11 @@ struct DaemonTests {
     let second = try await Self.start(in: without, api: nil)
     try await eventually("the socket is there") { Files.exists("\(with)/gateway.sock") }
     try await eventually("the notice is told") {
-      try await blocking { try ControlClient(path: "\(with)/gateway.sock").list().appliance.notices }
-        == ["the HTTP interface has the fingerprint AA:BB"]
+      try await blocking {
+        let client = try ControlClient(path: "\(with)/gateway.sock")
+        client.timeout = 120
+        return try client.list().appliance.notices
+      } == ["the HTTP interface has the fingerprint AA:BB"]
     }
     #expect(!Files.exists("\(without)/gateway.sock"))
     #expect(try Files.status("\(with)/roostd.sock")?.permissions == 0o600)

@@ -17,14 +17,14 @@ func blocking<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async thr
   }
 }
 
-/// Waits until `condition` holds, up to 30 s: the machine that runs this may be busy.
+/// Waits until `condition` holds, up to 300 s: the machine that runs this may be busy.
 func eventually(
   _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
 ) async throws {
-  let end = MonotonicClock.now() + 30_000_000_000
+  let end = MonotonicClock.now() + 300_000_000_000
   while try await !condition() {
     guard MonotonicClock.now() < end else {
-      Issue.record("not within 30 s: \(what)", sourceLocation: sourceLocation)
+      Issue.record("not within 300 s: \(what)", sourceLocation: sourceLocation)
       throw ControlError(.timedOut, what)
     }
     try await Task.sleep(for: .milliseconds(20))
@@ -136,12 +136,12 @@ final class HTTPConnection: @unchecked Sendable {
   private var buffer: [UInt8] = []
 
   init(port: UInt16) throws {
-    file = try InternetSocket.connect(address: 0x7F00_0001, port: port, seconds: 60)
+    file = try InternetSocket.connect(address: 0x7F00_0001, port: port, seconds: 120)
   }
 
   init(path: String) throws {
     file = try UnixSocket.connect(path)
-    try InternetSocket.setPatience(of: file, seconds: 60)
+    try InternetSocket.setPatience(of: file, seconds: 120)
   }
 
   func send(_ text: String) throws { try file.writeAll(Array(text.utf8)) }
@@ -244,6 +244,7 @@ final class GatewayFixture: Sendable {
     limits.headSeconds = 600
     limits.bodySeconds = 600
     limits.writeSeconds = 600
+    limits.callSeconds = 600
     limits.reconnectSeconds = 0.02
     change(&limits)
     let listener = try InternetSocket.listen(address: 0x7F00_0001, port: 0, backlog: 256)

@@ -45,7 +45,7 @@ struct TLSTests {
       try await blocking {
         try Self.run(
           [
-            "curl", "-sS", "-m", "60", "--noproxy", "*", "-w", " %{http_code} %{http_version}", "--resolve",
+            "curl", "-sS", "-m", "120", "--noproxy", "*", "-w", " %{http_code} %{http_version}", "--resolve",
             "lab-07:\(port):127.0.0.1",
           ] + more
             + ["https://lab-07:\(port)/v1/appliance"], in: directory)

@@ -85,13 +85,13 @@ struct ConsoleTests {
 
     // hatchling: our own guest, told what memory it has.
     try machine.type("3")
-    try machine.wait(for: "hatchling> ", seconds: 30)
+    try machine.wait(for: "hatchling> ", seconds: 240)
     try machine.type("mem\r")
-    try machine.wait(for: "MiB", seconds: 30)
+    try machine.wait(for: "MiB", seconds: 240)
     try machine.type("pci\r")
-    try machine.wait(for: "8086:1237", seconds: 30)
+    try machine.wait(for: "8086:1237", seconds: 240)
     try machine.type("\u{1D}")
-    try machine.wait(for: "All 3 domains are ready.", seconds: 30)
+    try machine.wait(for: "All 3 domains are ready.", seconds: 240)
 
     // debian: its disk is writable, and it reaches the other guest by name.
     try machine.type("1")
@@ -105,7 +105,7 @@ struct ConsoleTests {
     try machine.wait(for: "10.77.0.", seconds: 60)
     try machine.wait(for: "by-name", seconds: 60)
     try machine.type("\u{1D}")
-    try machine.wait(for: "All 3 domains are ready.", seconds: 30)
+    try machine.wait(for: "All 3 domains are ready.", seconds: 240)
 
     // Disks of its own and others change while it runs.
     try DiskSession(machine: machine).run()
@@ -127,17 +127,17 @@ struct ConsoleTests {
     try machine.wait(for: "unfiltered: stopped 13 of 13", seconds: 120)
     try machine.wait(for: "filtered: stopped 17 of 17", seconds: 120)
     try machine.wait(for: "attacked: all there", seconds: 60)
-    try machine.wait(for: "torn 9 times: nothing is left", seconds: 300)
+    try machine.wait(for: "torn 9 times: nothing is left", seconds: 600)
     try machine.wait(for: "All 3 domains are ready.", seconds: 60)
 
     // The log of the chosen domain.
     try machine.type("l")
-    try machine.wait(for: "Log of debian", seconds: 30)
+    try machine.wait(for: "Log of debian", seconds: 240)
     try machine.type("q")
-    try machine.wait(for: "All 3 domains are ready.", seconds: 30)
+    try machine.wait(for: "All 3 domains are ready.", seconds: 240)
 
     try machine.type("p")
-    try machine.wait(for: "asked to power off first", seconds: 30)
+    try machine.wait(for: "asked to power off first", seconds: 240)
     try machine.type("o")
     #expect(try machine.waitForExit(seconds: 180) == .exited(0))
     #expect(!machine.text.contains("Kernel panic"))

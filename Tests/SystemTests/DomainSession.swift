@@ -37,12 +37,11 @@ struct DomainSession {
           "io=1"
         ),
         (
-          "for i in 1 2 3 4 5; do tc qdisc show dev tap-web | grep -q 'tbf.*10Mbit' && break; sleep 1; done; echo tb''f-$?",
-          "tbf-0"
+          "until tc qdisc show dev tap-web | grep -q 'tbf.*10Mbit'; do sleep 1; done; echo out''bound", "outbound"
         ),
         (
-          "for i in $(seq 20); do tc filter show dev tap-web ingress | grep -q 'rate 10Mbit' && break; sleep 1; done; echo po''lice-$?; tail -n 3 /var/log/roost/network.log",
-          "police-0"
+          "p() { tc filter show dev tap-web ingress | grep -q 'rate 10Mbit'; }; for i in $(seq 60); do p && break; sleep 1; done; p && echo po''liced || tail -n 3 /var/log/roost/network.log",
+          "policed"
         ),
         ("wc -l </sys/fs/cgroup/roost/web/cgroup.procs | sed 's/^/mo''nitors=/'", "monitors=1"),
         ("grep -c '^[0-9]*$' /sys/fs/cgroup/roost/web/memory.max | sed 's/^/bo''unded=/'", "bounded=1"),
@@ -51,8 +50,11 @@ struct DomainSession {
           "max 100000"
         ),
         // The manager may end at any time: its successor takes all of them over.
-        ("kill -9 $(busybox pidof roostd); sleep 3; roost list | grep -c '^web' | sed 's/^/ru''ns=/'", "runs=1"),
-        ("roost events --domain web --until ready; echo we''b-is-up", "web-is-up"),
+        (
+          "kill -9 $(busybox pidof roostd); until roost list >/dev/null 2>&1; do sleep 1; done; roost list | grep -c '^web' | sed 's/^/ru''ns=/'",
+          "runs=1"
+        ),
+        ("roost events --domain web --until ready && echo we''b-is-up", "web-is-up"),
         // Processors, and what is seen of it all.
         ("roost vcpu-set web 1 >/dev/null && cat /sys/fs/cgroup/roost/web/cpu.max", "100000 100000"),
         ("roost list | grep '^web'", "1/2"),
@@ -61,7 +63,7 @@ struct DomainSession {
         ("roost top --once | grep -c '^web.*MiB' | sed 's/^/to''p=/'", "top=1"),
         ("roost log web | grep -q 'debian login:' && echo lo''gged", "logged"),
         // Off and on again: by the guest itself, and without asking it.
-        ("roost reboot web && roost events --domain web --until starting && echo ag''ain", "again"),
+        Machine.rebooting("web"),
         ("roost events --domain web --until ready && echo ba''ck", "back"),
         ("roost destroy egg && roost events --domain egg --until off && echo en''ded", "ended"),
         ("roost start egg && roost events --domain egg --until ready && echo ha''tched", "hatched"),
@@ -88,8 +90,9 @@ struct DomainSession {
           "web is down"
         ),
         ("roost remove web egg --force --yes", "egg: removed"),
+        // Interfaces go when who asked has his answer already.
         (
-          "ls /dev/roost /sys/class/net /sys/fs/cgroup/roost /run/roost/domains /var/log/roost | grep -c 'web\\|egg' | sed 's/^/le''ft=/'",
+          "n() { ls /dev/roost /sys/class/net /sys/fs/cgroup/roost /run/roost/domains /var/log/roost | grep -c 'web\\|egg'; }; for i in $(seq 60); do [ $(n) = 0 ] && break; sleep 1; done; n | sed 's/^/le''ft=/'",
           "left=0"
         ),
         ("roost disk list | grep -c early | sed 's/^/kep''t=/' && roost disk destroy early --yes", "early: removed"),

@@ -9,7 +9,7 @@ struct FaultTests {
     let image = try DamagedImage(of: try Environment.image())
     let machine = try Appliance.start(Appliance.Options(iso: image.path), log: "damaged-medium")
     try machine.wait(for: "Roost cannot start:", seconds: 180)
-    try machine.wait(for: "root.squashfs", seconds: 10)
+    try machine.wait(for: "root.squashfs", seconds: 240)
     try rescueShellAnswers(machine)
   }
 
@@ -31,7 +31,7 @@ struct FaultTests {
     )
     let machine = try Appliance.start(options, log: "missing-medium")
     try machine.wait(for: "Roost cannot start:", seconds: 180)
-    try machine.wait(for: "2001-01-01-00-00-00-00", seconds: 10)
+    try machine.wait(for: "2001-01-01-00-00-00-00", seconds: 240)
     try rescueShellAnswers(machine)
   }
 
@@ -42,7 +42,7 @@ struct FaultTests {
     let machine = try Appliance.start(options, log: "no-virtualisation")
     try machine.wait(for: "no hardware virtualisation", seconds: 240)
     try machine.type("p")
-    try machine.wait(for: "switch the appliance off", seconds: 30)
+    try machine.wait(for: "switch the appliance off", seconds: 240)
     try machine.type("o")
     #expect(try machine.waitForExit(seconds: 120) == .exited(0))
   }
@@ -56,15 +56,15 @@ struct FaultTests {
     try machine.wait(for: "hatchling", seconds: 240)
     try machine.wait(for: "failed", seconds: 240)
     try machine.type("p")
-    try machine.wait(for: "switch the appliance off", seconds: 30)
+    try machine.wait(for: "switch the appliance off", seconds: 240)
     try machine.type("o")
     #expect(try machine.waitForExit(seconds: 180) == .exited(0))
   }
 
   private func rescueShellAnswers(_ machine: Machine) throws {
-    try machine.wait(for: "rescue# ", seconds: 30)
+    try machine.wait(for: "rescue# ", seconds: 240)
     try machine.type("echo the shell ans''wers\r")
-    try machine.wait(for: "the shell answers", seconds: 30)
+    try machine.wait(for: "the shell answers", seconds: 240)
     #expect(!machine.text.contains("Kernel panic"))
   }
 }

@@ -17,7 +17,10 @@ struct NetworkSession {
       ("roost network list | grep bookworm", "tap-bookworm"),
       ("roost network link bookworm --delay '300 ms'", "bookworm: delay 300 ms"),
       ("roost network link bookworm --loss '101 %'", "is not 0 % to 100 %"),
-      ("kill -9 $(busybox pidof roostd); sleep 3; roost network list | grep 'delay 300' | sed 's/^/ke''pt/'", "kept"),
+      (
+        "kill -9 $(busybox pidof roostd); until roost network list >/dev/null 2>&1; do sleep 1; done; roost network list | grep 'delay 300' | sed 's/^/ke''pt/'",
+        "kept"
+      ),
     ])
     // Each way.
     try machine.inGuest([
@@ -45,12 +48,12 @@ struct NetworkSession {
     ])
     try machine.inShell([
       (
-        "roost network capture debian --seconds 4 -o /tmp/c.pcapng & sleep 1; ping -c 2 10.77.0.10 >/dev/null; wait",
-        "packets"
+        "ping 10.77.0.10 >/dev/null & roost network capture debian --packets 6 -o /tmp/c.pcapng; kill $!",
+        "debian: 6 packets"
       ),
       ("busybox hexdump -n 4 -e '1/4 \"%08x\"' /tmp/c.pcapng; echo", "0a0d0d0a"),
       ("[ $(stat -c %s /tmp/c.pcapng) -gt 400 ] && echo fu''ll", "full"),
-      ("nft list table bridge roost | grep -c 10.77.0.10 | sed 's/^/gu''ards=/'", "guards="),
+      ("nft list table bridge roost | grep -q 10.77.0.10 && echo gu''arded", "guarded"),
     ])
   }
 
@@ -67,14 +70,14 @@ struct NetworkSession {
       ),
       ("ls /sys/class/net/net-lab/brif | sed 's/^/on''-lab: /'", "on-lab: tap-peer"),
       ("roost events --domain peer --until ready; roost info peer | grep network", "on lab"),
-      (
-        "for i in $(seq 30); do ping -c 1 -W 1 10.80.1.10 >/dev/null && break; sleep 1; done; echo ans''wers=$?",
-        "answers=0"
-      ),
+      ("until ping -c 1 -W 1 10.80.1.10 >/dev/null; do sleep 1; done; echo ans''wers", "answers"),
       ("roost network remove lab", "peer would lose a network card"),
       ("roost remove peer --force --yes", "peer: removed"),
       ("roost network remove lab", "lab: removed"),
-      ("sleep 1; ls /sys/class/net | grep -c 'lab\\|peer' | sed 's/^/le''ft-of-it=/'", "left-of-it=0"),
+      (
+        "n() { ls /sys/class/net | grep -c 'lab\\|peer'; }; for i in $(seq 60); do [ $(n) = 0 ] && break; sleep 1; done; n | sed 's/^/le''ft-of-it=/'",
+        "left-of-it=0"
+      ),
       ("roost network remove guests", "part of the recipe"),
     ])
   }

@@ -43,8 +43,8 @@ struct PullTests {
     try machine.type("head -c 8M /dev/urandom >/big; sha256sum /big >/sum; sync; echo pre''pared\r")
     try machine.wait(for: "prepared", seconds: 120)
     try machine.type("(n=0; while [ ! -e /stop ]; do n=$((n+1)); echo $n >>/log || break; sync; done; : >/ended) &\r")
-    try machine.type("sleep 3; [ -s /log ] && echo wri''ting\r")
-    try machine.wait(for: "writing", seconds: 60)
+    try machine.type("until [ -s /log ]; do sleep 1; done; echo wri''ting\r")
+    try machine.wait(for: "writing", seconds: 240)
     try machine.leaveConsole()
 
     try emulator.pull("stick-device")

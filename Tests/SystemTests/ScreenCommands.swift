@@ -4,6 +4,16 @@ extension Machine {
   /// A command, and what it answers; a text that is a part of what is typed would be found there already.
   typealias Command = (line: String, answer: String)
 
+  /// Has a domain restart, and answers when another monitor runs it: the states in between may be over before they are
+  /// seen.
+  static func rebooting(_ domain: String) -> Command {
+    (
+      "m() { roost info \(domain) | sed -n 's/^monitor *//p'; }; a=$(m); [ \"$a\" ] && roost reboot \(domain) && "
+        + "until m | grep -qvxF \"$a\"; do sleep 1; done && echo an''other-monitor",
+      "another-monitor"
+    )
+  }
+
   /// Runs commands in the control domain.
   func inShell(_ commands: [Command], then summary: String = "All 3 domains are ready.") throws {
     try type("x")

@@ -188,8 +188,9 @@ struct NBDHandshake: Sendable {
   ) throws(SystemError) -> Step {
     do throws(SystemError) {
       return try exchange(about: export, over: file)
-    } catch where error.errno == .connectionReset || error.errno == .brokenPipe {
+    } catch {
       // One that closes before it has read all it was sent resets the connection (RFC 9293, section 3.10.4).
+      guard error.errno == .connectionReset || error.errno == .brokenPipe else { throw error }
       return .wait
     }
   }

@@ -1,12 +1,13 @@
 @testable import Control
 import Platform
+import TestMachine
 import Testing
 
 /// The runner, with a shell script in QEMU's place.
-@Suite("Running a machine") struct BootRunnerTests {
+@Suite("Running a machine", .ownThreads) struct BootRunnerTests {
   /// Runs `script` as QEMU, headless.
   private func run(
-    _ script: String, in scratch: Scratch, readyWithin: Int? = 1
+    _ script: String, in scratch: Scratch, readyWithin: Int?
   ) throws -> (outcome: BootOutcome, log: String) {
     try scratch.write("#!/bin/sh\n\(script)\n", to: "qemu", permissions: 0o755)
     var image = [UInt8](repeating: 0, count: 20 * 2048)
@@ -61,7 +62,8 @@ import Testing
       echo "$@" > \(scratch.path)/arguments
       sleep 300
       """
-    let (outcome, log) = try run(script, in: scratch)
+    // The script is to be deaf, and to have said all, by then.
+    let (outcome, log) = try run(script, in: scratch, readyWithin: 15)
     let found = lines(outcome)
     #expect(found.first?.hasPrefix("the appliance did not answer") == true, "\(found)")
     #expect(found.last == "  | kernel panic")
@@ -77,9 +79,9 @@ import Testing
     #expect(!Files.exists(String(directory)))
   }
 
-  /// True when the process ended within a second; zombies of nobody count as ended.
+  /// True when the process ended within a minute; zombies of nobody count as ended.
   private func isGone(_ pid: Int32) throws -> Bool {
-    for _ in 0..<100 {
+    for _ in 0..<6000 {
       guard let text = try? Files.readText("/proc/\(pid)/stat"), let end = text.lastIndex(of: ")") else { return true }
       if text[end...].dropFirst(2).first == "Z" { return true }
       MonotonicClock.sleep(milliseconds: 10)

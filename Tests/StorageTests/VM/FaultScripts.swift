@@ -32,8 +32,14 @@ private let faultHelpers = #"""
         if (at < all) print at, all - at, "linear", disk, at
       }'
   }
-  watched() { rm -f /run/roost/pool.json; roost-storage watch & sleep 3; kill $!; cat /run/roost/pool.json; }
-  healthy() { watched; ! has degraded /run/roost/pool.json; }
+  watched() { # it fails where nothing is told
+    rm -f /run/roost/pool.json
+    roost-storage watch &
+    for second in $(seq 120); do [ -s /run/roost/pool.json ] && break; sleep 1; done
+    kill $!
+    cat /run/roost/pool.json
+  }
+  healthy() { watched && ! has degraded /run/roost/pool.json; }
   degraded() { watched; has '"degraded" : "the guests. storage' /run/roost/pool.json; }
   pool() { dmsetup status roost-roost--pool.thin-tpool | grep -q -- "$1"; }
 
@@ -87,7 +93,7 @@ let faultyHomeScript =
     check the-disk-is-the-home home disk
     writer 0 &
     writer=$!
-    sleep 4
+    for second in $(seq 120); do [ "$(blocks)" -gt 8 ] && break; sleep 1; done
     check it-is-healthy healthy
     bookkeeping | fault
     cat /tmp/table

@@ -185,7 +185,7 @@ let stickScript = #"""
   check alpha-mounts mount /dev/roost/alpha /mnt/alpha
   if [ -e /mnt/alpha/mine ]; then echo WAS HERE BEFORE; else check alpha-is-new origin /mnt/alpha; fi
   check alpha-writes sh -c 'echo alpha >/mnt/alpha/mine && sync'
-  check watches sh -c 'roost-storage watch & sleep 2; kill $!; grep -q "\"home\" : \"disk\"" /run/roost/pool.json'
+  check watches sh -c 'roost-storage watch & for second in $(seq 120); do [ -s /run/roost/pool.json ] && break; sleep 1; done; kill $!; grep -q "\"home\" : \"disk\"" /run/roost/pool.json'
   umount /mnt/alpha
   check deactivates roost-storage deactivate
   """#
@@ -240,6 +240,7 @@ let chaosScript = #"""
   ls /dev/roost | grep -q made && echo BROKEN half-made
   if grep -q '"web" : "definition' /run/roost/storage.json; then [ -b /dev/roost/web ]; else [ ! -e /dev/roost/web ]; fi ||
     echo BROKEN web
+  echo LOOKED
   writer $(blocks) &
   case $phase in
     persist)

@@ -18,11 +18,20 @@ private let farSide = #"""
   blank() { # file, MiB
     [ -e /far/$1 ] || truncate -s $2M /far/$1
   }
-  ends() { # a server of ours, which its loader runs
+  processes() { # of a server of ours, which its loader runs
     for process in /proc/[0-9]*; do
-      tr '\0' ' ' <$process/cmdline 2>/dev/null | grep -q " /servers/$1 " && kill -9 ${process#/proc/}
+      tr '\0' ' ' <$process/cmdline 2>/dev/null | grep -q " /servers/$1 " && echo ${process#/proc/}
     done
-    sleep 0.2
+  }
+  ends() { # a server: it is there, and then nothing of it is left
+    [ -n "$(processes $1)" ] || return 1
+    for tenth in $(seq 600); do
+      left=$(processes $1)
+      [ -n "$left" ] || return 0
+      kill -9 $left
+      sleep 0.1
+    done
+    return 1
   }
   listens() { # port in hexadecimal digits
     for tenth in $(seq 100); do far grep -q ":$1 0*:0000 0A" /proc/net/tcp /proc/net/tcp6 && return 0; sleep 0.1; done
@@ -191,17 +200,19 @@ let aoeScript =
     check no-target-is-refused refused 'no AoE target 7.1 answers' roost-storage connect data aoe://7.1
     aoe_serves() { far vblade 7 1 far0 /far/data >/tmp/vblade.1 2>&1 & far vblade 7 2 far0 /far/more >/tmp/vblade.2 2>&1 & }
     aoe_serves
-    check aoe-connects roost-storage connect data aoe://7.1 --json
+    # It gives up by the clock, maybe before a server that has just been started answers.
+    aoe_connects() { for try in $(seq 10); do roost-storage connect "$@" && return 0; done; return 1; }
+    check aoe-connects aoe_connects data aoe://7.1 --json
     check aoe-size-is-told has '"bytes" : 67108864' /tmp/said
     check aoe-has-its-node [ -b /dev/etherd/e7.1 ]
     guest_disk aoe data data
     check aoe-a-twin-is-refused refused 'is data already' roost-storage connect twin aoe://7.1/near
     before=$(pool)
-    check aoe-is-room roost-storage connect more aoe://7.2/near --use room
+    check aoe-is-room aoe_connects more aoe://7.2/near --use room
     check aoe-room-is-in-the-pool grown $before
     check aoe-all-interfaces-stay sh -c '[ -z "$(tr -d "\0\n" </sys/module/aoe/parameters/aoe_iflist)" ]'
     check aoe-room-stays refused 'part of their room' roost-storage disconnect more
-    ends vblade
+    check aoe-server-ends ends vblade
     dd if=/expected of=/dev/etherd/e7.1 bs=1M seek=7 conv=notrunc,fsync 2>/tmp/writer &
     writer=$!
     sleep 5
@@ -236,8 +247,8 @@ let remoteHomeScript =
     check alpha-writes sh -c 'echo alpha >/mnt/alpha/mine && sync'
     umount /mnt/alpha
     check deactivates roost-storage deactivate
-    ends nbd-server
-    ends tgtd
+    check nbd-server-ends ends nbd-server
+    check iscsi-server-ends ends tgtd
     check umounts umount /far
 
     """#
@@ -285,12 +296,20 @@ let drbdScript =
     check secondary-is-not-attached refused 'roost storage promote twin' roost-storage disk attach twin alpha
     check its-own-part-is-hidden sh -c '! roost-storage disk list | grep -q replica'
     state() { # what both machines are, until they are that
-      for second in $(seq 240); do
+      for second in $(seq 600); do
         roost-storage remotes >/dev/null
         [ "$(/usr/lib/drbd/drbdsetup-84 $1 0)" = $2 ] && return 0
         sleep 0.5
       done
       /usr/lib/drbd/drbdsetup-84 role 0; /usr/lib/drbd/drbdsetup-84 cstate 0; /usr/lib/drbd/drbdsetup-84 dstate 0
+      return 1
+    }
+    # What would soon be over stays until the other machine has seen it, which says so by an address more.
+    says() { # number
+      ip address add 10.98.0.1$1/32 dev eth0
+    }
+    hears() { # number
+      for second in $(seq 600); do ping -c 1 -W 1 10.98.0.1$1 >/dev/null 2>&1 && return 0; sleep 0.5; done
       return 1
     }
     check sees-the-other state cstate Connected
@@ -301,11 +320,14 @@ let drbdScript =
       check writes dd if=/expected of=$(device twin) bs=1M seek=3 conv=notrunc,fsync
       check attached-stays refused 'detach it first' roost-storage disconnect twin
       check detaches roost-storage disk detach twin
+      check the-other-was-refused hears 1
       check demotes roost-storage demote twin
       check the-other-takes-over state role Secondary/Primary
+      check says-so says 2
       check the-other-hands-back state role Secondary/Secondary
       check promotes-again roost-storage promote twin
       check reads sh -c "dd if=$(device twin) bs=1M skip=9 count=1 2>/dev/null | head -c $(stat -c %s /expected) | cmp - /expected"
+      check the-other-saw-it hears 3
       check demotes-again roost-storage demote twin
       echo HANDED OVER
       check the-other-is-missed state cstate WFConnection
@@ -315,12 +337,15 @@ let drbdScript =
     else
       check sees-the-primary state role Secondary/Primary
       check two-primaries-are-refused refused 'may be the primary' roost-storage promote twin
+      check says-so says 1
       check sees-the-primary-end state role Secondary/Secondary
       check promotes roost-storage promote twin
       check reads sh -c "dd if=$(device twin) bs=1M skip=3 count=1 2>/dev/null | head -c $(stat -c %s /expected) | cmp - /expected"
       check writes dd if=/expected of=$(device twin) bs=1M seek=9 conv=notrunc,fsync
+      check the-other-saw-it hears 2
       check demotes roost-storage demote twin
       check sees-the-first-again state role Secondary/Primary
+      check says-it-again says 3
       check sees-its-end state role Secondary/Secondary
     fi
     check deactivates roost-storage deactivate

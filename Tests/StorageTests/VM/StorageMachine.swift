@@ -206,7 +206,7 @@ final class StorageMachine {
 
     /// Waits until its console shows a text; false if it ends before.
     @discardableResult
-    func wait(for text: String, seconds: UInt64 = 300) throws -> Bool {
+    func wait(for text: String, seconds: UInt64 = 900) throws -> Bool {
       try wait(seconds: seconds) { $0.contains(text) }
       return log.contains(text)
     }

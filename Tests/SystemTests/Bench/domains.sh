@@ -1,6 +1,6 @@
 # Domains that are made and removed: how long that takes, what many of them take, and whether they share as they are told.
 . /mnt/lib.sh
-count=$(monitor list | grep -c .)
+count=$(roost list | grep -c .)
 egg="--like hatchling --memory 16MiB"
 
 for round in 1 2 3; do
@@ -22,8 +22,8 @@ start=$(now)
 roost create $egg --name h --count 50 >/dev/null || echo "BENCH-FAILED fifty-made not all are made"
 echo "BENCH fifty-made $(($(now) - start))"
 deadline=$(($(now) + 600000))
-until [ "$(monitor list | grep -c '^h-.* ready ')" = 50 ] || [ "$(now)" -gt $deadline ]; do sleep 0.2; done
-ready=$(monitor list | grep -c '^h-.* ready ')
+until [ "$(roost list | grep -c '^h-.* ready ')" = 50 ] || [ "$(now)" -gt $deadline ]; do sleep 0.2; done
+ready=$(roost list | grep -c '^h-.* ready ')
 [ "$ready" = 50 ] && echo "BENCH fifty-ready $(($(now) - start))" || echo "BENCH-FAILED fifty-ready only $ready are"
 echo "BENCH fifty-memory $((before - $(free)))"
 for process in $(pidof roost-vmm); do
@@ -34,7 +34,7 @@ done
 start=$(now)
 roost remove $(seq 50 | sed 's/^/h-/') --force --yes >/dev/null
 echo "BENCH fifty-removed $(($(now) - start))"
-[ "$(monitor list | grep -c .)" = "$count" ] || echo "BENCH-FAILED fifty-removed some are left"
+[ "$(roost list | grep -c .)" = "$count" ] || echo "BENCH-FAILED fifty-removed some are left"
 
 # Two that never rest, on one processor, with weights of 1 to 3.
 for weight in 100 300; do
