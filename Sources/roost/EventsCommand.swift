@@ -12,7 +12,8 @@ struct EventsCommand: ParsableCommand {
 
       EXAMPLES:
         roost events
-        roost events --domain debian --until ready      returns when debian is ready
+        roost events --domain debian --until ready      returns when debian is ready,
+                                                        and fails when it cannot be
         roost events --json | jq .domain.state
       """)
 
@@ -41,7 +42,7 @@ struct EventsCommand: ParsableCommand {
       let overview = try client.subscribe()
       if let domain {
         guard let status = overview.domain(domain) else { throw overview.unknown(domain) }
-        if status.activity == until { return }
+        if try hasCome(status) { return }
       }
       var last = overview
       // The appliance's clock by this machine's: they are the same inside of it only.
@@ -51,9 +52,22 @@ struct EventsCommand: ParsableCommand {
         let uptime = Double(MonotonicClock.sinceBoot()) / 1e9 + offset
         let lines = json ? [try event.line()] : event.lines(after: &last, uptime: uptime)
         if concerns(event) { StandardStream.output.write(lines.map { $0 + "\n" }.joined()) }
-        if let until, case .domain(let status) = event, status.name == domain, status.activity == until { return }
+        guard until != nil else { continue }
+        switch event {
+        case .domain(let status) where status.name == domain: if try hasCome(status) { return }
+        case .removed(let name) where name == domain: throw ControlError(.wrongState, "\(name) was removed")
+        default: break
+        }
       }
     }
+  }
+
+  /// True when the domain is as it is waited for. Throws when it will not be by itself.
+  private func hasCome(_ status: DomainStatus) throws(ControlError) -> Bool {
+    guard let until else { return false }
+    if status.activity == until { return true }
+    if let objection = status.objection(toWaitingFor: until) { throw ControlError(.wrongState, objection) }
+    return false
   }
 
   private func concerns(_ event: ControlEvent) -> Bool {

@@ -81,6 +81,22 @@ struct APITests {
     }
   }
 
+  @Test("Nobody waits for a domain that came down, but for that itself")
+  func waiting() {
+    var status = DomainStatus(
+      name: "web", os: "none", state: .starting, cpus: 1, memoryBytes: 1 << 20, console: "c", log: "l")
+    #expect(status.objection(toWaitingFor: "ready") == nil)
+    status.state = .off
+    #expect(status.objection(toWaitingFor: "ready") == nil)
+    status.state = .failed
+    #expect(status.objection(toWaitingFor: "ready") == "web is failed")
+    status.reason = "no kernel"
+    #expect(status.objection(toWaitingFor: "ready") == "web is failed: no kernel")
+    #expect(status.objection(toWaitingFor: "failed") == nil && status.objection(toWaitingFor: "crashed") != nil)
+    status.state = .crashed
+    #expect(status.objection(toWaitingFor: "ready") == "web is crashed: no kernel")
+  }
+
   @Test("Replies and events have the documented shape")
   func shapes() throws {
     let reply = try ControlCoding.encode(

@@ -118,6 +118,13 @@ public struct DomainStatus: Codable, Hashable, Sendable {
 
   /// What it is doing, for people: its state, or that it is paused.
   public var activity: String { isPaused == true && state.isLive ? "paused" : state.rawValue }
+
+  /// Why nobody needs to wait until it does `activity`: it came down, and will not be started again by itself. Nil when it
+  /// may still come to that.
+  public func objection(toWaitingFor activity: String) -> String? {
+    guard state == .failed || state == .crashed, activity != self.activity else { return nil }
+    return "\(name) is \(state.rawValue)\(reason.map { ": \($0)" } ?? "")"
+  }
 }
 
 /// The appliance as a whole.

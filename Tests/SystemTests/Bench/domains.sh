@@ -38,7 +38,7 @@ echo "BENCH fifty-removed $(($(now) - start))"
 
 # Two that never rest, on one processor, with weights of 1 to 3.
 for weight in 100 300; do
-  roost create --name busy-$weight --kernel /mnt/vmlinuz --initrd /mnt/initrd --boot linux --memory 64MiB --no-network \
+  roost create --name busy-$weight --kernel /mnt/vmlinuz --initrd /mnt/initrd --boot linux --memory 96MiB --no-network \
     --command-line 'console=ttyS0 rdinit=/bin/busybox -- sh -c "echo BUSY; while :; do :; done"' --ready BUSY >/dev/null
   roost limit busy-$weight --cpus 1 --cpu-weight $weight >/dev/null
 done
