@@ -115,6 +115,26 @@ extension FileDescriptor {
     }
   }
 
+  /// Reads where the file stands, as of a tap, into the runs of `memory` one after another, and what does not fit there
+  /// into `rest`. How many bytes came.
+  public func read(
+    into memory: borrowing Mapping, _ runs: ArraySlice<MappedRun>, rest: inout [UInt8]
+  ) throws(SystemError) -> Int {
+    let number = rawValue
+    var failure: SystemError?
+    // SAFETY: the bytes of `rest` are this call's until it returns, and `vector` hands out checked vectors.
+    let count = unsafe rest.withUnsafeMutableBytes { bytes in
+      do throws(SystemError) {
+        return try unsafe Self.vector("read", memory, runs, and: bytes) { unsafe readv(number, $0, $1) }
+      } catch {
+        failure = error
+        return 0
+      }
+    }
+    if let failure { throw failure }
+    return count
+  }
+
   /// Writes the runs of `memory` one after another to byte `position` of the file (nil: where it stands).
   /// How many bytes were taken.
   public func write(
@@ -130,6 +150,7 @@ extension FileDescriptor {
 
   private static func vector(
     _ operation: String, _ memory: borrowing Mapping, _ runs: ArraySlice<MappedRun>,
+    and rest: UnsafeMutableRawBufferPointer? = nil,
     _ body: (UnsafePointer<iovec>?, Int32) -> Int
   ) throws(SystemError) -> Int {
     let limit = memory.count
@@ -138,12 +159,17 @@ extension FileDescriptor {
     }
     // SAFETY: only the address is taken; the mapping is borrowed until this function returns.
     let base = unsafe memory.base
-    let count = min(runs.count, 1024)  // IOV_MAX
+    let hasRest = unsafe rest?.isEmpty == false
+    let own = min(runs.count, hasRest ? 1023 : 1024)  // IOV_MAX is 1024
+    let count = own + (hasRest ? 1 : 0)
     var failure: SystemError?
     // SAFETY: `count` vectors are initialised before the call sees them.
     let result = unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: count) { vectors in
-      for (index, run) in runs.prefix(count).enumerated() {
+      for (index, run) in runs.prefix(own).enumerated() {
         unsafe vectors.initializeElement(at: index, to: iovec(iov_base: base + run.offset, iov_len: run.count))
+      }
+      if hasRest, let rest = unsafe rest {
+        unsafe vectors.initializeElement(at: own, to: iovec(iov_base: rest.baseAddress, iov_len: rest.count))
       }
       do throws(SystemError) {
         return try systemCall(operation) { unsafe body(UnsafePointer(vectors.baseAddress), Int32(count)) }

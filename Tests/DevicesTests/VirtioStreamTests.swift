@@ -30,10 +30,12 @@ final class TestPort: NetworkBackend {
     state.withLock { $0.sent.append(frame) }
   }
 
-  func receive(into segments: [GuestSegment]) -> Int? {
+  func receive(into segments: [GuestSegment], rest: inout [UInt8]) -> Int? {
     let next: [UInt8]? = state.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
-    guard let next else { return nil }
-    return try? DescriptorChain.copy(next.span, to: segments, at: 0, memory)
+    guard let next, let count = try? DescriptorChain.copy(next.span, to: segments, at: 0, memory) else { return nil }
+    let more = next.dropFirst(count).prefix(rest.count)
+    rest.replaceSubrange(0..<more.count, with: more)
+    return count + more.count
   }
 
   func offer(_ frame: [UInt8]) { state.withLock { $0.waiting.append(frame) } }
@@ -59,8 +61,8 @@ final class TestPort: NetworkBackend {
   @Test func configurationAndFeatures() {
     #expect((0..<6).map { driver.readDevice($0, .byte) } == [0x52, 0x54, 0, 1, 2, 3])
     #expect(driver.readDevice(6, .word) == 1)
-    #expect(driver.deviceFeatures & 0xFFFF_FFFF == 1 | 2 | 1 << 5 | 1 << 11 | 1 << 16 | 1 << 28 | 1 << 29)
-    #expect(port.accepted == .checksum)
+    #expect(driver.deviceFeatures & 0xFFFF_FFFF == 1 | 2 | 1 << 5 | 1 << 7 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 28 | 1 << 29)
+    #expect(port.accepted == [.checksum, .tcp4])
   }
 
   @Test func transmit() throws {
@@ -91,6 +93,60 @@ final class TestPort: NetworkBackend {
     port.offer([UInt8](repeating: 0, count: 60))
     #expect(function.receiveFrames() == false)
     #expect(try driver.takeUsed()?.written == 60)
+  }
+
+  /// A buffer of 40 bytes for received frames.
+  private func buffer(_ count: Int = 40) throws -> UInt64 {
+    let address = driver.allocate(count)
+    try driver.send([.init(address: address, count: UInt32(count), writable: true)])
+    return address
+  }
+
+  @Test func aLongFrameGoesOnInTheBuffersThatFollow() throws {
+    let frame = (0..<100).map { UInt8($0) }
+    port.offer(frame)
+    // Too few: nothing is used, and the frame waits.
+    let first = try buffer()
+    #expect(try driver.takeUsed() == nil)
+    #expect(function.receiveFrames() == false)
+    let second = try buffer()
+    #expect(try driver.takeUsed() == nil)
+    // Now it is delivered, in as many as it takes, and the next one comes behind it.
+    port.offer([UInt8](repeating: 9, count: 14))
+    let third = try buffer()
+    #expect(try (0..<3).map { _ in try driver.takeUsed()?.written } == [40, 40, 20])
+    #expect(try driver.takeUsed() == nil)
+    var received: [UInt8] = []
+    for (address, count) in [(first, 40), (second, 40), (third, 20)] {
+      received += try memory.bytes(at: GuestAddress(address), count: count)
+    }
+    #expect(received[10..<12] == [3, 0], "num_buffers")
+    #expect(received[..<10] == frame[..<10] && received[12...] == frame[12...])
+    let fourth = try buffer()
+    #expect(try driver.takeUsed()?.written == 14)
+    #expect(try memory.bytes(at: GuestAddress(fourth + 10), count: 4) == [1, 0, 9, 9])
+    #expect(function.failure == nil)
+  }
+
+  @Test func aFrameForWhichARingIsTooSmallIsLost() throws {
+    let small = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try #require(small.start(queueSize: 2))
+    port.offer([UInt8](repeating: 1, count: 100))
+    for _ in 0..<2 { try small.send([.init(address: small.allocate(40), count: 40, writable: true)]) }
+    #expect(try small.takeUsed() == nil)
+    port.offer([UInt8](repeating: 2, count: 70))
+    #expect(function.receiveFrames() == false)
+    #expect(try (0..<2).map { _ in try small.takeUsed()?.written } == [40, 30])
+    #expect(function.failure == nil)
+  }
+
+  @Test func withoutMergingWhatDoesNotFitIsCut() throws {
+    let plain = VirtioDriver(bus: try makeBus(function), memory: memory)
+    try #require(plain.start(features: plain.deviceFeatures & ~(1 << 15)))
+    port.offer([UInt8](repeating: 1, count: 100))
+    for _ in 0..<2 { try plain.send([.init(address: plain.allocate(40), count: 40, writable: true)]) }
+    #expect(try plain.takeUsed()?.written == 40)
+    #expect(try plain.takeUsed() == nil)
   }
 
   @Test func linkStatus() {

@@ -93,8 +93,9 @@ public protocol NetworkBackend: Sendable {
   func setHeaderCount(_ count: Int) -> Bool
   /// Sends the frame in `segments`, which are RAM. A frame that cannot be sent is dropped, as on a wire.
   func transmit(_ segments: [GuestSegment])
-  /// Puts the next frame into `segments`, which are RAM. Its length with header; nil when none is waiting.
-  func receive(into segments: [GuestSegment]) -> Int?
+  /// Puts the next frame into `segments`, which are RAM, and what does not fit there into `rest`; what does not fit there
+  /// either is lost. Its length with header, as far as it was put somewhere; nil when none is waiting.
+  func receive(into segments: [GuestSegment], rest: inout [UInt8]) -> Int?
 }
 
 /// A wire for adapters that move whole Ethernet frames without any header of the host's.

@@ -126,6 +126,12 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
     pushed |= 1 << UInt64(queue & 63)
   }
 
+  /// Hands several buffers of `queue` back, which the driver sees all at once.
+  mutating func push(_ queue: Int, _ buffers: [(head: UInt16, written: Int)]) throws(VirtioError) {
+    try queues[queue].push(buffers, memory)
+    pushed |= 1 << UInt64(queue & 63)
+  }
+
   /// Ends this visit of `queue` before it is empty; there is another soon if there is more.
   mutating func postpone(_ queue: Int) {
     if queues[queue].hasAvailable(memory) { backlog |= 1 << UInt64(queue & 63) }

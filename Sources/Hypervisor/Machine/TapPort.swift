@@ -32,9 +32,9 @@ final class TapPort: NetworkBackend, Sendable {
     _ = try? file.write(from: memory.mapping, runs[...], at: nil)
   }
 
-  func receive(into segments: [GuestSegment]) -> Int? {
+  func receive(into segments: [GuestSegment], rest: inout [UInt8]) -> Int? {
     guard let runs = runs(segments) else { return nil }
-    return try? file.read(into: memory.mapping, runs[...], at: nil)
+    return try? file.read(into: memory.mapping, runs[...], rest: &rest)
   }
 
   private func runs(_ segments: [GuestSegment]) -> [MappedRun]? {

@@ -18,7 +18,7 @@ final class FuzzPort: NetworkBackend {
     for segment in segments { precondition(memory.contains(segment), "a segment is no RAM") }
   }
 
-  func receive(into segments: [GuestSegment]) -> Int? {
+  func receive(into segments: [GuestSegment], rest: inout [UInt8]) -> Int? {
     guard let frame = waiting.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { return nil }
     var done = 0
     for segment in segments {
@@ -26,7 +26,9 @@ final class FuzzPort: NetworkBackend {
       do { try memory.write(part, at: segment.address) } catch { fatalError("a segment is no RAM") }
       done += part.count
     }
-    return done
+    let more = frame[done...].prefix(rest.count)
+    rest.replaceSubrange(0..<more.count, with: more)
+    return done + more.count
   }
 
   func offer(_ frame: [UInt8]) { waiting.withLock { $0.append(frame) } }

@@ -3,7 +3,9 @@ internal import Binary
 /// A network interface (virtio 1.2, 5.1): one receive queue (0) and one transmit queue (1), no control queue.
 ///
 /// Frames pass between guest memory and the backend with their header in front, untouched: the backend is told how long
-/// the driver's is. Only `num_buffers` is written here. Received frames are never larger than a buffer, as segmentation offload towards the guest is not offered.
+/// the driver's is. Only `num_buffers` is written here. A received frame that is larger than a buffer, as segmentation
+/// offload makes it, goes on in those that follow, where the driver merges them (VIRTIO_NET_F_MRG_RXBUF): one of 64 KiB
+/// that comes from another guest crosses as one.
 public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: VirtioDevice {
   /// The type of device.
   public static var type: VirtioDeviceType { .network }
@@ -15,7 +17,7 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
 
   /// Largest frame that is sent: what segmentation offload makes of 65550 bytes, and the header (5.1.6.1).
   static var frameLimit: Int { 65_562 }
-  /// Frames delivered in one go, so that a flood leaves room for others.
+  /// Buffers filled in one go, more or less, so that a flood leaves room for others.
   private static var receiveBudget: Int { 256 }
 
   /// The port.
@@ -32,12 +34,25 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
   private var headerCount = 12
   /// The port does not know headers of this length.
   private var isDead = false
+  /// Where a frame goes on behind the first buffer; empty where the driver does not merge buffers.
+  private var rest: [UInt8] = []
+  /// A frame that was received and for which there are too few buffers yet. Its beginning is in the first that is
+  /// available, what follows in `rest`.
+  private var held: Held?
+
+  private struct Held {
+    /// Bytes in all, and in the first buffer.
+    var count: Int
+    var first: Int
+  }
 
   /// Feature bits (5.1.3).
   private enum Feature {
     static var checksum: UInt64 { 1 << 0 }
     static var guestChecksum: UInt64 { 1 << 1 }
     static var mac: UInt64 { 1 << 5 }
+    static var guestTCP4: UInt64 { 1 << 7 }
+    static var guestTCP6: UInt64 { 1 << 8 }
     static var hostTCP4: UInt64 { 1 << 11 }
     static var hostTCP6: UInt64 { 1 << 12 }
     static var mergeableBuffers: UInt64 { 1 << 15 }
@@ -52,8 +67,8 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
     var features = Feature.mac | Feature.status
     if offloads.contains(.checksum) {
       features |= Feature.checksum | Feature.guestChecksum
-      if offloads.contains(.tcp4) { features |= Feature.hostTCP4 }
-      if offloads.contains(.tcp6) { features |= Feature.hostTCP6 }
+      if offloads.contains(.tcp4) { features |= Feature.hostTCP4 | Feature.guestTCP4 | Feature.mergeableBuffers }
+      if offloads.contains(.tcp6) { features |= Feature.hostTCP6 | Feature.guestTCP6 | Feature.mergeableBuffers }
     }
     self.features = features
     // struct virtio_net_config (5.1.4): mac, status, max_virtqueue_pairs, mtu.
@@ -76,7 +91,14 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
   public mutating func start(features: UInt64) {
     headerCount = features & (VirtioFeature.version1 | Feature.mergeableBuffers) != 0 ? 12 : 10
     isDead = !backend.setHeaderCount(headerCount)
-    backend.setOffloads(features & Feature.guestChecksum != 0 ? .checksum : [])
+    held = nil
+    rest = features & Feature.mergeableBuffers == 0 ? [] : [UInt8](repeating: 0, count: Self.frameLimit)
+    // Segmentation needs checksums that are left open (5.1.3.1).
+    guard features & Feature.guestChecksum != 0 else { return backend.setOffloads([]) }
+    var offloads: NetworkOffloads = .checksum
+    if features & Feature.guestTCP4 != 0 { offloads.insert(.tcp4) }
+    if features & Feature.guestTCP6 != 0 { offloads.insert(.tcp6) }
+    backend.setOffloads(offloads)
   }
 
   /// Serves a queue until it is empty.
@@ -101,25 +123,78 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
   /// Moves waiting frames to the guest. False when it has no buffer left for one that may be waiting.
   mutating func receive(_ queues: inout VirtioQueues<Memory>) throws(VirtioError) -> Bool {
     guard !isDead else { return false }
-    for _ in 0..<Self.receiveBudget {
-      guard try queues.pop(Self.receiveQueue, into: &chain) else { return false }
-      try check(chain.writable, queues.memory, .write)
+    var filled = 0
+    while filled < Self.receiveBudget {
+      guard try takeBuffer(&queues) else { return false }
       guard chain.writableCount >= headerCount else {
         throw .malformedRequest("a receive buffer is shorter than the network header")
       }
-      guard let count = backend.receive(into: chain.writable) else {
-        queues.unpop(Self.receiveQueue)
-        return true
+      let room = chain.writableCount
+      if held == nil {
+        guard let count = backend.receive(into: chain.writable, rest: &rest) else {
+          queues.unpop(Self.receiveQueue)
+          return true
+        }
+        if count <= room || rest.isEmpty {
+          try tell(buffers: 1, in: chain.writable, queues.memory)
+          try queues.push(Self.receiveQueue, head: chain.head, written: max(headerCount, min(count, room)))
+          filled += 1
+          continue
+        }
+        held = Held(count: min(count, room + rest.count), first: room)
       }
-      // num_buffers is 1 without VIRTIO_NET_F_MRG_RXBUF (5.1.6.4.1); a tap leaves it as it was.
-      if headerCount == 12 {
-        let one: [UInt8] = [1, 0]
-        _ = try DescriptorChain.copy(one.span, to: chain.writable, at: 10, queues.memory)
-      }
-      try queues.push(
-        Self.receiveQueue, head: chain.head, written: max(headerCount, min(count, chain.writableCount)))
+      guard let taken = try deliverHeld(&queues) else { return false }
+      filled += taken
     }
     return true
+  }
+
+  /// Puts what is held into the buffer that was taken and those behind it. How many that were; nil when there are not
+  /// enough, and all are put back.
+  private mutating func deliverHeld(_ queues: inout VirtioQueues<Memory>) throws(VirtioError) -> Int? {
+    guard let held, chain.writableCount == held.first else {
+      // Another buffer than the one that has the frame's beginning: no driver does that.
+      self.held = nil
+      queues.unpop(Self.receiveQueue)
+      return 1
+    }
+    let first = chain.writable
+    var buffers = [(head: chain.head, written: held.first)]
+    var done = 0
+    let whole = held.count - held.first
+    while done < whole {
+      guard try takeBuffer(&queues) else {
+        for _ in buffers { queues.unpop(Self.receiveQueue) }
+        guard buffers.count == Int(queues.queues[Self.receiveQueue].size) else { return nil }
+        // All that there can be are too few: it is lost.
+        self.held = nil
+        return buffers.count
+      }
+      guard chain.writableCount > 0 else { throw .malformedRequest("a receive buffer has no room") }
+      let count = min(chain.writableCount, whole - done)
+      _ = try DescriptorChain.copy(
+        rest.span.extracting(done..<(done + count)), to: chain.writable, at: 0, queues.memory)
+      buffers.append((chain.head, count))
+      done += count
+    }
+    try tell(buffers: buffers.count, in: first, queues.memory)
+    try queues.push(Self.receiveQueue, buffers)
+    self.held = nil
+    return buffers.count
+  }
+
+  /// Takes a buffer to receive into.
+  private mutating func takeBuffer(_ queues: inout VirtioQueues<Memory>) throws(VirtioError) -> Bool {
+    guard try queues.pop(Self.receiveQueue, into: &chain) else { return false }
+    try check(chain.writable, queues.memory, .write)
+    return true
+  }
+
+  /// Writes `num_buffers`, which is 1 without VIRTIO_NET_F_MRG_RXBUF (5.1.6.4.1); a tap leaves it as it was.
+  private func tell(buffers: Int, in segments: [GuestSegment], _ memory: Memory) throws(VirtioError) {
+    guard headerCount == 12 else { return }
+    let bytes = [UInt8(truncatingIfNeeded: buffers), UInt8(truncatingIfNeeded: buffers >> 8)]
+    _ = try DescriptorChain.copy(bytes.span, to: segments, at: 10, memory)
   }
 
   private func check(

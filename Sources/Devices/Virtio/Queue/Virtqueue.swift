@@ -210,6 +210,23 @@ public struct Virtqueue: Sendable {
     } catch { throw .memory(error) }
   }
 
+  /// Hands several buffers back, which the driver sees all at once.
+  mutating func push(
+    _ buffers: [(head: UInt16, written: Int)], _ memory: some GuestMemory
+  ) throws(VirtioError) {
+    guard isEnabled else { return }
+    do {
+      for buffer in buffers {
+        let slot = UInt64(nextUsed & (size &- 1))
+        let element = UInt64(buffer.head) | UInt64(UInt32(clamping: buffer.written)) << 32
+        try memory.storeUInt64(element, at: usedOffset(4 &+ 8 &* slot))
+        nextUsed &+= 1
+      }
+      try memory.storeReleasingUInt16(nextUsed, at: usedOffset(2))
+      inFlight = max(0, inFlight - buffers.count)
+    } catch { throw .memory(error) }
+  }
+
   /// Whether the driver wants an interrupt for what was pushed since this was last asked (2.7.7, 2.7.8).
   mutating func takeInterruptRequest(_ memory: some GuestMemory) throws(VirtioError) -> Bool {
     guard isEnabled else { return false }
