@@ -133,7 +133,7 @@ struct PersistTests {
     try machine.wait(for: "All 5 domains are ready.", seconds: 60)
     try machine.inShell([
       ("echo on''-lab: $(ls /sys/class/net/net-lab/brif)", "on-lab: tap-made-1 tap-made-2"),
-      ("roost network list | grep -A 1 '^lab: isolated, 10.80.1.1/24'", "made-1  10.80.1.10"),
+      ("roost network list | grep -A 2 '^lab: isolated, 10.80.1.1/24' | grep made-1", "made-1  10.80.1.10"),
       ("roost remove made-1 made-2 --force --yes", "made-2: removed"),
       ("roost network remove lab", "lab: removed"),
     ])
