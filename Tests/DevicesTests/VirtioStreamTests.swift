@@ -61,7 +61,8 @@ final class TestPort: NetworkBackend {
   @Test func configurationAndFeatures() {
     #expect((0..<6).map { driver.readDevice($0, .byte) } == [0x52, 0x54, 0, 1, 2, 3])
     #expect(driver.readDevice(6, .word) == 1)
-    #expect(driver.deviceFeatures & 0xFFFF_FFFF == 1 | 2 | 1 << 5 | 1 << 7 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 28 | 1 << 29)
+    #expect(
+      driver.deviceFeatures & 0xFFFF_FFFF == 1 | 2 | 1 << 5 | 1 << 7 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 28 | 1 << 29)
     #expect(port.accepted == [.checksum, .tcp4])
   }
 
