@@ -64,6 +64,9 @@ final class TestPort: NetworkBackend {
     #expect(
       driver.deviceFeatures & 0xFFFF_FFFF == 1 | 2 | 1 << 5 | 1 << 7 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 28 | 1 << 29)
     #expect(port.accepted == [.checksum, .tcp4])
+    // Whoever comes next may know nothing of segments.
+    driver.status = 0
+    #expect(driver.status == 0 && port.accepted == [])
   }
 
   @Test func transmit() throws {

@@ -7,6 +7,8 @@ struct DomainMaking {
   var mayStart = false
   /// What an earlier domain manager left of domains that are no more was taken away.
   fileprivate var hasSwept = false
+  /// Domains that are given their places on their networks now.
+  fileprivate var connecting = 0
   /// Names of domains that are being made, and whether each is to be started.
   fileprivate var wanted: [String: Bool] = [:]
   /// Addresses and names that they will have.
@@ -87,9 +89,18 @@ extension Daemon {
   /// Gives a domain its place on its networks, then calls `then`.
   func connect(_ domain: ApplianceManifest.Domain, then: @escaping () -> Void) {
     guard let network, !domain.cards.isEmpty else { return then() }
-    let created = storage?.createdDomains.first { $0.domain.name == domain.name }
-    recall(created?.networks ?? [], of: domain.name) {
-      network.add(domain.name, domain.cards, then: then)
+    let name = domain.name
+    making.connecting += 1
+    let end = { [unowned self] in
+      making.connecting -= 1
+      then()
+      sweep()
+    }
+    let created = storage?.createdDomains.first { $0.domain.name == name }
+    recall(created?.networks ?? [], of: name) { [unowned self] in
+      // It may have been removed meanwhile.
+      guard supervisors.contains(where: { $0.domain.name == name }) else { return end() }
+      network.add(name, domain.cards, then: end)
     }
   }
 
@@ -129,7 +140,7 @@ extension Daemon {
   /// the removal of a domain's definition and that of its files and interfaces. Once, when all domains that there are have
   /// their places.
   func sweep() {
-    guard !making.hasSwept, making.mayStart, storage?.state == .ready else { return }
+    guard !making.hasSwept, making.mayStart, making.connecting == 0, storage?.state == .ready else { return }
     making.hasSwept = true
     network?.removeStrays()
     let known = Set(supervisors.map(\.domain.name))

@@ -125,6 +125,9 @@ final class NetworkService {
     guard isUp else { return then() }
     makeLinks("links-\(name).ip") { [unowned self] problem in
       if let problem { report("\(name) has no network: \(problem)") }
+      for card in cards where plan.segment(card.networkName) == nil {
+        report("\(name) has a card on the network \(card.networkName), which is not there")
+      }
       tellNameServers()
       placeGuards()
       then()

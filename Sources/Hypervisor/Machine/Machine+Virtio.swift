@@ -78,7 +78,8 @@ extension Machine {
     let port = try TapPort(network.tap, memory: memory)
     let pump = NetworkPump(loop)
     let function = try attach(
-      Device(port, mac: network.mac), named: "the network interface on \(network.tap)"
+      Device(port, mac: network.mac), named: "the network interface on \(network.tap)",
+      ringsAtStart: Device.receiveQueue
     ) { function, queue in
       if queue == Device.receiveQueue { pump.pump() } else { function.serve(queue: queue) }
     }
@@ -118,10 +119,11 @@ extension Machine {
   /// Puts a device on the PCI bus, with its interrupts and doorbells, which the event loop serves.
   ///
   /// - Parameters:
+  ///   - ringsAtStart: a queue whose doorbell rings when the driver is ready, for what waits for it by then.
   ///   - serve: what a queue's doorbell does where that is not to serve the queue.
   ///   - onDoorbells: gets the doorbells of the queues, where it is not for the event loop to answer them.
   func attach<Device: VirtioDevice>(
-    _ device: Device, named name: String,
+    _ device: Device, named name: String, ringsAtStart: Int? = nil,
     serve: ((VirtioPCI<Device, FunctionInterrupts>, Int) -> Void)? = nil,
     onDoorbells: (([DoorbellEvent]) -> Void)? = nil
   ) throws(HypervisorError) -> VirtioPCI<Device, FunctionInterrupts> where Device.Memory == GuestRAM {
@@ -137,7 +139,7 @@ extension Machine {
       onFailure: { error in
         log(
           "\(name) stopped: the guest's driver broke the protocol (\(error)); it works again when the guest resets it")
-      }, onBacklog: { bells.ring($0) })
+      }, onStart: { if let ringsAtStart { bells.ring(ringsAtStart) } }, onBacklog: { bells.ring($0) })
     functions.append((address, function))
     let events = try doorbells.register(
       function, bar: Function.doorbellBar,

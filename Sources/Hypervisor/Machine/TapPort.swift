@@ -12,6 +12,8 @@ final class TapPort: NetworkBackend, Sendable {
     file = try refusal(
       .device, "the tap \(name) cannot be used; it needs root or an owner, and the module tun"
     ) { () throws(SystemError) in try FileDescriptor.tap(name) }
+    // A tap remembers what another program agreed to.
+    try? file.setTapOffloads(0)
   }
 
   var offloads: NetworkOffloads { [.checksum, .tcp4, .tcp6] }

@@ -101,6 +101,13 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
     backend.setOffloads(offloads)
   }
 
+  /// Whoever comes next takes whole frames until it says otherwise.
+  public mutating func reset() {
+    held = nil
+    rest = []
+    backend.setOffloads([])
+  }
+
   /// Serves a queue until it is empty.
   public mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     if queue == Self.transmitQueue {
@@ -129,6 +136,8 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
       guard chain.writableCount >= headerCount else {
         throw .malformedRequest("a receive buffer is shorter than the network header")
       }
+      // As many parts as one read can have, beside `rest`.
+      guard chain.writable.count < 1024 else { throw .malformedRequest("a receive buffer has too many parts") }
       let room = chain.writableCount
       if held == nil {
         guard let count = backend.receive(into: chain.writable, rest: &rest) else {
