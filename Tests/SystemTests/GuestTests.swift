@@ -130,7 +130,8 @@ struct GuestTests {
     try DamagedImage.run([
       "sh", "-c",
       """
-      cd "$1" && apt-get -q download memtest86+ && dpkg-deb -x memtest86+_*.deb package &&
+      cd "$1" && { apt-get -q download memtest86+ >apt.log 2>&1 || { cat apt.log; exit 1; }; } &&
+      dpkg-deb -x memtest86+_*.deb package &&
       cp package/boot/memtest86+x64.bin package/boot/memtest86+x64.efi disc
       """, "sh", directory,
     ])
