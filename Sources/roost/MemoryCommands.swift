@@ -9,9 +9,8 @@ struct MemorySetCommand: ParsableCommand {
     discussion: """
       Below what it started with, the guest's balloon driver (virtio-balloon) takes memory from the guest and gives it \
       back to the machine; a guest that needs it badly takes it again. Above, memory is added by virtio-mem, as far as \
-      `max` under `memory` in the recipe allows. Either happens in the guest's own time: --wait shows how far it is, and fails when that is not to be \
-      expected any more. A \
-      domain that starts anew starts with what its recipe says.
+      `max` under `memory` in the recipe allows. Either happens in the guest's own time: --wait shows how far it is, \
+      and fails when that is not to be expected any more. A domain that starts anew starts with what its recipe says.
 
       Examples:
         roost mem-set debian "256 MiB"

@@ -201,12 +201,8 @@ public struct Virtqueue: Sendable {
   public mutating func push(head: UInt16, written: Int, _ memory: some GuestMemory) throws(VirtioError) {
     guard isEnabled else { return }
     do {
-      let slot = UInt64(nextUsed & (size &- 1))
-      let element = UInt64(head) | UInt64(UInt32(clamping: written)) << 32
-      try memory.storeUInt64(element, at: usedOffset(4 &+ 8 &* slot))
-      nextUsed &+= 1
-      try memory.storeReleasingUInt16(nextUsed, at: usedOffset(2))
-      inFlight = max(0, inFlight - 1)
+      try place(head, written, memory)
+      try publish(1, memory)
     } catch { throw .memory(error) }
   }
 
@@ -216,15 +212,27 @@ public struct Virtqueue: Sendable {
   ) throws(VirtioError) {
     guard isEnabled else { return }
     do {
-      for buffer in buffers {
-        let slot = UInt64(nextUsed & (size &- 1))
-        let element = UInt64(buffer.head) | UInt64(UInt32(clamping: buffer.written)) << 32
-        try memory.storeUInt64(element, at: usedOffset(4 &+ 8 &* slot))
-        nextUsed &+= 1
-      }
-      try memory.storeReleasingUInt16(nextUsed, at: usedOffset(2))
-      inFlight = max(0, inFlight - buffers.count)
+      for buffer in buffers { try place(buffer.head, buffer.written, memory) }
+      try publish(buffers.count, memory)
     } catch { throw .memory(error) }
+  }
+
+  /// Puts a buffer into the used ring, which the driver does not see yet.
+  @inline(__always)
+  private mutating func place(
+    _ head: UInt16, _ written: Int, _ memory: some GuestMemory
+  ) throws(GuestMemoryError) {
+    let slot = UInt64(nextUsed & (size &- 1))
+    let element = UInt64(head) | UInt64(UInt32(clamping: written)) << 32
+    try memory.storeUInt64(element, at: usedOffset(4 &+ 8 &* slot))
+    nextUsed &+= 1
+  }
+
+  /// Shows the driver the `count` buffers that were placed since this was last called.
+  @inline(__always)
+  private mutating func publish(_ count: Int, _ memory: some GuestMemory) throws(GuestMemoryError) {
+    try memory.storeReleasingUInt16(nextUsed, at: usedOffset(2))
+    inFlight = max(0, inFlight - count)
   }
 
   /// Whether the driver wants an interrupt for what was pushed since this was last asked (2.7.7, 2.7.8).
