@@ -193,7 +193,7 @@ struct RemoteTests {
   func shutdown() throws {
     let fixture = try fixture(
       [idle], disks: [debian, disk(nil)], remotes: [remote(nil)],
-      connect: "while [ ! -e \"$here/go\" ]; do sleep 0.02; done; exit 1")
+      connect: "while [ -d \"$here\" ] && [ ! -e \"$here/go\" ]; do sleep 0.02; done; exit 1")
     try eventually("it runs") { fixture.storageCalls.count == 1 }
     fixture.stop()
     try eventually("the daemon ends") { fixture.isDone }
