@@ -301,7 +301,7 @@ struct DiskTests {
     .enabled(if: Host.ringRefusal == nil, Host.ringReason))
   func bell() throws {
     let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
-    let doorbell = try DoorbellEvent(offset: 0)
+    let doorbell = try QueueEvent()
     let waiting = Atomic<UInt64>(0)
     try bench.disk.start(
       .ring,
@@ -328,7 +328,7 @@ struct DiskTests {
     .enabled(if: Host.ringRefusal == nil, Host.ringReason))
   func silence() throws {
     let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
-    let doorbell = try DoorbellEvent(offset: 0)
+    let doorbell = try QueueEvent()
     // What a driver and a device share: how many requests were added, and whether the next is to be told of.
     let added = Atomic<UInt64>(0)
     let isAsked = Atomic<Bool>(true)

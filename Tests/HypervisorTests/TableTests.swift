@@ -256,6 +256,30 @@ struct TableTests {
     #expect(memory.contains(segment(1, 1)) && !memory.contains(segment(1, 2)))
   }
 
+  @Test("RAM as the kernel's network server is shown it: what there is, in as few runs as it takes")
+  func memoryRegions() throws {
+    let start: UInt64 = 128 << 20
+    let block = Int(GuestRAM.blockBytes)
+    let memory = try GuestRAM(count: 3 << 20, growth: start..<start + 128 << 20)
+    func segment(_ first: Int, _ count: Int) -> GuestSegment {
+      GuestSegment(address: GuestAddress(start + UInt64(first * block)), count: count * block)
+    }
+    let low = VhostNetworkDevice.Region(guest: 0, count: 3 << 20, offset: 0)
+    #expect(memory.regions(limit: 64) == [low])
+    memory.mark(segment(1, 2), isPlugged: true)
+    memory.mark(segment(63, 1), isPlugged: true)
+    let runs: [VhostNetworkDevice.Region] = [
+      .init(guest: start + UInt64(block), count: 2 * block, offset: 4 << 20 + block),
+      .init(guest: start + UInt64(63 * block), count: block, offset: 4 << 20 + 63 * block),
+    ]
+    #expect(memory.regions(limit: 3) == [low] + runs)
+    #expect(
+      memory.regions(limit: 2)
+        == [low, .init(guest: start + UInt64(block), count: 63 * block, offset: 4 << 20 + block)])
+    memory.mark(segment(1, 2), isPlugged: false)
+    #expect(memory.regions(limit: 2) == [low, runs[1]])
+  }
+
   @Test("SRAT is there where memory grows past 4 GiB and did not begin there")
   func affinity() throws {
     let high = try GuestRAM(count: 4 << 20, growth: 0x1_0800_0000..<0x1_1000_0000)
@@ -298,6 +322,9 @@ struct TableTests {
     #expect(machine.cpus == 2 && machine.memory == 1 << 30 && machine.bootMethod == .linux)
     #expect(machine.disks == [MachineConfiguration.Disk(path: "/dev/x", isReadOnly: true, identifier: "root")])
     #expect(machine.networks.first?.mac == [0x52, 0x54, 0, 0xAA, 0xBB, 1])
+    #expect(machine.networks.first?.usesKernel == true)
+    let plain = try MachineConfiguration(arguments: ["--name", "d", "--kernel", "k", "--net", "tap0,vhost=off"])
+    #expect(plain.networks.first?.usesKernel == false)
     #expect(machine.serial == .socket(path: "/run/s", log: "/var/l"))
     #expect(machine.console == .socket(path: "/run/c", log: nil) && !machine.hasEntropy)
     #expect(try MachineConfiguration.size("256 MiB") == 256 << 20)
@@ -343,6 +370,7 @@ struct TableTests {
       ["--name", "x", "--kernel", "k", "--module", ",cmdline=a"],
       ["--name", "x", "--kernel", "k", "--vnc", "unix:s", "--display", "none"],
       ["--name", "x", "--kernel", "k", "--net", "t,model=ne2000"],
+      ["--name", "x", "--kernel", "k", "--net", "t,vhost=maybe"],
       ["--name", "x", "--disk", "a,bus=ide", "--cdrom", "1", "--cdrom", "2", "--cdrom", "3", "--cdrom", "4"],
       ["--name", "x", "--kernel", "k", "--control", "stdio"], ["--name", "x", "--kernel", "k", "--control", "unix:"],
       ["--name", "x", "--kernel", "k", "--serial", "tcp:1"], ["--name", "x", "--kernel", "k", "--bot", "linux"],

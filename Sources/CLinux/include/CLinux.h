@@ -6,6 +6,7 @@
 
 #include "CLinuxBoot.h"
 #include "CLinuxJail.h"
+#include "CLinuxVhost.h"
 
 /* ioctl(2) is variadic; these are its three shapes. */
 int clinux_ioctl_none(int fd, unsigned long request);

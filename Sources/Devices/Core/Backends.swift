@@ -78,11 +78,11 @@ extension BlockBackend {
   public var canDiscard: Bool { false }
 }
 
-/// A network port: a tap device, usually. Frames carry the 12-byte `virtio_net_hdr` of virtio 1.2, 5.1.6 in front
-/// (a tap with IFF_VNET_HDR and a header size of 12 reads and writes just that).
+/// What a network port agrees on with a virtio driver: a tap's, usually. Frames carry `virtio_net_hdr` (virtio 1.2, 5.1.6)
+/// in front; a tap with IFF_VNET_HDR reads and writes just that.
 ///
 /// Called with the device's lock held: it must not wait.
-public protocol NetworkBackend: Sendable {
+public protocol NetworkPort: Sendable {
   /// Which offloads the guest may use when it transmits.
   var offloads: NetworkOffloads { get }
   /// Told once per negotiation what the guest accepts when it receives: the tap's TUNSETOFFLOAD.
@@ -91,11 +91,50 @@ public protocol NetworkBackend: Sendable {
   /// whose header ends before `num_buffers` (the tap's TUNSETVNETHDRSZ). False where the port cannot do that: then it
   /// carries nothing.
   func setHeaderCount(_ count: Int) -> Bool
+}
+
+/// A network port that frames are handed to, one by one.
+public protocol NetworkBackend: NetworkPort {
   /// Sends the frame in `segments`, which are RAM. A frame that cannot be sent is dropped, as on a wire.
   func transmit(_ segments: [GuestSegment])
   /// Puts the next frame into `segments`, which are RAM, and what does not fit there into `rest`; what does not fit there
   /// either is lost. Its length with header, as far as it was put somewhere; nil when none is waiting.
   func receive(into segments: [GuestSegment], rest: inout [UInt8]) -> Int?
+}
+
+/// A network port that takes frames out of the guest's memory and puts them there by itself, queue by queue: the kernel,
+/// which is shown that memory.
+public protocol NetworkQueueServer: NetworkPort {
+  /// Feature bits of rings and headers that it knows (virtio 1.2, chapter 6 and 5.1.3).
+  var ringFeatures: UInt64 { get }
+  /// Begins to serve a queue, under what was negotiated. False, having said why, where it cannot.
+  func start(queue: Int, _ rings: VirtqueueRings, features: UInt64) -> Bool
+  /// Looks at a queue that the driver rang for by a way that the server does not hear.
+  func kick(queue: Int)
+  /// From now on the queue interrupts on MSI-X vector `vector` without a detour, or tells the monitor: nil.
+  func lead(queue: Int, to vector: Int?)
+  /// Ends serving a queue: when this returns, it does not touch guest memory any more.
+  func stop(queue: Int)
+}
+
+/// Where a virtqueue is that somebody else serves, from its beginning; all of it is RAM (virtio 1.2, 2.7).
+public struct VirtqueueRings: Hashable, Sendable {
+  /// Descriptors in the ring: a power of two.
+  public var size: UInt16
+  /// Guest-physical address of the descriptor table.
+  public var descriptors: UInt64
+  /// Guest-physical address of the available ring.
+  public var available: UInt64
+  /// Guest-physical address of the used ring.
+  public var used: UInt64
+
+  /// Rings at three addresses.
+  public init(size: UInt16, descriptors: UInt64, available: UInt64, used: UInt64) {
+    self.size = size
+    self.descriptors = descriptors
+    self.available = available
+    self.used = used
+  }
 }
 
 /// A wire for adapters that move whole Ethernet frames without any header of the host's.
@@ -108,7 +147,7 @@ public protocol FrameBackend: Sendable {
   func receive(into destination: inout MutableSpan<UInt8>) -> Int?
 }
 
-extension NetworkBackend {
+extension NetworkPort {
   /// Twelve bytes and no other.
   public func setHeaderCount(_ count: Int) -> Bool { count == 12 }
 }

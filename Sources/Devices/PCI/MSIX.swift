@@ -30,6 +30,9 @@ struct MSIX: Sendable {
     return InterruptMessage(address: entries[vector].address, data: entries[vector].data)
   }
 
+  /// Whether `vector` is there and delivers what is signalled.
+  func isOpen(_ vector: UInt16) -> Bool { Int(vector) < entries.count && route(Int(vector)) != nil }
+
   /// Software wrote Message Control.
   mutating func setControl(_ control: UInt16, _ interrupts: some PCIInterrupts) {
     let before = self

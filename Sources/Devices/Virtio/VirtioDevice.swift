@@ -69,9 +69,18 @@ public protocol VirtioDevice: Sendable {
   mutating func reset()
   /// Whether nothing is in flight that may still touch guest memory. The driver's reset is complete only then.
   var isIdle: Bool { get }
+
+  /// Whether whoever serves the queues interrupts by itself, and wants to know where: `lead(_:to:)`.
+  static var interruptsByItself: Bool { get }
+  /// Interrupts of `queue` go to MSI-X vector `vector`, which is open, or through the transport: nil.
+  mutating func lead(_ queue: Int, to vector: Int?)
 }
 
 extension VirtioDevice {
+  /// The transport interrupts for what was pushed.
+  public static var interruptsByItself: Bool { false }
+  /// Nobody to tell.
+  public mutating func lead(_ queue: Int, to vector: Int?) {}
   /// Nothing is writable.
   public mutating func writeConfiguration(_ value: UInt64, at offset: Int, width: AccessWidth) {}
   /// Nothing to prepare.
@@ -118,6 +127,13 @@ public struct VirtioQueues<Memory: GuestMemory>: Sendable {
   public mutating func unpop(_ queue: Int) {
     queues[queue].unpop()
     budget += 1
+  }
+
+  /// Where `queue` is, for somebody else to serve it.
+  public func rings(of queue: Int) -> VirtqueueRings {
+    let queue = queues[queue]
+    return VirtqueueRings(
+      size: queue.size, descriptors: queue.descriptors, available: queue.available, used: queue.used)
   }
 
   /// Hands a buffer of `queue` back with `written` bytes written into it.

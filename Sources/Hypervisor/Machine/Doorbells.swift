@@ -10,7 +10,8 @@ internal import Synchronization
 final class Doorbells: Sendable {
   private struct Function {
     var bar: Int
-    var events: [DoorbellEvent]
+    var events: [QueueEvent]
+    var offsets: [UInt64]
     var base: UInt64?
     /// The port that drivers from before virtio 1.0 write a queue's number to.
     var legacy: (bar: Int, offset: UInt64)?
@@ -30,11 +31,11 @@ final class Doorbells: Sendable {
   /// `legacy` names, if there is one.
   func register(
     _ function: PCIFunction, bar: Int, offsets: [UInt64], legacy: (bar: Int, offset: UInt64)? = nil
-  ) throws(HypervisorError) -> [DoorbellEvent] {
-    var events: [DoorbellEvent] = []
-    for offset in offsets { events.append(try DoorbellEvent(offset: offset)) }
+  ) throws(HypervisorError) -> [QueueEvent] {
+    var events: [QueueEvent] = []
+    for _ in offsets { events.append(try QueueEvent()) }
     let made = events
-    functions.withLock { $0[ObjectIdentifier(function)] = Function(bar: bar, events: made, legacy: legacy) }
+    functions.withLock { $0[ObjectIdentifier(function)] = Function(bar: bar, events: made, offsets: offsets, legacy: legacy) }
     return made
   }
 
@@ -44,8 +45,8 @@ final class Doorbells: Sendable {
       guard var entry = functions[ObjectIdentifier(function)] else { return }
       let base = windows.first { $0.bar == entry.bar }?.base
       if base != entry.base {
-        if let old = entry.base { set(entry.events, old, attached: false) }
-        if let base { set(entry.events, base, attached: true) }
+        if let old = entry.base { set(entry, old, attached: false) }
+        if let base { set(entry, base, attached: true) }
         entry.base = base
       }
       if let legacy = entry.legacy {
@@ -60,21 +61,21 @@ final class Doorbells: Sendable {
     }
   }
 
-  private func set(_ events: [DoorbellEvent], _ base: UInt64, attached: Bool) {
-    for event in events {
+  private func set(_ function: Function, _ base: UInt64, attached: Bool) {
+    for (event, offset) in zip(function.events, function.offsets) {
       do throws(HypervisorError) {
         // Length 0: any width, and KVM's fast path.
         try machine.machine.setWriteEvent(
-          event.event, address: base + event.offset, length: 0, port: false, value: nil, attached: attached)
+          event.event, address: base + offset, length: 0, port: false, value: nil, attached: attached)
       } catch {
         // The doorbell then works by an ordinary exit.
-        log("a doorbell at \(hex(base + event.offset)) stays slow: \(error)")
+        log("a doorbell at \(hex(base + offset)) stays slow: \(error)")
       }
     }
   }
 
   /// One port for all queues: the number that is written tells them apart.
-  private func setLegacy(_ events: [DoorbellEvent], _ port: UInt64, attached: Bool) {
+  private func setLegacy(_ events: [QueueEvent], _ port: UInt64, attached: Bool) {
     for (queue, event) in events.enumerated() {
       do throws(HypervisorError) {
         try machine.machine.setWriteEvent(
@@ -86,15 +87,19 @@ final class Doorbells: Sendable {
   }
 }
 
-/// One queue's doorbell.
-final class DoorbellEvent: Sendable {
+/// An event of one queue: its doorbell, for one.
+final class QueueEvent: Sendable {
   let event: EventDescriptor
-  let offset: UInt64
 
-  init(offset: UInt64) throws(HypervisorError) {
-    self.offset = offset
+  init() throws(HypervisorError) {
     event = try refusal(.system, "no event for a queue can be made") { () throws(SystemError) in
       try EventDescriptor()
     }
   }
+}
+
+/// What rings for a function's queues, and what interrupts for it.
+struct FunctionWiring: Sendable {
+  let doorbells: [QueueEvent]
+  let interrupts: FunctionInterrupts
 }

@@ -127,11 +127,11 @@ final class FileDisk: BlockBackend, Sendable {
 
 /// The doorbell of a disk's queue.
 final class DiskBell: Sendable {
-  let doorbell: DoorbellEvent
+  let doorbell: QueueEvent
   /// Serves the queue, and says whether the guest is to ring for what it adds from now on.
   let serve: @Sendable (_ asksForNotice: Bool) -> Void
 
-  init(_ doorbell: DoorbellEvent, serve: @escaping @Sendable (_ asksForNotice: Bool) -> Void) {
+  init(_ doorbell: QueueEvent, serve: @escaping @Sendable (_ asksForNotice: Bool) -> Void) {
     self.doorbell = doorbell
     self.serve = serve
   }

@@ -112,6 +112,9 @@ final class FunctionInterrupts: PCIInterrupts, Sendable {
     router.route(firstGSI + UInt32(vector), to: message)
   }
 
+  /// What interrupts on `vector` when it is signalled.
+  func event(of vector: Int) -> InterruptEvent? { events.indices.contains(vector) ? events[vector] : nil }
+
   func signal(vector: Int, message: InterruptMessage) {
     guard vector < events.count else { return }
     events[vector].signal()
@@ -120,7 +123,7 @@ final class FunctionInterrupts: PCIInterrupts, Sendable {
 
 /// An irqfd.
 final class InterruptEvent: Sendable {
-  private let event: EventDescriptor
+  let event: EventDescriptor
 
   init(_ machine: VirtualMachineOwner, gsi: UInt32) throws(HypervisorError) {
     event = try refusal(.system, "no event for an interrupt can be made") { () throws(SystemError) in

@@ -20,8 +20,9 @@ extension Machine {
       memoryService.balloon = try attach(VirtioBalloon<GuestRAM, RAMBalloon>(backend), named: "the memory balloon")
     }
     if !memory.growth.isEmpty {
+      let blocks = RAMBlocks(memory, owner) { [vhosts] in for port in vhosts { port.showMemory() } }
       let device = VirtioMem<GuestRAM, RAMBlocks>(
-        RAMBlocks(memory, owner), region: GuestAddress(memory.growth.lowerBound),
+        blocks, region: GuestAddress(memory.growth.lowerBound),
         blockCount: memory.growth.count / Int(GuestRAM.blockBytes), blockBytes: GuestRAM.blockBytes)
       memoryService.growth = try attach(device, named: "the memory that comes and goes")
     }
@@ -41,8 +42,8 @@ extension Machine {
     let backend = try FileDisk(
       path: disk.path, isReadOnly: disk.isReadOnly, identifier: disk.identifier, memory: memory)
     let device = VirtioBlock<GuestRAM, FileDisk>(backend)
-    var bell: DoorbellEvent?
-    let function = try attach(device, named: "the disk \(disk.path)", onDoorbells: { bell = $0.first })
+    var bell: QueueEvent?
+    let function = try attach(device, named: "the disk \(disk.path)", onWired: { bell = $0.doorbells.first })
     disks.append(
       DiskService(
         disk: backend,
@@ -63,11 +64,11 @@ extension Machine {
     if let bell { try answer(bell.doorbell) { bell.serve(true) } }
   }
 
-  /// Has the event loop answer a doorbell.
-  private func answer(_ bell: DoorbellEvent, by serve: @escaping () -> Void) throws(HypervisorError) {
+  /// Has the event loop answer an event of a queue.
+  private func answer(_ event: QueueEvent, by serve: @escaping () -> Void) throws(HypervisorError) {
     try refusal(.system, "a queue cannot be awaited") { () throws(SystemError) in
-      _ = try loop.add(bell.event.file.rawValue, .readable) { _ in
-        _ = try? bell.event.take()
+      _ = try loop.add(event.event.file.rawValue, .readable) { _ in
+        _ = try? event.event.take()
         serve()
       }
     }
@@ -76,6 +77,9 @@ extension Machine {
   private func makeNetwork(_ network: MachineConfiguration.Network) throws(HypervisorError) {
     typealias Device = VirtioNetwork<GuestRAM, TapPort>
     let port = try TapPort(network.tap, memory: memory)
+    if network.usesKernel, let server = try VhostPort(port, memory: memory, log: configuration.log) {
+      return try makeServedNetwork(network, server)
+    }
     let pump = NetworkPump(loop)
     let function = try attach(
       Device(port, mac: network.mac), named: "the network interface on \(network.tap)",
@@ -84,6 +88,21 @@ extension Machine {
       if queue == Device.receiveQueue { pump.pump() } else { function.serve(queue: queue) }
     }
     try pump.start(port.file.rawValue, network.tap) { function.receiveFrames() }
+    bootable.networks.append(.network(functions[functions.count - 1].0))
+  }
+
+  /// An interface whose queues the kernel serves.
+  private func makeServedNetwork(
+    _ network: MachineConfiguration.Network, _ server: VhostPort
+  ) throws(HypervisorError) {
+    let function = try attach(
+      ServedNetwork<GuestRAM, VhostPort>(server, mac: network.mac), named: "the network interface on \(network.tap)",
+      onWired: { server.wire($0) })
+    for queue in server.used.indices {
+      try answer(server.used[queue]) { [unowned function] in function.interrupt(queue: queue) }
+      try answer(server.failed[queue]) { [unowned function] in function.serverRefused(queue: queue) }
+    }
+    vhosts.append(server)
     bootable.networks.append(.network(functions[functions.count - 1].0))
   }
 
@@ -121,11 +140,11 @@ extension Machine {
   /// - Parameters:
   ///   - ringsAtStart: a queue whose doorbell rings when the driver is ready, for what waits for it by then.
   ///   - serve: what a queue's doorbell does where that is not to serve the queue.
-  ///   - onDoorbells: gets the doorbells of the queues, where it is not for the event loop to answer them.
+  ///   - onWired: gets the doorbells of the queues and the interrupts, where it is not for the event loop to answer them.
   func attach<Device: VirtioDevice>(
     _ device: Device, named name: String, ringsAtStart: Int? = nil,
     serve: ((VirtioPCI<Device, FunctionInterrupts>, Int) -> Void)? = nil,
-    onDoorbells: (([DoorbellEvent]) -> Void)? = nil
+    onWired: ((FunctionWiring) -> Void)? = nil
   ) throws(HypervisorError) -> VirtioPCI<Device, FunctionInterrupts> where Device.Memory == GuestRAM {
     typealias Function = VirtioPCI<Device, FunctionInterrupts>
     let address = try nextAddress()
@@ -146,8 +165,8 @@ extension Machine {
       offsets: (0..<function.queueCount).map { Function.doorbellOffset(queue: $0) },
       legacy: function.isTransitional ? (Function.legacyDoorbell.bar, Function.legacyDoorbell.offset) : nil)
     bells.events.withLock { $0 = events }
-    if let onDoorbells {
-      onDoorbells(events)
+    if let onWired {
+      onWired(FunctionWiring(doorbells: events, interrupts: interrupts))
       return function
     }
     for (queue, bell) in events.enumerated() {
@@ -159,7 +178,7 @@ extension Machine {
 
 /// Rings a queue's doorbell again when a visit has left buffers behind.
 private final class Bells: Sendable {
-  let events = Mutex<[DoorbellEvent]>([])
+  let events = Mutex<[QueueEvent]>([])
 
   func ring(_ queue: Int) {
     events.withLock { events in

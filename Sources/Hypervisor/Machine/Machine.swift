@@ -23,6 +23,8 @@ public final class Machine {
   /// What firmware may boot from.
   var bootable = Bootable()
   var disks: [DiskService] = []
+  /// The networks that the kernel serves.
+  var vhosts: [VhostPort] = []
   /// Where disks get their rings.
   let rings = RingSupply()
   /// The SCSI controller, where disks come and go.
@@ -126,6 +128,7 @@ public final class Machine {
     // Everything is open; no thread runs yet, nor the guest.
     if let user = configuration.jailUser { try enterJail(as: user) }
     for entry in disks { try start(entry.disk, bell: entry.bell, complete: entry.complete) }
+    for port in vhosts { try port.own() }
     for runner in runners {
       let thread = try refusal(.system, "no thread for a CPU can be started") { () throws(SystemError) in
         try Thread("cpu-\(runner.cpu.id)") { runner.run() }

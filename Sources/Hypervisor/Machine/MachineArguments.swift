@@ -37,8 +37,9 @@ extension MachineConfiguration {
                                a disk in a file or on a block device (virtio); may be repeated
       --cdrom PATH             a CD-ROM's image on the IDE controller; may be repeated
       --floppy PATH            a floppy disk's image, for the BIOS
-      --net TAP[,mac=AA:BB:CC:DD:EE:FF][,model=virtio|e1000]
-                               a network interface on the tap device TAP (virtio); may be repeated
+      --net TAP[,mac=AA:BB:CC:DD:EE:FF][,model=virtio|e1000][,vhost=on|off]
+                               a network interface on the tap device TAP (virtio); may be repeated. The kernel moves the
+                               frames of a virtio one itself if it has /dev/vhost-net, unless vhost=off
       --serial stdio|none|unix:PATH[,log=FILE]
                                where the serial port is shown (stdio); Ctrl-] leaves a terminal
       --serial2 unix:PATH[,log=FILE]
@@ -273,13 +274,21 @@ extension MachineConfiguration {
     var mac: [UInt8] = [0x52, 0x54, 0]
     for shift in [16, 8, 0] as [UInt32] { mac.append(UInt8(truncatingIfNeeded: hash >> shift)) }
     var model = Network.Model.virtio
+    var usesKernel = true
     for part in parts.dropFirst() {
       if part.hasPrefix("model=") {
         model = try choice(String(part.dropFirst(6)), "--net model")
         continue
       }
+      if part.hasPrefix("vhost=") {
+        guard let uses = ["on": true, "off": false][String(part.dropFirst(6))] else {
+          throw ArgumentError("--net \(text): give vhost=on or vhost=off")
+        }
+        usesKernel = uses
+        continue
+      }
       guard part.hasPrefix("mac=") else {
-        throw ArgumentError("--net \(text): \(part) is not mac=ADDRESS or model=…")
+        throw ArgumentError("--net \(text): \(part) is not mac=ADDRESS, model=… or vhost=…")
       }
       let groups = part.dropFirst(4).split(separator: ":", omittingEmptySubsequences: false)
       let bytes = groups.compactMap { $0.utf8.count == 2 ? UInt8($0, radix: 16) : nil }
@@ -288,7 +297,7 @@ extension MachineConfiguration {
       }
       mac = bytes
     }
-    return Network(tap: tap, mac: mac, model: model)
+    return Network(tap: tap, mac: mac, model: model, usesKernel: usesKernel)
   }
 
   private static func console(_ text: String, _ option: String) throws(ArgumentError) -> Console {

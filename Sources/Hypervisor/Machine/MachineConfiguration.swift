@@ -38,6 +38,8 @@ public struct MachineConfiguration: Sendable {
     public var mac: [UInt8]
     /// What the guest sees.
     public var model: Model
+    /// Whether the kernel serves a virtio interface's queues, where it can (vhost).
+    public var usesKernel: Bool
 
     /// Kinds of network adapter.
     public enum Model: String, Sendable, Hashable, CaseIterable {
@@ -48,7 +50,8 @@ public struct MachineConfiguration: Sendable {
     }
 
     /// An interface with address `mac` on `tap`.
-    public init(tap: String, mac: [UInt8], model: Model = .virtio) {
+    public init(tap: String, mac: [UInt8], model: Model = .virtio, usesKernel: Bool = true) {
+      self.usesKernel = usesKernel
       self.tap = tap
       self.mac = mac
       self.model = model

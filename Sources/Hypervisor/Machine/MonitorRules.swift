@@ -28,10 +28,16 @@ public enum MonitorRules {
   private static let enableRings: UInt64 = 12
   /// TUNSETOFFLOAD and TUNSETVNETHDRSZ (linux/if_tun.h); BLKDISCARD and BLKZEROOUT (linux/fs.h).
   private static let deviceRequests: [UInt32] = [0x4004_54D0, 0x4004_54D8, 0x1277, 0x127F]
+  /// VHOST_SET_OWNER, VHOST_SET_FEATURES, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_NUM, _ADDR, _BASE, _KICK, _CALL and _ERR, and
+  /// VHOST_NET_SET_BACKEND (linux/vhost.h): the kernel that serves a network is shown this process's memory and no other.
+  private static let vhostRequests: [UInt32] = [
+    0x4008_AF21, 0xAF01, 0x4008_AF00, 0x4008_AF03, 0x4008_AF10, 0x4028_AF11, 0x4008_AF12, 0x4008_AF20, 0x4008_AF22,
+    0x4008_AF30,
+  ]
 
   /// The rules, for a process that is the first of its namespace of process ids; the frequent ones first.
   public static let all: [FilterRule] =
-    [rule("ioctl", [.isOne(of: RuntimeRequests.numbers + deviceRequests, 1)])]
+    [rule("ioctl", [.isOne(of: RuntimeRequests.numbers + deviceRequests + vhostRequests, 1)])]
     + allow(
       "read", "write", "futex", "io_uring_enter", "epoll_wait", "readv", "writev", "timerfd_settime", "clock_gettime",
       "pread64", "pwrite64", "preadv", "pwritev", "fdatasync", "fsync", "fallocate", "ftruncate", "lseek", "close",

@@ -93,6 +93,36 @@ public final class GuestRAM: GuestMemory, Sendable {
   /// Where the byte at `address`, which lies in the growth, is in the mapping, whether or not it is plugged.
   func placeInGrowth(_ address: UInt64) -> Int { growthOffset + Int(address - growth.lowerBound) }
 
+  /// All RAM that there is now, in runs of addresses. Where there would be more than `limit`, the growth is one run from the
+  /// first plugged block to the last.
+  func regions(limit: Int) -> [VhostNetworkDevice.Region] {
+    var regions = [VhostNetworkDevice.Region(guest: 0, count: Int(lowCount), offset: 0)]
+    if highCount > 0 {
+      regions.append(.init(guest: AddressMap.fourGiB, count: Int(highCount), offset: Int(lowCount)))
+    }
+    let runs = pluggedRuns
+    let room = limit - regions.count
+    let shown = runs.count <= room ? runs : [runs[0].lowerBound..<runs[runs.count - 1].upperBound]
+    return regions
+      + shown.map { run in
+        let address = growth.lowerBound + UInt64(run.lowerBound) * Self.blockBytes
+        return .init(guest: address, count: run.count * Int(Self.blockBytes), offset: placeInGrowth(address))
+      }
+  }
+
+  /// Numbers of plugged blocks that follow one another.
+  private var pluggedRuns: [Range<Int>] {
+    var runs: [Range<Int>] = []
+    for block in 0..<growth.count / Int(Self.blockBytes) where plugged.load(UInt8.self, at: block) != 0 {
+      if let last = runs.last, last.upperBound == block {
+        runs[runs.count - 1] = last.lowerBound..<block + 1
+      } else {
+        runs.append(block..<block + 1)
+      }
+    }
+    return runs
+  }
+
   /// Shows the RAM to a virtual machine, but for what lies behind the VGA's window: only devices reach that. This object must outlive the machine's CPUs.
   func attach(to machine: borrowing VirtualMachine) throws(HypervisorError) {
     let window = AddressMap.videoWindow

@@ -20,9 +20,12 @@ final class RAMBlocks: PluggableBackend {
   private let sectionBytes: UInt64
   /// Blocks that are plugged in each section. One with none is not shown.
   private let shown: Mutex<[Int]>
+  /// Told that other blocks are RAM than before, with what was unplugged still in its place.
+  private let onChange: @Sendable () -> Void
 
   /// Blocks of `memory`, which has room to grow.
-  init(_ memory: GuestRAM, _ owner: VirtualMachineOwner) {
+  init(_ memory: GuestRAM, _ owner: VirtualMachineOwner, onChange: @escaping @Sendable () -> Void = {}) {
+    self.onChange = onChange
     self.memory = memory
     self.owner = owner
     let length = UInt64(memory.growth.count)
@@ -44,13 +47,17 @@ final class RAMBlocks: PluggableBackend {
       }
       return true
     }
-    if isDone { memory.mark(segment, isPlugged: true) }
+    if isDone {
+      memory.mark(segment, isPlugged: true)
+      onChange()
+    }
     return isDone
   }
 
   func unplug(_ segment: GuestSegment) -> Bool {
     // Devices first, then CPUs; what either still wrote is thrown away with the rest.
     memory.mark(segment, isPlugged: false)
+    onChange()
     shown.withLock { shown in
       for part in parts(of: segment) {
         leave(part, &shown)

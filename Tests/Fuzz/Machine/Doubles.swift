@@ -101,3 +101,39 @@ final class FuzzFlash: FlashStore {
 
   func flush() -> Bool { true }
 }
+
+/// Somebody who serves a network's queues, and finds what it is told to be possible.
+final class FuzzServer: NetworkQueueServer {
+  let offloads: NetworkOffloads = [.checksum, .tcp4]
+  let ringFeatures: UInt64 = .max
+  private let memory: TestMemory
+  private let running = Mutex<Set<Int>>([])
+
+  init(_ memory: TestMemory) {
+    self.memory = memory
+  }
+
+  func setHeaderCount(_ count: Int) -> Bool { count == 10 || count == 12 }
+
+  func setOffloads(_ offloads: NetworkOffloads) {}
+
+  func start(queue: Int, _ rings: VirtqueueRings, features: UInt64) -> Bool {
+    precondition(rings.size > 0 && rings.size & (rings.size - 1) == 0, "a ring of \(rings.size)")
+    let size = Int(rings.size)
+    for (address, count) in [
+      (rings.descriptors, 16 * size), (rings.available, 6 + 2 * size), (rings.used, 6 + 8 * size),
+    ] {
+      precondition(memory.contains(GuestSegment(address: GuestAddress(address), count: count)), "a ring is no RAM")
+    }
+    running.withLock { precondition($0.insert(queue).inserted, "a queue begins that is served") }
+    return true
+  }
+
+  func kick(queue: Int) { running.withLock { precondition($0.contains(queue), "nobody serves this queue") } }
+
+  func lead(queue: Int, to vector: Int?) { precondition(queue < 2 && (0..<3).contains(vector ?? 0), "no such vector") }
+
+  func stop(queue: Int) {
+    running.withLock { precondition($0.remove(queue) != nil, "a queue ends that is not served") }
+  }
+}

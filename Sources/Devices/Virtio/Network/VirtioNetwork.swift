@@ -1,5 +1,3 @@
-internal import Binary
-
 /// A network interface (virtio 1.2, 5.1): one receive queue (0) and one transmit queue (1), no control queue.
 ///
 /// Frames pass between guest memory and the backend with their header in front, untouched: the backend is told how long
@@ -46,39 +44,12 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
     var first: Int
   }
 
-  /// Feature bits (5.1.3).
-  private enum Feature {
-    static var checksum: UInt64 { 1 << 0 }
-    static var guestChecksum: UInt64 { 1 << 1 }
-    static var mac: UInt64 { 1 << 5 }
-    static var guestTCP4: UInt64 { 1 << 7 }
-    static var guestTCP6: UInt64 { 1 << 8 }
-    static var hostTCP4: UInt64 { 1 << 11 }
-    static var hostTCP6: UInt64 { 1 << 12 }
-    static var mergeableBuffers: UInt64 { 1 << 15 }
-    static var status: UInt64 { 1 << 16 }
-  }
-
   /// An interface with the six bytes of `mac`, on `backend`.
   public init(_ backend: Backend, mac: [UInt8], queueSize: UInt16 = 256) {
     self.backend = backend
     queueSizes = [queueSize, queueSize]
-    let offloads = backend.offloads
-    var features = Feature.mac | Feature.status
-    if offloads.contains(.checksum) {
-      features |= Feature.checksum | Feature.guestChecksum
-      if offloads.contains(.tcp4) { features |= Feature.hostTCP4 | Feature.guestTCP4 | Feature.mergeableBuffers }
-      if offloads.contains(.tcp6) { features |= Feature.hostTCP6 | Feature.guestTCP6 | Feature.mergeableBuffers }
-    }
-    self.features = features
-    // struct virtio_net_config (5.1.4): mac, status, max_virtqueue_pairs, mtu.
-    var writer = ByteWriter(capacity: 12)
-    writer.raw(mac.prefix(6))
-    writer.zeros(6 - min(6, mac.count))
-    writer.little(UInt16(1))
-    writer.little(UInt16(1))
-    writer.little(UInt16(1500))
-    configuration = writer.bytes
+    features = NetworkNegotiation.features(backend.offloads)
+    configuration = NetworkNegotiation.configuration(mac: mac)
   }
 
   /// Whether the cable is in. The transport's `changeConfiguration(_:)` tells the driver.
@@ -89,16 +60,12 @@ public struct VirtioNetwork<Memory: GuestMemory, Backend: NetworkBackend>: Virti
 
   /// Takes note of what the driver accepted.
   public mutating func start(features: UInt64) {
-    headerCount = features & (VirtioFeature.version1 | Feature.mergeableBuffers) != 0 ? 12 : 10
+    let agreed = NetworkNegotiation(features: features)
+    headerCount = agreed.headerCount
     isDead = !backend.setHeaderCount(headerCount)
     held = nil
-    rest = features & Feature.mergeableBuffers == 0 ? [] : [UInt8](repeating: 0, count: Self.frameLimit)
-    // Segmentation needs checksums that are left open (5.1.3.1).
-    guard features & Feature.guestChecksum != 0 else { return backend.setOffloads([]) }
-    var offloads: NetworkOffloads = .checksum
-    if features & Feature.guestTCP4 != 0 { offloads.insert(.tcp4) }
-    if features & Feature.guestTCP6 != 0 { offloads.insert(.tcp6) }
-    backend.setOffloads(offloads)
+    rest = agreed.mergesBuffers ? [UInt8](repeating: 0, count: Self.frameLimit) : []
+    backend.setOffloads(agreed.offloads)
   }
 
   /// Whoever comes next takes whole frames until it says otherwise.

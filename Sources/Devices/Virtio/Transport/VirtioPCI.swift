@@ -75,6 +75,11 @@ public final class VirtioPCI<Device: VirtioDevice, Interrupts: PCIInterrupts>: P
     withState { $0.notify($0.core.serve(queue, asksForNotice: asksForNotice)) }
   }
 
+  /// Interrupts for what was used in `queue`: for whoever hears that from a server that could not interrupt by itself.
+  public func interrupt(queue: Int) {
+    withState { $0.interrupt(queue: queue) }
+  }
+
   /// Lets `body` work on the device and its queues, and interrupts for what it gave back. Nil when it threw.
   @discardableResult
   public func withDevice<Result: Sendable>(

@@ -82,6 +82,7 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
 
   /// True when what is decoded may have changed.
   mutating func writeConfiguration(_ value: UInt32, at offset: Int, width: AccessWidth) -> Bool {
+    defer { leadInterrupts() }
     configuration.write(value, at: offset, width: width)
     switch offset & ~3 {
     case PCIConfiguration.commandOffset:
@@ -145,6 +146,7 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
   }
 
   mutating func write(_ value: UInt64, bar: Int, offset: UInt64, width: AccessWidth) {
+    defer { leadInterrupts() }
     switch bar {
     case VirtioLegacyLayout.bar where isTransitional:
       writeLegacy(value, at: offset, width: width)
@@ -227,6 +229,21 @@ struct VirtioPCIState<Device: VirtioDevice, Interrupts: PCIInterrupts>: Sendable
     guard sent & bit == 0 else { return }
     sent |= bit
     msix.signal(Int(vector), interrupts)
+  }
+
+  /// Interrupts for a queue whose server has signalled that it used buffers.
+  mutating func interrupt(queue: Int) {
+    guard core.isRunning, core.queueVectors.indices.contains(queue) else { return }
+    notify(VirtioCore<Device>.Notice(queues: 1 << UInt64(queue)))
+  }
+
+  /// Tells a device that interrupts by itself where to, after what may have changed that.
+  private mutating func leadInterrupts() {
+    guard Device.interruptsByItself else { return }
+    for queue in core.queueVectors.indices {
+      let vector = core.queueVectors[queue]
+      core.device.lead(queue, to: msix.isOpen(vector) ? Int(vector) : nil)
+    }
   }
 
   /// INTx follows the ISR while MSI-X is off and Interrupt Disable is clear.

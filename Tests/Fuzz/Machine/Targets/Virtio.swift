@@ -216,6 +216,25 @@ let virtioTargets: [FuzzTarget] = [
       )
     }),
   virtio(
+    "served-network",
+    { script in
+      script.send(0, [Script.writable(0, 64)])
+      script.send(1, [Script.readable(1, Array("frame".utf8))])
+      script.event(2, [1])
+      script.event(2, [0])
+    },
+    make: { memory in
+      let function = VirtioPCI(
+        ServedNetwork(FuzzServer(memory), mac: [0x52, 0x54, 0, 0, 0, 1]), memory: memory, interrupts: TestInterrupts())
+      return (
+        function,
+        [
+          { input in function.interrupt(queue: Int(input.byte())) },
+          { input in function.serverRefused(queue: Int(input.byte()) & 1) },
+        ]
+      )
+    }),
+  virtio(
     "console",
     { script in
       script.send(0, [Script.writable(0, 64)])
