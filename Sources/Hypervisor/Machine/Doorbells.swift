@@ -35,7 +35,9 @@ final class Doorbells: Sendable {
     var events: [QueueEvent] = []
     for _ in offsets { events.append(try QueueEvent()) }
     let made = events
-    functions.withLock { $0[ObjectIdentifier(function)] = Function(bar: bar, events: made, offsets: offsets, legacy: legacy) }
+    functions.withLock {
+      $0[ObjectIdentifier(function)] = Function(bar: bar, events: made, offsets: offsets, legacy: legacy)
+    }
     return made
   }
 
