@@ -23,6 +23,23 @@ package enum Limits {
   package static let fileSize = 1 << 20  // bytes
   /// Aliases that a recipe may have: few enough that nesting them cannot blow up its size.
   package static let aliases = 30
+  package static let nesting = 64
+  /// Users, services or the like of one system.
+  package static let customEntries = 256
+  package static let customFiles = 1024
+  package static let customFileSize = 64 << 20  // bytes
+  /// What GRUB's menu cannot hold: it would end or expand something there.
+  package static let menuCharacters: Set<Character> = [
+    "\"", "'", "\\", "$", "`", ";", "{", "}", "<", ">", "|", "&", "#", "\n", "@",
+  ]
+  package static let includeDepth = 8
+  package static let includes = 64
+  package static let includedSize = 4 << 20  // bytes
+  package static let variables = 256
+  /// Of one variable's value.
+  package static let variableSize = 16 << 10  // bytes
+  /// All text that variables are replaced in, afterwards: aliases could multiply it.
+  package static let replacedSize = 4 << 20  // bytes
 }
 
 package enum Names {

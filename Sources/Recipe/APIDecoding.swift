@@ -10,8 +10,8 @@ extension RecipeDecoder {
       return nil
     }
     let listen = reader.quantity(fields, "listen", ListenAddress.parse)
-    let certificate = reader.text(fields, "certificate")
-    let key = reader.text(fields, "key")
+    let certificate = reader.path(fields, "certificate", Self.pathProblem)
+    let key = reader.path(fields, "key", Self.pathProblem)
     let tokens = tokens(fields)
     if fields.has("certificate"), !fields.has("key") { reader.missing("key", in: fields) }
     if fields.has("key"), !fields.has("certificate") { reader.missing("certificate", in: fields) }

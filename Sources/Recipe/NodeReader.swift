@@ -3,16 +3,11 @@ internal import Yams
 
 /// Reads YAML nodes as values and notes what is wrong with its place, so that one reading finds all mistakes.
 struct NodeReader {
-  /// The path of the recipe as it was given, for messages.
-  let file: String
+  /// The files that the nodes are of.
+  var lines = FileLines()
+  var marker = DuplicateMarker()
   /// What was found so far.
   private(set) var diagnostics: [Diagnostic] = []
-  private let marker: DuplicateMarker
-
-  init(file: String, marker: DuplicateMarker = DuplicateMarker()) {
-    self.file = file
-    self.marker = marker
-  }
 
   /// A mapping whose keys were checked.
   struct Fields {
@@ -33,6 +28,9 @@ struct NodeReader {
   struct Field {
     let keyMark: Mark?
     let value: Node
+
+    /// Whether the value was left out, or written as `~`.
+    var isNothing: Bool { NodeReader.isNothing(value) }
   }
 
   /// The key as the recipe has it, where it had to be read under another name.
@@ -40,12 +38,18 @@ struct NodeReader {
 
   /// Notes a mistake.
   mutating func report(_ mark: Mark?, _ message: String) {
-    let finding = Diagnostic(file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, message: message)
+    report(lines.diagnostic(mark, message))
+  }
+
+  /// Notes a mistake that is in no node.
+  mutating func report(_ finding: Diagnostic) {
     if !diagnostics.contains(finding) { diagnostics.append(finding) }
   }
 
-  /// The node as a mapping with none but these keys.
-  mutating func fields(_ node: Node, _ what: String, keys: [String]) -> Fields? {
+  /// The node as a mapping with none but these keys. `advice` is what is said of other ones that may well be tried.
+  mutating func fields(
+    _ node: Node, _ what: String, keys: [String], advice: [String: String] = [:]
+  ) -> Fields? {
     guard case .mapping(let mapping) = node else {
       report(node.mark, "\(what) must have keys (\(keys.joined(separator: ", "))), not \(Self.describe(node))")
       return nil
@@ -58,13 +62,15 @@ struct NodeReader {
       }
       let key = marker.original(scalar.string)
       if let first = fields.values[key] {
-        let place = first.keyMark.map { "line \($0.line)" } ?? "another place"
+        let place = first.keyMark.map { "line \(lines.line(of: $0))" } ?? "another place"
         report(scalar.mark, "\(what) has the key '\(Self.shown(key))' twice; the first is in \(place)")
       } else if keys.contains(key) {
         fields.values[key] = Field(keyMark: scalar.mark, value: value)
       } else {
         var message = "unknown key '\(Self.shown(key))' in \(what)"
-        if let nearest = Spelling.nearest(to: key, in: keys) {
+        if let advice = advice[key] {
+          message += ": \(advice)"
+        } else if let nearest = Spelling.nearest(to: key, in: keys) {
           message += "; did you mean '\(nearest)'?"
         } else {
           message += "; it may have \(keys.joined(separator: ", "))"
@@ -73,6 +79,27 @@ struct NodeReader {
       }
     }
     return fields
+  }
+
+  /// Notes keys that are given twice, wherever they are: once files are merged, it would not be seen which of them was.
+  mutating func reportTwins(_ node: Node) {
+    switch node {
+    case .mapping(let mapping):
+      var first: [String: Mark?] = [:]
+      for (key, value) in mapping {
+        if let name = key.scalar.map({ original($0.string) }) {
+          if let earlier = first[name] {
+            let place = earlier.map { "line \(lines.line(of: $0))" } ?? "another place"
+            report(key.mark, "the key '\(Self.shown(name))' is given twice; the first is in \(place)")
+          } else {
+            first.updateValue(key.mark, forKey: name)
+          }
+        }
+        reportTwins(value)
+      }
+    case .sequence(let sequence): for node in sequence { reportTwins(node) }
+    case .scalar, .alias: break
+    }
   }
 
   /// Notes that a key is missing.
@@ -95,12 +122,29 @@ struct NodeReader {
       report(node.mark, "\(what) must be a single value, not \(Self.describe(node))")
       return nil
     }
-    if scalar.style == .plain || scalar.style == .any, ["", "~", "null"].contains(scalar.string) {
+    if Self.isNothing(node) {
       report(node.mark, "\(what) has no value")
       return nil
     }
     guard Names.isPrintable(scalar.string) else {
       report(node.mark, "\(what) may not have line breaks or control characters")
+      return nil
+    }
+    return scalar.string
+  }
+
+  /// The node as text of any length and form, which may be empty between quotes.
+  mutating func longText(_ node: Node, _ what: String) -> String? {
+    guard case .scalar(let scalar) = node else {
+      report(node.mark, "\(what) must be text, not \(Self.describe(node))")
+      return nil
+    }
+    if Self.isNothing(node) {
+      report(node.mark, "\(what) has no value; an empty text is \"\"")
+      return nil
+    }
+    if scalar.string.utf8.contains(0) {
+      report(node.mark, "\(what) may not have the character NUL")
       return nil
     }
     return scalar.string
@@ -114,6 +158,14 @@ struct NodeReader {
     guard let problem = check(text) else { return text }
     report(fields.mark(of: key), "'\(key)' in \(fields.what): '\(Self.shown(text))' \(problem)")
     return nil
+  }
+
+  /// The key's value as a path that `check` allows. A relative one starts at the folder of the file that says it, and is
+  /// returned as seen from the folder of the first file.
+  mutating func path(
+    _ fields: Fields, _ key: String, required: Bool = false, _ check: (String) -> String?
+  ) -> String? {
+    checked(fields, key, required: required, check).map { FilePath.join(lines.folder(of: fields.mark(of: key)), $0) }
   }
 
   /// The key's value as `true` or `false`.
@@ -212,6 +264,12 @@ struct NodeReader {
       }
     }
     return names.sorted()
+  }
+
+  /// Whether a node is YAML's word for nothing.
+  static func isNothing(_ node: Node) -> Bool {
+    guard case .scalar(let scalar) = node, scalar.style == .plain || scalar.style == .any else { return false }
+    return ["", "~", "null"].contains(scalar.string)
   }
 
   /// A node's form in words.

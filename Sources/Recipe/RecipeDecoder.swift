@@ -5,6 +5,7 @@ internal import Yams
 struct RecipeDecoder {
   var reader: NodeReader
   let directory: String
+  let variables: Variables
   /// The recipe's sources; nil for one whose text is wrong.
   var sources: [String: Recipe.Source?] = [:]
   /// The recipe's networks; nil for one whose text is wrong, and nil where domains come without a recipe.
@@ -12,9 +13,10 @@ struct RecipeDecoder {
   /// What domains come after, as it was read.
   var afterEntries: [AfterEntry] = []
 
-  init(reader: NodeReader, directory: String) {
+  init(reader: NodeReader, directory: String, variables: Variables = Variables()) {
     self.reader = reader
     self.directory = directory
+    self.variables = variables
   }
 
   mutating func decode(_ root: Node) throws(RecipeError) -> Recipe {
@@ -39,7 +41,10 @@ struct RecipeDecoder {
     guard
       let fields = reader.fields(
         root, "the recipe",
-        keys: ["name", "control-domain", "storage", "network", "networks", "api", "balancer", "sources", "domains"])
+        keys: [
+          "variables", "name", "control-domain", "storage", "network", "networks", "api", "balancer", "sources",
+          "domains",
+        ])
     else { return nil }
     let name = reader.checked(fields, "name", required: true, Names.problem)
     let controlDomain = controlDomain(fields)
@@ -120,8 +125,7 @@ struct RecipeDecoder {
       if let name {
         let mark = fields.mark(of: "name")
         if let earlier = first[name] {
-          let place = earlier.map { "\($0.line):\($0.column)" } ?? "?"
-          reader.report(mark, "two domains are named '\(name)'; the first is at \(reader.file):\(place)")
+          reader.report(mark, "two domains are named '\(name)'; the first is at \(reader.lines.place(of: earlier))")
         } else {
           first[name] = mark
         }

@@ -22,9 +22,9 @@ public struct Diagnostic: Sendable, Hashable, Comparable, CustomStringConvertibl
     line > 0 ? "\(file):\(line):\(column): error: \(message)" : "\(file): error: \(message)"
   }
 
-  /// By place, then by text.
+  /// By file and place, then by text.
   public static func < (left: Diagnostic, right: Diagnostic) -> Bool {
-    (left.line, left.column, left.message) < (right.line, right.column, right.message)
+    (left.file, left.line, left.column, left.message) < (right.file, right.line, right.column, right.message)
   }
 }
 

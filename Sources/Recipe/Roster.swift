@@ -118,7 +118,7 @@ private struct RosterDecoder {
     _ value: String, _ what: String, _ mark: Mark?, in known: WritableKeyPath<Self, [String: Mark?]>
   ) {
     if let first = self[keyPath: known][value] {
-      let place = first.map { " in line \($0.line)" } ?? ""
+      let place = first.map { " in line \(reader.lines.line(of: $0))" } ?? ""
       reader.report(mark, "the \(what) '\(NodeReader.shown(value))' is that of another stick\(place)")
     } else {
       self[keyPath: known].updateValue(mark, forKey: value)

@@ -98,7 +98,7 @@ extension RecipeDecoder {
   /// The key's value as a file: a path, or `{from: SOURCE, path: PATH IN IT}`.
   mutating func file(_ fields: NodeReader.Fields, _ key: String, required: Bool = false) -> Recipe.FileReference? {
     guard let field = fields.values[key], case .mapping = field.value else {
-      return reader.checked(fields, key, required: required, Self.pathProblem).map { .path($0) }
+      return reader.path(fields, key, required: required, Self.pathProblem).map { .path($0) }
     }
     guard let place = reader.fields(field.value, "the file '\(key)'", keys: ["from", "path"]) else { return nil }
     let path = reader.checked(place, "path", Self.memberProblem)

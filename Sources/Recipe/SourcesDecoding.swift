@@ -59,7 +59,7 @@ extension RecipeDecoder {
       guard let url, let commit else { return nil }
       return .repository(url: url, commit: commit)
     default:
-      let path = reader.checked(fields, "file", Self.pathProblem)
+      let path = reader.path(fields, "file", Self.pathProblem)
       let digest = digest(fields, required: false)
       guard let path, digest != nil || !fields.has("sha256") else { return nil }
       return .file(path: path, sha256: digest)

@@ -17,6 +17,9 @@ struct BuildCommand: ParsableCommand {
       interrupted goes on where it was. --source takes a copy that you have instead, digest checked as well; for a \
       repository it is one that holds the pinned commit.
 
+      --set gives a variable of the recipe's another value: what it says under 'variables' is what holds otherwise. \
+      docs/recipe.md has everything that a recipe may say.
+
       All times in the image are set to SOURCE_DATE_EPOCH, or to a constant: the same recipe and package versions \
       give the same bytes. Needs no root privileges.
 
@@ -25,6 +28,7 @@ struct BuildCommand: ParsableCommand {
         roost build lab.yaml -o lab.iso --mirror http://mirror.lab.example/debian --update
         roost build recipes/demo.yaml -o build/demo.iso --source freebsd-base=$HOME/base.txz
         roost build recipes/plan9.yaml -o build/plan9.iso --source plan9=$HOME/src/plan9
+        roost build lab.yaml -o lab.iso --set course=networks --set memory="512 MiB"
       """)
 
   @Argument(help: "The recipe, a YAML file.", completion: .file(extensions: ["yaml", "yml"]))
@@ -53,6 +57,11 @@ struct BuildCommand: ParsableCommand {
       valueName: "name=path"))
   var sources: [String] = []
 
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp("Give a variable of the recipe's a value; may be repeated.", valueName: "name=value"))
+  var variables: [String] = []
+
   @Flag(help: "Fetch the newest package versions though the recipe did not change.")
   var update = false
 
@@ -69,6 +78,15 @@ struct BuildCommand: ParsableCommand {
         source.index(after: equals) != source.endIndex
       else { throw ValidationError("--source takes NAME=PATH, as in freebsd-base=base.txz, not '\(source)'.") }
     }
+    for (index, variable) in variables.enumerated() {
+      guard let equals = variable.firstIndex(of: "="), equals != variable.startIndex else {
+        throw ValidationError("--set takes NAME=VALUE, as in course=networks, not '\(variable)'.")
+      }
+      let name = variable[..<equals]
+      guard !variables[..<index].contains(where: { $0.hasPrefix("\(name)=") }) else {
+        throw ValidationError("--set gives '\(name)' twice.")
+      }
+    }
     if let mirror, !["http://", "https://", "file://"].contains(where: { mirror.hasPrefix($0) }) {
       throw ValidationError("--mirror takes a URL, as in http://mirror.example/debian, not '\(mirror)'.")
     }
@@ -78,7 +96,7 @@ struct BuildCommand: ParsableCommand {
     Signal.ignorePipe()
     let parsed: Recipe
     do throws(RecipeError) {
-      parsed = try Recipe.load(recipe)
+      parsed = try Recipe.load(recipe, variables: values)
     } catch {
       StandardStream.error.write("\(error)\n")
       throw ExitCode.wrongFile
@@ -93,6 +111,15 @@ struct BuildCommand: ParsableCommand {
     options.programs = programs
     options.update = update
     try build(parsed, options)
+  }
+
+  /// What `--set` says, by name.
+  private var values: [String: String] {
+    let pairs = variables.map { variable in
+      let name = variable.prefix { $0 != "=" }
+      return (String(name), String(variable.dropFirst(name.count + 1)))
+    }
+    return Dictionary(pairs) { _, last in last }
   }
 
   private func absolute(_ path: String) -> String {

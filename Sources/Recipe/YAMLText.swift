@@ -1,0 +1,146 @@
+internal import Manifest
+internal import Platform
+internal import Yams
+
+/// A YAML text that a person wrote: its nodes, or what is wrong with it and where.
+struct YAMLText {
+  var text: String
+  /// Its path as it was given, for messages.
+  let file: String
+  /// What it is, in a word.
+  let what: String
+  /// Where one can be seen.
+  let example: String
+
+  /// The text of the file at `path`, a little more than the limit of `Limits.fileSize` at most.
+  static func load(_ path: String, what: String) throws(RecipeError) -> String {
+    var bytes: [UInt8] = []
+    do throws(SystemError) {
+      let file = try FileDescriptor(opening: path)
+      while bytes.count <= Limits.fileSize {
+        let more = try file.read(upTo: 65_536)
+        if more.isEmpty { break }
+        bytes += more
+      }
+    } catch {
+      throw .unreadable(path: path, reason: "\(error.errno)")
+    }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw .unreadable(path: path, reason: "it is not UTF-8 text; is this a \(what)?")
+    }
+    return text
+  }
+
+  /// What `body` makes of the text's root.
+  func decode<Value>(
+    _ body: (Node, NodeReader) throws(RecipeError) -> Value
+  ) throws(RecipeError) -> Value {
+    var reader = NodeReader()
+    let root = try compose(&reader)
+    return try body(root, reader)
+  }
+
+  /// The text's root. Its lines become known to `reader` as those of `folder`, which is where relative paths in it start as
+  /// seen from the first file's.
+  func compose(_ reader: inout NodeReader, folder: String = "") throws(RecipeError) -> Node {
+    let start = reader.lines.add(file, folder: folder, text: text)
+    var text = String(repeating: "\n", count: start) + (text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text)
+    let lines = reader.lines
+    guard self.text.utf8.count <= Limits.fileSize else { throw wholeFile("the \(what) is larger than 1 MiB") }
+    guard Self.aliasCount(text) <= Limits.aliases else {
+      throw wholeFile("the \(what) has more than \(Limits.aliases) aliases (*name); write them out")
+    }
+    while true {
+      do {
+        guard let root = try Yams.compose(yaml: text, .basic) else {
+          throw wholeFile("the \(what) is empty; see \(example) for one to start from")
+        }
+        guard !Self.isDeeper(root, than: Limits.nesting) else {
+          throw wholeFile("the \(what) is nested more than \(Limits.nesting) deep")
+        }
+        return root
+      } catch let error as RecipeError {
+        throw error
+      } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
+        guard let key = duplicates.first, let renamed = reader.marker.rename(key, at: context.mark, in: text) else {
+          let names = duplicates.map { "'\(NodeReader.shown($0))'" }.joined(separator: ", ")
+          throw .invalid([lines.diagnostic(context.mark, "keys given twice: \(names)")])
+        }
+        text = renamed
+      } catch let error as YamlError {
+        throw .invalid([diagnostic(error, text: text, lines)])
+      } catch {
+        throw wholeFile("\(error)")
+      }
+    }
+  }
+
+  private func wholeFile(_ message: String) -> RecipeError {
+    .invalid([Diagnostic(file: file, line: 0, column: 0, message: message)])
+  }
+
+  private static func isDeeper(_ node: Node, than limit: Int) -> Bool {
+    switch node {
+    case .mapping(let mapping):
+      limit == 0 || mapping.contains { isDeeper($0.key, than: limit - 1) || isDeeper($0.value, than: limit - 1) }
+    case .sequence(let sequence): limit == 0 || sequence.contains { isDeeper($0, than: limit - 1) }
+    case .scalar, .alias: false
+    }
+  }
+
+  /// Words that look like aliases, wherever they are: never fewer than there are aliases.
+  private static func aliasCount(_ text: String) -> Int {
+    var count = 0
+    var previous: UInt8 = 32
+    for byte in text.utf8 {
+      if previous == 42, byte > 32 { count += 1 }
+      previous = byte
+    }
+    return count
+  }
+
+  /// What libyaml found, in the words of who wrote it.
+  private func diagnostic(_ error: YamlError, text: String, _ lines: FileLines) -> Diagnostic {
+    switch error {
+    case .scanner(let context, let problem, let mark, _):
+      if problem.contains("tab character") || Self.scalar(of: text, at: mark) == "\t" {
+        return lines.diagnostic(mark, "a tab cannot indent; use spaces")
+      }
+      return lines.diagnostic(mark, Self.words(context, problem, lines))
+    case .parser(let context, let problem, let mark, _), .composer(let context, let problem, let mark, _):
+      let hint =
+        Self.line(of: text, at: mark)?.contains("${") == true
+        ? " (between { } and [ ] a value with '${' needs quotes)" : ""
+      return lines.diagnostic(mark, Self.words(context, problem, lines) + hint)
+    case .reader(let problem, let offset, _, _):
+      var line = 1
+      var column = 1
+      for character in text.prefix(offset ?? 0) {
+        column += character.unicodeScalars.count
+        if character.isNewline {
+          line += 1
+          column = 1
+        }
+      }
+      return Diagnostic(
+        file: file, line: offset == nil ? 0 : lines.line(line), column: offset == nil ? 0 : column,
+        message: "this character cannot be in a \(what) (\(problem))")
+    default:
+      return Diagnostic(file: file, line: 0, column: 0, message: "\(error)")
+    }
+  }
+
+  private static func words(_ context: YamlError.Context?, _ problem: String, _ lines: FileLines) -> String {
+    guard let context, !context.text.isEmpty else { return "not valid YAML: \(problem)" }
+    return "not valid YAML: \(problem) \(context.text) that began in line \(lines.line(of: context.mark))"
+  }
+
+  private static func scalar(of text: String, at mark: Mark) -> Unicode.Scalar? {
+    line(of: text, at: mark)?.unicodeScalars.dropFirst(max(0, mark.column - 1)).first
+  }
+
+  private static func line(of text: String, at mark: Mark) -> Substring? {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    return mark.line >= 1 && mark.line <= lines.count ? lines[mark.line - 1] : nil
+  }
+}
