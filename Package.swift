@@ -134,7 +134,8 @@ let package = Package(
     .testTarget(name: "IdentityTests", dependencies: ["Identity", "Binary"], swiftSettings: strict),
     .testTarget(name: "ManifestTests", dependencies: ["Manifest", "Identity"], swiftSettings: strict),
     .testTarget(
-      name: "RecipeTests", dependencies: ["Recipe", "Manifest", "Platform", "TestMachine"], swiftSettings: strict),
+      name: "RecipeTests", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "TestMachine"],
+      swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
     .testTarget(
       name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform", "TestMachine", "CURing"],

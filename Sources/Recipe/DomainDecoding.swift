@@ -33,7 +33,8 @@ extension RecipeDecoder {
       name: name, os: os ?? Self.operatingSystem(of: source.kind), cpus: cpus, cpusMaximum: cpusMaximum,
       memory: memory, diskBytes: disk,
       cards: cards, boot: boot, hardware: hardware, commandLine: commandLine, source: source.kind,
-      limits: limits, autostart: autostart, after: after, ready: ready, onReboot: onReboot, onCrash: onCrash)
+      customization: source.customization, limits: limits, autostart: autostart, after: after, ready: ready,
+      onReboot: onReboot, onCrash: onCrash)
   }
 
   /// How a source boots whose domain does not say; nil where the kernel's file tells.

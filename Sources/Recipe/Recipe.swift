@@ -35,6 +35,10 @@ public struct Recipe: Sendable, Hashable {
     public let hostname: String
     /// Debian packages beside those that Roost needs; sorted and unique.
     public let packages: [String]
+    /// What its kernel is told beside what Roost tells it.
+    public let commandLine: String
+    /// What else is said of its system; no services and no first boot.
+    public let customization: Customization
   }
 
   /// Live storage.
@@ -107,6 +111,8 @@ public struct Recipe: Sendable, Hashable {
     public let commandLine: String
     /// Where its kernel and disk come from.
     public let source: DomainSource
+    /// What else is said of its system, where that is a Debian.
+    public let customization: Customization
     /// What it may take of the machine; nil for no limits.
     public let limits: ResourceLimits?
     /// Whether it is started with the appliance.
@@ -231,6 +237,8 @@ extension Recipe {
     text.add("control-domain.suite", controlDomain.suite)
     text.add("control-domain.hostname", controlDomain.hostname)
     text.add("control-domain.packages", controlDomain.packages)
+    if !controlDomain.commandLine.isEmpty { text.add("control-domain.command-line", controlDomain.commandLine) }
+    if !controlDomain.customization.isEmpty { text.add("control-domain.system", controlDomain.customization.words) }
     text.add("storage.ram", "\(storage.ramBytes)")
     for remote in storage.remotes {
       text.add("remote", [remote.name, remote.address.description, remote.use.rawValue, remote.attach ?? ""])
@@ -378,6 +386,7 @@ extension Recipe.Domain {
       text.add("debian.suite", suite)
       text.add("debian.packages", packages)
       text.add("debian.hostname", hostname)
+      if !customization.isEmpty { text.add("debian.system", customization.words) }
     case .hatchling:
       text.add("hatchling", "")
     case .freebsd(let base, let kernel, let hostname):

@@ -72,14 +72,35 @@ struct RecipeDecoder {
       reader.missing("control-domain", in: recipe)
       return nil
     }
-    guard let fields = reader.fields(node, "the control domain", keys: ["suite", "hostname", "packages"]) else {
-      return nil
-    }
+    let keys = ["suite", "hostname", "packages", "command-line"] + Self.customizationKeys
+    guard let fields = reader.fields(node, "the control domain", keys: keys) else { return nil }
     let suite = reader.checked(fields, "suite", required: true, Names.problem)
     let hostname = reader.checked(fields, "hostname", Names.problem)
     let packages = reader.packages(fields, "packages")
+    let customization = customization(fields, packages: packages)
+    checkControlDomain(fields)
+    let commandLine = controlCommandLine(fields)
     guard let suite else { return nil }
-    return .init(suite: suite, hostname: hostname ?? "roost", packages: packages)
+    return .init(
+      suite: suite, hostname: hostname ?? "roost", packages: packages, commandLine: commandLine ?? "",
+      customization: customization)
+  }
+
+  /// The control domain's words for its kernel. They stand in GRUB's menu, after those that Roost needs.
+  private mutating func controlCommandLine(_ fields: NodeReader.Fields) -> String? {
+    guard let text = commandLine(fields) else { return nil }
+    if let character = text.first(where: { Limits.menuCharacters.contains($0) }) {
+      reader.report(
+        fields.mark(of: "command-line"),
+        "'command-line' in the control domain may not have the character '\(character)'")
+    }
+    let kept = ["roost.", "init=", "rdinit="]
+    for word in text.split(separator: " ") where kept.contains(where: word.hasPrefix) {
+      reader.report(
+        fields.mark(of: "command-line"),
+        "'command-line' in the control domain: '\(NodeReader.shown(String(word)))' is for Roost to say")
+    }
+    return text
   }
 
   private mutating func storage(_ recipe: NodeReader.Fields) -> Recipe.StorageSettings? {

@@ -8,6 +8,8 @@ struct DecodedSource {
   let fields: NodeReader.Fields?
   /// The command line that is in the source.
   var commandLine: String?
+  /// What is said of a Debian system.
+  var customization = Customization()
 
   /// True if there is something for the domain's disk to begin with, right or wrong.
   var hasImage: Bool {
@@ -52,14 +54,15 @@ extension RecipeDecoder {
       reader.report(
         fields.values[key]?.keyMark, "'\(key)' belongs to a source with 'kernel', not to '\(kind)'; \(remedy)")
     }
+    var customization = Customization()
     let made =
       switch kind {
-      case "debian": debian(fields, name: name)
+      case "debian": debian(fields, name: name, &customization)
       case "freebsd": freebsd(fields, name: name)
       case "plan9": plan9(fields, name: name)
       default: hatchling(fields)
       }
-    return made.map { DecodedSource(kind: $0, fields: fields) }
+    return made.map { DecodedSource(kind: $0, fields: fields, customization: customization) }
   }
 
   private mutating func files(_ fields: NodeReader.Fields, _ domain: NodeReader.Fields) -> DecodedSource? {
@@ -159,13 +162,17 @@ extension RecipeDecoder {
     return modules
   }
 
-  private mutating func debian(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {
+  private mutating func debian(
+    _ source: NodeReader.Fields, name: String?, _ customization: inout Customization
+  ) -> Recipe.DomainSource? {
+    let keys = ["suite", "packages", "hostname"] + Self.customizationKeys
     guard let node = source.values["debian"]?.value,
-      let fields = reader.fields(node, "a Debian source", keys: ["suite", "packages", "hostname"])
+      let fields = reader.fields(node, "a Debian source", keys: keys)
     else { return nil }
     let suite = reader.checked(fields, "suite", required: true, Names.problem)
     let packages = reader.packages(fields, "packages")
     let hostname = reader.checked(fields, "hostname", Names.problem)
+    customization = self.customization(fields, packages: packages)
     guard let suite else { return nil }
     return .debian(suite: suite, packages: packages, hostname: hostname ?? name ?? "debian")
   }

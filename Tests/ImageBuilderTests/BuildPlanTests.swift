@@ -24,11 +24,11 @@ struct BuildPlanTests {
     """
 
   private func plan(
-    _ domains: String, in directory: TemporaryDirectory, api: String = "", update: Bool = false
+    _ domains: String, in directory: TemporaryDirectory, api: String = "", control: String = "", update: Bool = false
   ) throws -> BuildPlan {
     for name in Programs.names + [Programs.gateway, Programs.hatchling] { try directory.write(name, "a program") }
     try directory.write(Programs.bootMenu, "@TITLE@ @COMMAND_LINE@")
-    let text = "name: test\ncontrol-domain: {suite: trixie, hostname: test}\n\(api)domains:\n\(domains)"
+    let text = "name: test\ncontrol-domain: {suite: trixie, hostname: test\(control)}\n\(api)domains:\n\(domains)"
     try directory.write("recipe.yaml", text)
     var options = BuildOptions(output: "\(directory.path)/out.iso")
     options.programs = directory.path
@@ -105,7 +105,7 @@ struct BuildPlanTests {
     let local = try plan(Self.guests, in: directory, api: "api: {}\n")
     #expect(inputs(local).contains(Programs.gateway))
     #expect(!packages(local).contains("openssl"))
-    #expect(settings(local)[ControlRoot.stepName]?.contains { $0.hasPrefix("etc/passwd roost-gateway:") } == true)
+    #expect(settings(local)[ControlRoot.stepName]?.contains { $0.hasPrefix("user roost-gateway ") } == true)
     let token = "{name: me, sha256: \(String(repeating: "0", count: 64))}"
     let secure = try plan(Self.guests, in: directory, api: "api: {listen: 0.0.0.0:8443, tokens: [\(token)]}\n")
     #expect(packages(secure).contains("openssl"))
@@ -238,6 +238,21 @@ struct BuildPlanTests {
       #expect(words.contains("memhp_default_state=online") == isGrowing)
       #expect(words.contains("memory_hotplug.online_policy=auto-movable") == isGrowing)
     }
+  }
+
+  @Test("What is said of one system changes its own steps, and not the packages' root")
+  func customization() throws {
+    let directory = try TemporaryDirectory()
+    let before = settings(try plan(Self.guests, in: directory))
+    let lines = "packages: [], users: [{name: ada}], services: {enable: [x]}, first-boot: [a], hostname: two"
+    let guest = Self.guests.replacing("packages: [], hostname: two", with: lines)
+    let after = settings(try plan(guest, in: directory))
+    #expect(
+      Set(after.keys.filter { after[$0] != before[$0] }) == ["two: disk", ImagesVolume.stepName, BootLoader.stepName])
+    let control = settings(
+      try plan(Self.guests, in: directory, control: ", users: [{name: ada}], command-line: nomodeset"))
+    #expect(
+      Set(control.keys.filter { control[$0] != before[$0] }) == [ControlRoot.stepName, BootLoader.stepName])
   }
 
   @Test("A Debian guest's initramfs has the drivers of what its disk is attached to")

@@ -62,7 +62,9 @@ enum Lines {
 
   @Test func whatIsLeftOutHasADefault() throws {
     let recipe = try Recipe.parse(recipe(), file: "r.yaml")
-    #expect(recipe.controlDomain == .init(suite: "trixie", hostname: "roost", packages: []))
+    let control = recipe.controlDomain
+    #expect(control.suite == "trixie" && control.hostname == "roost" && control.packages == [])
+    #expect(control.commandLine.isEmpty && control.customization.isEmpty)
     #expect(recipe.network.subnet.description == "10.77.0.0/24")
     let domain = try #require(recipe.domains.first)
     #expect(domain.os == "Debian 13")

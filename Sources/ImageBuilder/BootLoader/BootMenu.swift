@@ -1,3 +1,4 @@
+internal import Manifest
 internal import Platform
 
 /// GRUB's menu on the medium: a template of `iso/grub.cfg` and what is filled in.
@@ -18,14 +19,16 @@ public struct BootMenu: Sendable {
   /// - Parameters:
   ///   - medium: what the init finds the medium by.
   ///   - rootDigest: `sha256:` and 64 hexadecimal digits of the control domain's root.
-  public static func commandLine(medium: VolumeUUID, rootDigest: String) -> String {
-    [
+  ///   - own: what the recipe adds, which comes last.
+  public static func commandLine(medium: VolumeUUID, rootDigest: String, own: String = "") -> String {
+    let words = [
       "roost.medium=\(medium)", "roost.root=\(rootDigest)", "console=tty0", "console=ttyS0,115200",
       // KVM reports each register of the processor that a guest tries and it has not, as an error (level 3).
       "quiet", "loglevel=3", "panic=30",
       // An emulator that is short of time fails the kernel's check of the timer interrupt, and that is a panic.
-      "no_timer_check", "maxcpus=1",
-    ].joined(separator: " ")
+      "no_timer_check", "maxcpus=1", own,
+    ]
+    return words.filter { !$0.isEmpty }.joined(separator: " ")
   }
 
   /// The menu's text from the template at `path`.
@@ -45,10 +48,8 @@ public struct BootMenu: Sendable {
   }
 
   func fill(_ template: String, from path: String) throws(BuildError) -> String {
-    // Between double quotes and in an argument of GRUB's script language these would end or expand something.
-    let forbidden: Set<Character> = ["\"", "'", "\\", "$", "`", ";", "{", "}", "<", ">", "|", "&", "#", "\n", "@"]
     for text in [title, commandLine] {
-      if let found = text.first(where: { forbidden.contains($0) }) {
+      if let found = text.first(where: { Limits.menuCharacters.contains($0) }) {
         throw BuildError(.content, "the boot menu cannot hold the character '\(found)' of '\(text)'")
       }
     }

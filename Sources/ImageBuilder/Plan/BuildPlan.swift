@@ -73,8 +73,10 @@ struct BuildPlan: Sendable {
     // 2. The control domain: Roost's programs, the root, the initramfs.
     steps.append(try programs.step(versions: versions))
     steps.append(
-      ControlRoot(hostname: recipe.controlDomain.hostname, root: control.name, hasGateway: recipe.api != nil)
-        .step(epoch: epoch, versions: versions))
+      ControlRoot(
+        hostname: recipe.controlDomain.hostname, root: control.name, hasGateway: recipe.api != nil,
+        changes: try SystemChanges(recipe.controlDomain.customization, owner: "control domain", recipe: recipe)
+      ).step(epoch: epoch, versions: versions))
     steps.append(
       Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
     let sources = try SourceSet(

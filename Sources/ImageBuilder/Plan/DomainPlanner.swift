@@ -25,7 +25,7 @@ struct DomainPlanner {
     var steps: [Step] = []
     var files: DomainFiles
     switch domain.source {
-    case .debian(_, _, let hostname): files = debian(hostname: hostname, &steps)
+    case .debian(_, _, let hostname): files = try debian(hostname: hostname, &steps)
     case .hatchling:
       files = DomainFiles(domain: domain)
       files.kernel = .step(.init(step: Programs.stepName, file: Programs.hatchling))
@@ -43,7 +43,7 @@ struct DomainPlanner {
     return (files, steps)
   }
 
-  private func debian(hostname: String, _ steps: inout [Step]) -> DomainFiles {
+  private func debian(hostname: String, _ steps: inout [Step]) throws(BuildError) -> DomainFiles {
     var files = DomainFiles(domain: domain)
     guard let root = Self.root(of: domain, options) else { return files }
     let isFirmware = domain.boot?.isFirmware == true
@@ -55,13 +55,15 @@ struct DomainPlanner {
     var system = GuestSystem(
       hostname: hostname, nameServer: recipe.nameServer(of: domain)?.description,
       root: bus == .virtio ? "/dev/vda" : "/dev/sda", hasScreen: domain.hardware.display != .nothing,
-      growsMemory: domain.memory.maximum > domain.memory.start)
+      growsMemory: domain.memory.maximum > domain.memory.start, customization: domain.customization)
     if isFirmware {
       system.root = "UUID=\(identifier)"
       system.loader = GuestLoader(title: domain.os, commandLine: domain.commandLine, initramfs: initrd)
     }
     let disk = GuestDisk(
-      domain: domain.name, system: system, diskBytes: domain.diskBytes ?? 0, root: root.name, seed: domain.sourceDigest)
+      domain: domain.name, system: system,
+      changes: try SystemChanges(domain.customization, owner: domain.name, recipe: recipe),
+      diskBytes: domain.diskBytes ?? 0, root: root.name, seed: domain.sourceDigest)
     steps += [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
     let image = Step.Input(step: disk.name, file: GuestDisk.file)
     if isFirmware {

@@ -63,7 +63,8 @@ struct Medium {
     let menu = BootMenu(
       title: "Roost: \(plan.recipe.name)",
       commandLine: BootMenu.commandLine(
-        medium: VolumeUUID(digest: plan.recipe.digest), rootDigest: "\(ContentDigest.chunked(digest))"))
+        medium: VolumeUUID(digest: plan.recipe.digest), rootDigest: "\(ContentDigest.chunked(digest))",
+        own: plan.recipe.controlDomain.commandLine))
     return try menu.text(template: plan.bootMenu)
   }
 

@@ -8,6 +8,8 @@ struct ControlRoot: Sendable {
   let root: String
   /// Whether the HTTP interface is served.
   let hasGateway: Bool
+  /// What the recipe adds.
+  let changes: SystemChanges
 
   static let stepName = "control domain: squashfs"
   static let file = "root.squashfs"
@@ -53,23 +55,14 @@ struct ControlRoot: Sendable {
     return entries
   }
 
-  /// Lines for the user that serves the HTTP interface.
-  private static let accounts = [
-    (
-      path: "etc/passwd",
-      line: "\(GatewayAccount.name):x:\(GatewayAccount.id):\(GatewayAccount.id)::/nonexistent:/usr/sbin/nologin"
-    ),
-    (path: "etc/group", line: "\(GatewayAccount.name):x:\(GatewayAccount.id):"),
-  ]
-
   func step(epoch: Int, versions: [String: String]) -> Step {
     let entries = entries
     let programs = Programs.names + (hasGateway ? [Programs.gateway] : [])
-    let accounts = hasGateway ? Self.accounts : []
     return Step(
-      name: Self.stepName, kind: "control-root", version: 2,
+      name: Self.stepName, kind: "control-root", version: 3,
       settings: ["\(epoch)", versions["squashfs-tools"] ?? "", hostname] + Self.omitted
-        + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + accounts.map { "\($0.path) \($0.line)" },
+        + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + changes.settings
+        + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
       inputs: [.init(step: root, file: DebianRoot.archive)]
         + programs.map { .init(step: Programs.stepName, file: $0) },
       outputs: [Self.file]
@@ -86,15 +79,12 @@ struct ControlRoot: Sendable {
         ], doing: "cannot make the completions of roost")
       all.append(.file(Self.completions, from: completions))
       let system = try context.input(root, DebianRoot.archive)
-      if !accounts.isEmpty {
-        let found = try Tree.extract(system, cancellation: context.cancellation) { path in
-          accounts.contains { $0.path == path }
-        }
-        for (path, line) in accounts {
-          let text = String(decoding: found[path] ?? [], as: UTF8.self)
-          all.append(.text(path, text + (text.isEmpty || text.hasSuffix("\n") ? "" : "\n") + line + "\n"))
-        }
-      }
+      let index = try TreeIndex(system, cancellation: context.cancellation, keeping: SystemChanges.keeps)
+      var accounts = Accounts(index)
+      if hasGateway { accounts.addService(GatewayAccount.name, id: GatewayAccount.id) }
+      let own = try changes.entries(index, accounts: hasGateway ? accounts : nil, epoch: context.epoch)
+      let replaced = Set(own.map(\.path))
+      all = all.filter { !replaced.contains($0.path) } + own
       let tar = "\(context.scratch)/tree.tar"
       context.progress("assembling")
       try Tree.merge(

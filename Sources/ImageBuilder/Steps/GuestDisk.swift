@@ -9,6 +9,8 @@ struct GuestDisk: Sendable {
   let domain: String
   /// What is in it.
   let system: GuestSystem
+  /// What the recipe adds to it.
+  let changes: SystemChanges
   /// Size of the disk that the image will be in.
   let diskBytes: Int
   /// The step that made the root.
@@ -31,9 +33,9 @@ struct GuestDisk: Sendable {
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
-      name: name, kind: "guest-disk", version: 2,
+      name: name, kind: "guest-disk", version: 3,
       settings: ["\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", system.description]
-        + Self.features,
+        + changes.settings + [system.serviceScript] + Self.features,
       inputs: [.init(step: root, file: DebianRoot.archive)] + (system.loader.map { [$0.initramfs] } ?? []),
       outputs: [Self.file]
     ) { context throws(BuildError) in try make(context) }
@@ -43,7 +45,10 @@ struct GuestDisk: Sendable {
     context.progress("configuring")
     let tar = "\(context.scratch)/tree.tar"
     let base = try context.input(root, DebianRoot.archive)
-    var entries = system.entries
+    let index = try TreeIndex(base, cancellation: context.cancellation, keeping: SystemChanges.keeps)
+    let own = try changes.entries(index, epoch: context.epoch)
+    let replaced = Set(own.map(\.path))
+    var entries = (system.entries + GuestSystem.hostKeys(index)).filter { !replaced.contains($0.path) } + own
     if let loader = system.loader {
       entries += try loader.entries(
         root: base, initramfs: try context.input(loader.initramfs.step, loader.initramfs.file), context.cancellation)
@@ -59,7 +64,7 @@ struct GuestDisk: Sendable {
       set -eu
       mkdir "$1"
       tar -x --numeric-owner --xattrs --xattrs-include='*' -p -f "$2" -C "$1"
-      find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+      \(system.serviceScript)find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
       mke2fs -q -F -t ext4 -b 4096 -I 256 -i 8192 -m 1 -O none,\(Self.features.joined(separator: ",")) \
         -U \(Self.identifier(domain, seed: seed)) \
         -E hash_seed=\(UUID(digest: seed, name: "ext4-hash:\(domain)")),root_owner=0:0,lazy_itable_init=0,\

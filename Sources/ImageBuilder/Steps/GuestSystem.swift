@@ -1,3 +1,5 @@
+internal import Recipe
+
 /// What makes a Debian root the system of one domain: its name, its network, its console, and no more services than
 /// a small guest needs.
 struct GuestSystem: Sendable, CustomStringConvertible {
@@ -9,6 +11,8 @@ struct GuestSystem: Sendable, CustomStringConvertible {
   var hasScreen = false
   /// Whether memory may come while it runs, and go again.
   var growsMemory = false
+  /// What the recipe says of services, and for the first start.
+  var customization = Customization()
   /// What GRUB starts in the root; nil where the monitor enters the kernel.
   var loader: GuestLoader?
 
@@ -103,7 +107,8 @@ struct GuestSystem: Sendable, CustomStringConvertible {
 
   /// What is left out of the root: the kernel is on the medium, unless GRUB starts it.
   func omits(_ path: String) -> Bool {
-    loader == nil && path.hasPrefix("boot/")
+    // Keys that the package made while it was installed: they would be everybody's.
+    loader == nil && path.hasPrefix("boot/") || path.hasPrefix("etc/ssh/ssh_host_")
   }
 
   /// What is added to the root.
@@ -136,13 +141,36 @@ struct GuestSystem: Sendable, CustomStringConvertible {
       hasScreen
         ? .link("\(system)/getty.target.wants/getty@tty1.service", to: "/usr/lib/systemd/system/getty@.service")
         : .link("\(system)/getty@tty1.service", to: "/dev/null"))
-    entries += Self.masked.map { .link("\(system)/\($0)", to: "/dev/null") }
+    entries += Self.masked.filter { !customization.enabledServices.contains($0) }
+      .map { .link("\(system)/\($0)", to: "/dev/null") }
     entries += Self.maskedGenerators.map { .link("etc/systemd/system-generators/\($0)", to: "/dev/null") }
     entries += Self.enabled.map { wants in
       .link("\(system)/\(wants)", to: "/usr/lib/systemd/system/\(wants.split(separator: "/").last ?? "")")
     }
+    entries += FirstBoot(commands: customization.firstBoot, hasNetwork: nameServer != nil).entries
     if let loader { entries.append(.text(GuestLoader.menuPath, loader.menu(commandLine))) }
     return entries
+  }
+
+  /// OpenSSH's server, where it is in the root, makes the keys that it lacks.
+  static func hostKeys(_ index: TreeIndex) -> [TreeEntry] {
+    guard index.hasFile("usr/sbin/sshd") else { return [] }
+    return [
+      .text(
+        "etc/systemd/system/ssh.service.d/host-keys.conf",
+        "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n")
+    ]
+  }
+
+  /// Lines of a shell script that switch services on and off in the tree at `$1`, by the system's own systemctl.
+  var serviceScript: String {
+    let masked = Set(Self.masked)
+    return [
+      ("enable", customization.enabledServices),
+      ("disable", customization.disabledServices.filter { !masked.contains($0) }),
+    ].filter { !$0.1.isEmpty }.map { verb, names in
+      "SYSTEMD_OFFLINE=1 chroot \"$1\" systemctl --quiet \(verb) -- \(names.map { "'\($0)'" }.joined(separator: " "))\n"
+    }.joined()
   }
 
   /// All of it as text: what decides the result.

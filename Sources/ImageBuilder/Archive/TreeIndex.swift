@@ -1,0 +1,53 @@
+/// What is where in a root file system that is an archive.
+struct TreeIndex: Sendable {
+  private(set) var entries: [String: ArchiveEntry] = [:]
+  /// The contents of the files that were asked for.
+  private(set) var contents: [String: [UInt8]] = [:]
+
+  /// Reads the archive; keeps the contents of the files that `keeping` names.
+  init(_ archive: String, cancellation: Cancellation, keeping: (String) -> Bool) throws(BuildError) {
+    let reader = try ArchiveReader(archive)
+    while let entry = try reader.next() {
+      try cancellation.check()
+      if entry.path.isEmpty { continue }
+      entries[entry.path] = entry
+      if entry.kind == .file, keeping(entry.path) { contents[entry.path] = try reader.readAll() }
+    }
+  }
+
+  /// What the kernel would find at a path: links on the way lead where they do in the tree, and never out of it. A link at
+  /// the end is itself, unless it is followed. Nil where links lead nowhere.
+  func place(of path: String, followingLast: Bool = false) -> String? {
+    var rest = path.split(separator: "/").reversed().map(String.init)
+    var done: [String] = []
+    var links = 0
+    while let part = rest.popLast() {
+      if part == "." { continue }
+      if part == ".." {
+        _ = done.popLast()
+        continue
+      }
+      guard case .symbolicLink(let target)? = entries[(done + [part]).joined(separator: "/")]?.kind,
+        !rest.isEmpty || followingLast
+      else {
+        done.append(part)
+        continue
+      }
+      // As many as Linux follows (path_resolution(7)).
+      links += 1
+      if links > 40 { return nil }
+      if target.hasPrefix("/") { done = [] }
+      rest += target.split(separator: "/").reversed().map(String.init)
+    }
+    return done.joined(separator: "/")
+  }
+
+  /// Whether there is a file at a path, links followed.
+  func hasFile(_ path: String) -> Bool {
+    guard let place = place(of: path, followingLast: true) else { return false }
+    switch entries[place]?.kind {
+    case .file?, .hardLink?: return true
+    default: return false
+    }
+  }
+}

@@ -1,0 +1,275 @@
+internal import Identity
+internal import Manifest
+internal import Platform
+internal import Yams
+
+/// What is said of a Debian system, the control domain's or a guest's.
+extension RecipeDecoder {
+  /// Keys of a system, beside `packages`.
+  static let customizationKeys = ["files", "users", "services", "first-boot", "sysctl"]
+
+  mutating func customization(_ system: NodeReader.Fields, packages: [String]) -> Customization {
+    var result = Customization()
+    result.files = files(system)
+    result.users = users(system, packages: packages)
+    if let node = system.values["services"]?.value,
+      let fields = reader.fields(node, "'services' in \(system.what)", keys: ["enable", "disable"])
+    {
+      result.enabledServices = services(fields, "enable")
+      result.disabledServices = services(fields, "disable")
+      for name in result.enabledServices where result.disabledServices.contains(name) {
+        reader.report(fields.mark(of: "disable"), "'\(name)' is enabled and disabled; leave one out")
+      }
+    }
+    result.firstBoot = firstBoot(system)
+    result.kernelSettings = kernelSettings(system)
+    return result
+  }
+
+  /// Notes what is said of the control domain and has no meaning there.
+  mutating func checkControlDomain(_ fields: NodeReader.Fields) {
+    let reasons = [
+      "services": "it has Roost's own init and no systemd, and starts what Roost needs, and openssh-server",
+      "first-boot": "its system is the same at each start, so none is the first; run commands in a guest",
+    ]
+    for (key, reason) in reasons where fields.has(key) {
+      reader.report(fields.values[key]?.keyMark, "'\(key)' is for guests, not for the control domain: \(reason)")
+    }
+  }
+
+  /// The entries of a list, each as `read` has it; an entry is nil where it is wrong.
+  private mutating func entries<Value>(
+    _ fields: NodeReader.Fields, _ key: String, example: String, limit: Int,
+    _ read: (inout Self, Node) -> Value?
+  ) -> [Value] {
+    guard let node = fields.values[key]?.value else { return [] }
+    guard case .sequence(let sequence) = node else {
+      reader.report(
+        node.mark, "'\(key)' in \(fields.what) must be a list, such as \(example), not \(NodeReader.describe(node))")
+      return []
+    }
+    guard sequence.count <= limit else {
+      reader.report(node.mark, "'\(key)' in \(fields.what) has \(sequence.count) entries; \(limit) are the most")
+      return []
+    }
+    return sequence.compactMap { read(&self, $0) }
+  }
+
+  /// The entries of a list of words, each once and after `check`.
+  private mutating func words(
+    _ fields: NodeReader.Fields, _ key: String, example: String, _ check: @escaping (String) -> String?
+  ) -> [String] {
+    var words: [String] = []
+    for word in entries(
+      fields, key, example: example, limit: Limits.customEntries,
+      { decoder, node -> (String, Mark?)? in
+        guard let text = decoder.reader.scalar(node, "an entry of '\(key)' in \(fields.what)") else { return nil }
+        guard let problem = check(text) else { return (text, node.mark) }
+        decoder.reader.report(node.mark, "'\(key)' in \(fields.what): '\(NodeReader.shown(text))' \(problem)")
+        return nil
+      })
+    {
+      if words.contains(word.0) {
+        reader.report(word.1, "'\(key)' in \(fields.what) has '\(NodeReader.shown(word.0))' twice")
+      } else {
+        words.append(word.0)
+      }
+    }
+    return words
+  }
+
+  private mutating func services(_ fields: NodeReader.Fields, _ key: String) -> [String] {
+    let names = words(fields, key, example: "[nginx]", SystemNames.unitProblem).map { name in
+      SystemNames.units.contains { name.hasSuffix(".\($0)") } ? name : "\(name).service"
+    }
+    return Set(names).sorted()
+  }
+
+  private mutating func firstBoot(_ system: NodeReader.Fields) -> [String] {
+    entries(system, "first-boot", example: "[\"apt-get update\"]", limit: Limits.customEntries) { decoder, node in
+      decoder.reader.longText(node, "an entry of 'first-boot' in \(system.what)")
+    }
+  }
+
+  private mutating func kernelSettings(_ system: NodeReader.Fields) -> [String: String] {
+    guard let node = system.values["sysctl"]?.value else { return [:] }
+    guard case .mapping(let mapping) = node else {
+      reader.report(
+        node.mark,
+        "'sysctl' in \(system.what) must have settings as its keys, as in {net.ipv4.ip_forward: 1}, not "
+          + NodeReader.describe(node))
+      return [:]
+    }
+    guard mapping.count <= Limits.customEntries else {
+      reader.report(node.mark, "'sysctl' has \(mapping.count) entries; \(Limits.customEntries) are the most")
+      return [:]
+    }
+    let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
+    guard let fields = reader.fields(node, "'sysctl'", keys: names) else { return [:] }
+    var settings: [String: String] = [:]
+    for (name, field) in fields.values {
+      if let problem = SystemNames.settingProblem(name) {
+        reader.report(field.keyMark, "'\(NodeReader.shown(name))' \(problem)")
+      }
+      settings[name] = reader.scalar(field.value, "'\(name)' in 'sysctl'")
+    }
+    return settings
+  }
+}
+
+/// Users.
+extension RecipeDecoder {
+  private static let passwordAdvice =
+    "write 'password-hash', which 'mkpasswd' (of the package whois) or 'openssl passwd -6' makes of a password"
+
+  private mutating func users(_ system: NodeReader.Fields, packages: [String]) -> [Customization.User] {
+    var names: Set<String> = []
+    return entries(
+      system, "users", example: "[{name: ada, ssh-keys: [ssh-ed25519 AAAA… ada]}]", limit: Limits.customEntries
+    ) { decoder, node in
+      guard let user = decoder.user(node, packages: packages) else { return nil }
+      guard names.insert(user.name).inserted else {
+        decoder.reader.report(node.mark, "two users are named '\(user.name)'")
+        return nil
+      }
+      return user
+    }
+  }
+
+  private mutating func user(_ node: Node, packages: [String]) -> Customization.User? {
+    let keys = ["name", "ssh-keys", "password-hash", "groups", "shell", "sudo"]
+    let advice = [
+      "password": "a password in a recipe can be read by whoever has it; \(Self.passwordAdvice)",
+      "passwd": "a password in a recipe can be read by whoever has it; \(Self.passwordAdvice)",
+    ]
+    guard let fields = reader.fields(node, "a user", keys: keys, advice: advice) else { return nil }
+    let name = reader.checked(fields, "name", required: true, SystemNames.userProblem)
+    let sshKeys = words(fields, "ssh-keys", example: "[ssh-ed25519 AAAA… ada]") { PublicKey.problem($0) }
+    var hash = reader.text(fields, "password-hash")
+    if let text = hash, !SystemNames.isPasswordHash(text) {
+      // What is no hash may be a password, and is not shown.
+      reader.report(
+        fields.mark(of: "password-hash"),
+        "'password-hash' in a user is no hash that a system takes; \(Self.passwordAdvice)")
+      hash = nil
+    }
+    let groups = words(fields, "groups", example: "[adm]", SystemNames.userProblem)
+    let shell = reader.checked(fields, "shell", SystemNames.pathProblem)
+    let mayDoAll = reader.flag(fields, "sudo", default: false)
+    if mayDoAll, !packages.contains("sudo") {
+      reader.report(fields.mark(of: "sudo"), "'sudo' in a user takes the package of that name; add it to 'packages'")
+    }
+    return name.map {
+      .init(name: $0, sshKeys: sshKeys, passwordHash: hash, groups: groups, shell: shell, mayDoAll: mayDoAll)
+    }
+  }
+}
+
+/// Files.
+extension RecipeDecoder {
+  private mutating func files(_ system: NodeReader.Fields) -> [Customization.PlacedFile] {
+    var places: [String: Mark?] = [:]
+    let files = entries(system, "files", example: "[{path: /etc/motd, text: Hello}]", limit: Limits.customFiles) {
+      decoder, node -> Customization.PlacedFile? in
+      guard let file = decoder.file(node) else { return nil }
+      if places.updateValue(node.mark, forKey: file.path) != nil {
+        decoder.reader.report(node.mark, "'files' in \(system.what) has \(file.path) twice")
+        return nil
+      }
+      return file
+    }
+    for file in files {
+      guard let above = files.first(where: { file.path.hasPrefix($0.path + "/") }) else { continue }
+      reader.report(places[file.path] ?? nil, "\(above.path) is a file, so that \(file.path) cannot be in it")
+    }
+    return files.sorted { $0.path < $1.path }
+  }
+
+  private mutating func file(_ node: Node) -> Customization.PlacedFile? {
+    let contents = ["text", "from", "template"]
+    guard let fields = reader.fields(node, "a file", keys: ["path"] + contents + ["mode", "owner"]) else { return nil }
+    let path = reader.checked(fields, "path", required: true, SystemNames.targetProblem)
+    let permissions = reader.checked(fields, "mode") { text in
+      (3...4).contains(text.utf8.count) && text.utf8.allSatisfy { (48...55).contains($0) }
+        ? nil : "must be permissions as chmod has them, such as 0644"
+    }
+    let owner = reader.checked(fields, "owner", SystemNames.ownerProblem)?.split(separator: ":").map(String.init)
+    let given = contents.filter(fields.has)
+    guard given.count == 1, let kind = given.first else {
+      reader.report(fields.mark, "a file must have exactly one of the keys 'text', 'from' and 'template'")
+      return nil
+    }
+    let content: Customization.PlacedFile.Content? =
+      switch kind {
+      case "text": fields.values["text"].flatMap { reader.longText($0.value, "'text' in a file") }.map { .text($0) }
+      case "from": hostFile(fields, "from").map { .file($0.path) }
+      default: template(fields).map { .text($0) }
+      }
+    guard let path, let content else { return nil }
+    return .init(
+      path: path, content: content, permissions: permissions.flatMap { UInt32($0, radix: 8) } ?? 0o644,
+      owner: owner?.first ?? "root", group: owner.map { $0.count > 1 ? $0[1] : nil } ?? nil)
+  }
+
+  /// The key's value as a file in the folder of the recipe that says it, or below: a recipe from elsewhere must not take
+  /// what it likes of this machine into an image. The path is as seen from the recipe's folder, and as it can be opened.
+  private mutating func hostFile(_ fields: NodeReader.Fields, _ key: String) -> (path: String, opened: String)? {
+    let mark = fields.mark(of: key)
+    guard let text = reader.checked(fields, key, Self.hostPathProblem) else { return nil }
+    let folder = FilePath.join(directory, reader.lines.folder(of: mark).isEmpty ? "." : reader.lines.folder(of: mark))
+    let opened = FilePath.join(folder, text)
+    func refuse(_ reason: String) -> (path: String, opened: String)? {
+      reader.report(mark, "'\(key)' in a file: '\(NodeReader.shown(text))' \(reason)")
+      return nil
+    }
+    do throws(SystemError) {
+      guard let status = try Files.status(opened, followingLinks: true) else { return refuse("is not there") }
+      guard status.kind == .regular else {
+        return refuse(status.kind == .directory ? "is a folder; name its files" : "is no file but a device or the like")
+      }
+      let root = try Files.resolve(folder)
+      guard try Files.resolve(opened).hasPrefix(root == "/" ? root : root + "/") else {
+        return refuse("leads out of the recipe's folder; put a copy there")
+      }
+      guard status.size <= Limits.customFileSize else {
+        return refuse("is larger than \(Limits.customFileSize >> 20) MiB; give the guest a disk with it instead")
+      }
+    } catch {
+      return refuse("cannot be read: \(error.errno)")
+    }
+    return (FilePath.join(reader.lines.folder(of: mark), text), opened)
+  }
+
+  private static func hostPathProblem(_ path: String) -> String? {
+    if path.hasPrefix("/") { return "is an absolute path; a recipe's files are in its own folder" }
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    return parts.contains("..") || parts.contains("") ? "is no file's path in the recipe's folder" : nil
+  }
+
+  /// A file's text with the recipe's variables in it.
+  private mutating func template(_ fields: NodeReader.Fields) -> String? {
+    guard let file = hostFile(fields, "template") else { return nil }
+    let text: String
+    do throws(RecipeError) {
+      text = try YAMLText.load(file.opened, what: "template")
+    } catch {
+      guard case .unreadable(_, let reason) = error else { return nil }
+      reader.report(fields.mark(of: "template"), "'template' in a file: \(file.path) cannot be read: \(reason)")
+      return nil
+    }
+    guard text.utf8.count <= Limits.fileSize else {
+      reader.report(fields.mark(of: "template"), "'template' in a file: \(file.path) is larger than 1 MiB")
+      return nil
+    }
+    var problems: [(String, Int)] = []
+    let result = variables.replaced(inText: text) { problems.append(($0, $1)) }
+    for (problem, offset) in problems {
+      let before = String(decoding: text.utf8.prefix(offset), as: UTF8.self)
+      let line = before.split(separator: "\n", omittingEmptySubsequences: false)
+      reader.report(
+        Diagnostic(
+          file: file.opened, line: line.count, column: (line.last?.unicodeScalars.count ?? 0) + 1, message: problem))
+    }
+    return problems.isEmpty ? result : nil
+  }
+}
