@@ -69,6 +69,7 @@ public struct ImageBuild: Sendable {
     let started = MonotonicClock.now()
     let record = try OutputRecord(options.output, cache)
     let key = try medium.key()
+    try medium.writeBillOfMaterials(beside: options.output)
     if let size = record.size(ifMadeFrom: key) {
       events(.finished(index, reused: true, seconds: 0, bytes: size))
       return true

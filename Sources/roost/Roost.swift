@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Manifest
 
 /// The command line of Roost, on the workstation and inside the appliance.
 @main
@@ -17,9 +18,11 @@ struct Roost: ParsableCommand {
 
       \(ExitCode.table)
       """,
-    version: "0.1.0",
+    version: RoostVersion.current,
     subcommands: [
       BuildCommand.self,
+      InspectCommand.self,
+      DiffCommand.self,
       BootCommand.self,
       ProvisionCommand.self,
       TokenCommand.self,

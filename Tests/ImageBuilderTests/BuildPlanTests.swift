@@ -74,12 +74,13 @@ struct BuildPlanTests {
     }.joined(separator: "\n")
     let after = settings(try plan(renamed, in: directory))
     let changed = Set(after.keys.filter { after[$0] != before[$0] })
-    #expect(changed == ["two: disk", ImagesVolume.stepName, BootLoader.stepName])
+    #expect(changed == ["two: disk", ImagesVolume.stepName, BootLoader.stepName, BillOfMaterials.stepName])
     let larger = Self.guests.split(separator: "\n", omittingEmptySubsequences: false).map {
       $0.contains("memory") ? "    memory: 512 MiB" : String($0)
     }.joined(separator: "\n")
     let grown = settings(try plan(larger, in: directory))
-    #expect(Set(grown.keys.filter { grown[$0] != before[$0] }) == [BootLoader.stepName])
+    #expect(
+      Set(grown.keys.filter { grown[$0] != before[$0] }) == [BootLoader.stepName, BillOfMaterials.stepName])
   }
 
   @Test("A changed program changes what is made of it")
@@ -226,7 +227,8 @@ struct BuildPlanTests {
     let told = guest.replacing("    boot: bios", with: "    boot: bios\n    command-line: debug")
     let after = settings(try self.plan(told, in: directory))
     let changed = Set(after.keys.filter { after[$0] != before[$0] })
-    #expect(changed == ["one: root file system", "two: root file system", BootLoader.stepName])
+    #expect(
+      changed == ["one: root file system", "two: root file system", BootLoader.stepName, BillOfMaterials.stepName])
   }
 
   @Test("A Debian guest whose memory grows uses what comes at once, where its kernel does not put what stays")

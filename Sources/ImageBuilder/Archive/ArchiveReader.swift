@@ -26,6 +26,18 @@ final class ArchiveReader {
     }
   }
 
+  /// Opens an ISO 9660 image, whatever else its file may look like.
+  init(iso path: String) throws(BuildError) {
+    self.path = path
+    // SAFETY: as above.
+    guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(path)") }
+    unsafe self.archive = archive
+    unsafe archive_read_support_format_iso9660(archive)
+    guard unsafe archive_read_open_filename(archive, path, 1 << 16) == ARCHIVE_OK else {
+      throw failure("open")
+    }
+  }
+
   /// Opens one compressed file of this machine as an archive with one member.
   init(packed path: String) throws(BuildError) {
     self.path = path

@@ -103,6 +103,16 @@ enum KernelFile {
     }
   }
 
+  /// What a Linux kernel calls itself, such as `6.12.41-amd64` (the boot protocol's `kernel_version`); nil where it does
+  /// not say. `bytes` are the file's first ones.
+  static func version(_ bytes: [UInt8]) -> String? {
+    guard hasLinuxHeader(bytes), let offset = number(bytes, 0x20E, 2), offset > 0, offset + 0x200 < bytes.count else {
+      return nil
+    }
+    let word = bytes[(offset + 0x200)...].prefix(64).prefix { $0 != 0 && $0 != 0x20 }
+    return word.isEmpty ? nil : String(decoding: word, as: UTF8.self)
+  }
+
   /// Checks for an ELF file with the note that tells the PVH entry (Xen's `XEN_ELFNOTE_PHYS32_ENTRY`, 18).
   static func checkPVH(_ bytes: [UInt8], path: String) throws(BuildError) {
     guard isELF(bytes) else {

@@ -6,6 +6,7 @@ internal import Platform
 struct ISOReader: ~Copyable {
   /// Bytes of the volume, from the first to the last that belongs to it (section 8.4.8, "Volume Space Size").
   let length: Int
+  let descriptors: VolumeDescriptors
   private let file: FileDescriptor
   private let path: String
   private let root: Extent
@@ -23,24 +24,19 @@ struct ISOReader: ~Copyable {
   /// Opens the image at `path`, which may be a device.
   init(_ path: String) throws(BuildError) {
     let file = try attempt("cannot read the image") { () throws(SystemError) in try FileDescriptor(opening: path) }
-    var found: [UInt8]?
-    for number in 16..<32 where found == nil {
-      let descriptor = try Self.read(file, path, at: number * Self.block, count: Self.block)
-      guard descriptor.count == Self.block, descriptor[1..<6].elementsEqual("CD001".utf8), descriptor[0] != 255 else {
-        break
-      }
-      if descriptor[0] == 1 { found = descriptor }
-    }
-    guard let descriptor = found else {
+    let blocks = try Self.read(
+      file, path, at: VolumeDescriptors.first * Self.block, count: VolumeDescriptors.limit * Self.block)
+    guard let descriptors = VolumeDescriptors(blocks) else {
       throw BuildError(
         .badFile, "\(path) is no ISO 9660 image", hint: "take an image that 'roost build' made")
     }
-    let reader = ByteReader(descriptor)
+    let reader = ByteReader(descriptors.primary)
     guard let blocks = try? reader.little(UInt32.self, at: 80), let record = try? reader.slice(at: 156, length: 34),
       let root = Self.extent(Array(record)), root.isDirectory
     else {
       throw BuildError(.badFile, "\(path) has a damaged volume descriptor", hint: "fetch or build the image again")
     }
+    self.descriptors = descriptors
     length = Int(blocks) * Self.block
     self.root = root
     self.path = path

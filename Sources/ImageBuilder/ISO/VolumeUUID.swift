@@ -7,6 +7,8 @@ public struct VolumeUUID: Hashable, Sendable, CustomStringConvertible {
   /// Sixteen decimal digits; they spell a possible point in time.
   public let digits: String
 
+  init(digits: String) { self.digits = digits }
+
   /// The identifier that follows from a digest: a time of the years 2000 to 2025, taken from its first bytes.
   public init(digest: SHA256.Digest) {
     var value = digest.bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

@@ -103,7 +103,32 @@ struct BuildPlan: Sendable {
         .step(epoch: epoch, versions: versions))
     // 5. The boot loader.
     steps.append(BootLoader(volume: VolumeUUID(digest: recipe.digest)).step(epoch: epoch, versions: versions))
+    // 6. What is in it.
+    steps.append(
+      try Self.billOfMaterials(recipe, options, control: control, sources, steps, versions).step(epoch: epoch))
     self.steps = steps
+  }
+
+  private static func billOfMaterials(
+    _ recipe: Recipe, _ options: BuildOptions, control: DebianRoot, _ sources: SourceSet, _ steps: [Step],
+    _ versions: [String: String]
+  ) throws(BuildError) -> BillOfMaterials {
+    func root(_ root: DebianRoot) -> BillOfMaterials.Root {
+      .init(name: root.name, packages: .init(step: root.name, file: PackageInventory.file))
+    }
+    var guests: [String: BillOfMaterials.Root] = [:]
+    for domain in recipe.domains {
+      if let own = DomainPlanner.root(of: domain, options) { guests[domain.name] = root(own) }
+    }
+    var contents: [String: Step.Input] = [:]
+    for (name, source) in recipe.sources {
+      if case .repository = source { continue }
+      let product = try sources.content(name)
+      if steps.contains(where: { $0.name == product.step.name }) { contents[name] = product.input }
+    }
+    return BillOfMaterials(
+      recipe: recipe, control: root(control), guests: guests, contents: contents,
+      tools: versions.filter { BillOfMaterials.loaderPackages.contains($0.key) })
   }
 
   /// The packages that have the firmware which the recipe's domains start.

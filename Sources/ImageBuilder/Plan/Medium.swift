@@ -18,6 +18,7 @@ struct Medium {
       ("/roost/vmlinuz", .step(.init(step: plan.controlRoot, file: DebianRoot.kernel))),
       ("/roost/initrd.img", .step(.init(step: "initramfs", file: Initramfs.file))),
       ("/roost/root.squashfs", .step(.init(step: ControlRoot.stepName, file: ControlRoot.file))),
+      (BillOfMaterials.path, .step(.init(step: BillOfMaterials.stepName, file: BillOfMaterials.file))),
       ("/roost/volume-group.conf", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.template))),
     ]
     for domain in plan.domains { files += domain.placed }
@@ -55,6 +56,16 @@ struct Medium {
       }
     }
     try image.write(to: path, cancellation: cancellation, progress: progress)
+  }
+
+  /// Puts the bill of materials beside the image at `path`, where it is not there already.
+  func writeBillOfMaterials(beside path: String) throws(BuildError) {
+    let source = "\(try directory(BillOfMaterials.stepName))/\(BillOfMaterials.file)"
+    let target = BillOfMaterials.sidecar(of: path)
+    try attempt("cannot write \(target)") { () throws(SystemError) in
+      let bytes = try Files.read(source)
+      if (try? Files.read(target)) != bytes { try Files.replace(target, with: bytes) }
+    }
   }
 
   private func bootMenu() throws(BuildError) -> String {

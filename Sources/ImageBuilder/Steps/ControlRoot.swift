@@ -17,7 +17,7 @@ struct ControlRoot: Sendable {
   /// Leftovers of packaging that a read-only system has no use for.
   private static let omitted = [
     "boot/", "var/lib/apt/", "var/cache/apt/", "var/lib/dpkg/info/", "usr/share/zoneinfo/", "usr/share/debconf/",
-    "usr/share/common-licenses/", "usr/lib/x86_64-linux-gnu/perl-base/", "usr/bin/perl", "usr/lib/systemd/",
+    "usr/lib/x86_64-linux-gnu/perl-base/", "usr/bin/perl", "usr/lib/systemd/",
     "etc/systemd/",
     "usr/lib/udev/hwdb.d/",
     // Keys that the package made while it was installed: they would be everybody's. Each start makes its own.

@@ -46,11 +46,12 @@ struct DebianRoot: Sendable {
     "acpid", "iproute2", "iputils-ping", "kmod", "login", "mount", "passwd", "systemd-sysv", "udev",
   ]
 
-  /// Documentation and translations: nobody reads them in an appliance.
+  /// Documentation and translations: nobody reads them in an appliance. Copyright files stay.
   private static let excludedPaths = [
-    "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*",
+    "/usr/share/doc/*/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*",
     "/usr/share/bug/*",
   ]
+  private static let keptPaths = ["/usr/share/doc/*/copyright"]
 
   /// Modules that a machine without a desktop never loads.
   private static let excludedModules = [
@@ -79,15 +80,15 @@ struct DebianRoot: Sendable {
   }
 
   var outputs: [String] {
-    role == .control ? [Self.archive, Self.kernel, Self.busybox] : [Self.archive, Self.kernel]
+    [Self.archive, Self.kernel, PackageInventory.file] + (role == .control ? [Self.busybox] : [])
   }
 
   func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
     Step(
-      name: name, kind: "debian-root", version: 2,
+      name: name, kind: "debian-root", version: 3,
       settings: [
         role.rawValue, suite, mirror ?? "default", "\(epoch)", versions["mmdebstrap"] ?? "", hook,
-      ] + allPackages + Self.excludedPaths,
+      ] + allPackages + Self.excludedPaths + Self.keptPaths,
       inputs: [], outputs: outputs, isForced: isForced
     ) { context throws(BuildError) in try make(context) }
   }
@@ -114,6 +115,7 @@ struct DebianRoot: Sendable {
       "--customize-hook=\(hookPath) \"$1\"", "--customize-hook=sync-out /var/cache/apt/archives \(downloaded)",
     ]
     arguments += Self.excludedPaths.map { "--dpkgopt=path-exclude=\($0)" }
+    arguments += Self.keptPaths.map { "--dpkgopt=path-include=\($0)" }
     arguments += [suite, tar]
     if let mirror { arguments.append(mirror) }
 
@@ -126,6 +128,12 @@ struct DebianRoot: Sendable {
     guard outcome.status.isSuccess else {
       throw DebianFailure(text: outcome.text, owner: owner, suite: suite, mirror: mirror, log: context.log).error
     }
+    context.progress("list of packages")
+    let inventory = try PackageInventory(
+      suite: suite, tree: tar, downloads: downloaded, cancellation: context.cancellation
+    ).encoded()
+    let list = "\(context.output)/\(PackageInventory.file)"
+    try attempt("cannot write the list of packages") { () throws(SystemError) in try Files.write(inventory, to: list) }
     // Each becomes visible whole: another build may be reading the directory.
     try attempt("cannot keep the downloaded packages") { () throws(SystemError) in
       for file in try Files.list(downloaded) where file.hasSuffix(".deb") && !Files.exists("\(kept)/\(file)") {
@@ -161,6 +169,9 @@ struct DebianRoot: Sendable {
 }
 
 extension DebianRoot {
+  /// Copyright files in a package's archive.
+  private static let copyrights = "./usr/share/doc/*/copyright"
+
   /// Runs when the packages are in place: the kernel, and what would differ between two builds.
   private var hook: String {
     var lines = [
@@ -172,14 +183,17 @@ extension DebianRoot {
       "apt-get -q download \"$image\" >&2",
       "for package in \"$image\"_*.deb; do newest=$package; done",
       "dpkg-deb --fsys-tarfile \"$newest\" \\",
-      "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules'",
+      "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules' '\(Self.copyrights)'",
+      "mkdir -p \"$root/\(PackageInventory.unpackedDirectory)\"",
+      "dpkg-deb -f \"$newest\" >\"$root/\(PackageInventory.unpackedDirectory)/$image\"",
     ]
     if role == .control {
       for (package, files) in Self.unpacked {
         lines += [
           "apt-get -q download \(package) >&2", "for file in \(package)_*.deb; do newest=$file; done",
           "dpkg-deb --fsys-tarfile \"$newest\" \\",
-          "  | tar -x -C \"$root\" --wildcards \(files.map { "'\($0)'" }.joined(separator: " "))",
+          "  | tar -x -C \"$root\" --wildcards \((files + [Self.copyrights]).map { "'\($0)'" }.joined(separator: " "))",
+          "dpkg-deb -f \"$newest\" >\"$root/\(PackageInventory.unpackedDirectory)/\(package)\"",
         ]
       }
     }
@@ -194,7 +208,9 @@ extension DebianRoot {
       "  chroot \"$root\" depmod \"${modules##*/}\"", "done", "rm -f \"$root\"/etc/resolv.conf \"$root\"/etc/hostname",
       "rm -f \"$root\"/etc/*- \"$root\"/var/lib/dpkg/*-old \"$root\"/var/cache/debconf/*-old",
       "rm -f \"$root\"/var/cache/ldconfig/aux-cache \"$root\"/var/lib/systemd/random-seed",
-      "rm -rf \"$root\"/usr/share/doc \"$root\"/usr/share/man \"$root\"/usr/share/info",
+      "rm -rf \"$root\"/usr/share/man \"$root\"/usr/share/info",
+      "find \"$root/usr/share/doc\" -mindepth 2 ! -type d ! -name copyright -delete",
+      "find \"$root/usr/share/doc\" -mindepth 1 -type d -empty -delete",
       "find \"$root/var/log\" -type f -delete",
       // What was synchronised into it has the user's owner, where that is not the superuser.
       "chown 0:0 \"$root/var/cache/apt/archives\"; chmod 755 \"$root/var/cache/apt/archives\"",
