@@ -17,7 +17,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc
+TEST_PACKAGES := xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
@@ -82,7 +82,7 @@ unit: iso conformance
 	echo "==> unit tests"
 	swift build --build-tests --quiet
 	export ROOST_HATCHLING=$(CURDIR)/build/hatchling.elf ROOST_CONFORMANCE=$(CURDIR)/build/conformance.elf
-	export ROOST_PROGRAMS=$(CURDIR)/$(RELEASE)
+	export ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) ROOST_ISO=$(CURDIR)/$(ISO)
 	# The gateway's are quick, and must not wait for threads that others keep.
 	$(call run_tests,gateway,--filter GatewayTests)
 	$(call run_tests,unit,--skip SystemTests --skip GatewayTests)

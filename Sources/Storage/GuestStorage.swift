@@ -42,9 +42,9 @@ public struct GuestStorage: Sendable {
   ///
   /// - Parameters:
   ///   - plan: what the medium asks for.
-  ///   - isLive: whether memory is to be used even where a disk is the guests' home.
+  ///   - wanted: where the guests' changes are to live.
   ///   - inspect: asks LVM, in a process of its own, about the group on a device.
-  public func activate(_ plan: LivePlan, isLive: Bool, inspect: Inspection) throws(StorageError) -> StorageState {
+  public func activate(_ plan: LivePlan, wanted: WantedHome, inspect: Inspection) throws(StorageError) -> StorageState {
     try plan.check()
     let lock = try lock()
     defer { _ = lock.rawValue }  // held to the end
@@ -63,7 +63,8 @@ public struct GuestStorage: Sendable {
     // What was told to come over the network, and did since, may be what the home waits for.
     let rooms = try StorageState.load(statePath).map { $0.remotes.filter { $0.use == .room }.compactMap(\.device) }
     let home = try findHome(
-      plan, earlier: earlier, isLive: isLive, rooms: rooms ?? [], &warnings, inspect: inspect)
+      plan, earlier: earlier, isLive: wanted == .memory, rooms: rooms ?? [], &warnings, inspect: inspect)
+    if earlier == nil { try wanted.check(home) }
     let group: OpenGroup
     switch home {
     case .memory: group = try openInMemory(plan, medium: medium, beside: earlier?.devices ?? [], &warnings)

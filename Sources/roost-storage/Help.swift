@@ -40,7 +40,7 @@ let help = """
     --standalone      the medium is copied to the disk first, which then starts by itself; the machine reads
                       the copy from then on, and the medium can be taken out while guests run
     --live            memory is used even where a disk is the guests' home
-                      (so does roost.live on the kernel's command line)
+                      (so does roost.live on the kernel's command line; with roost.persistent there, it is refused)
     --use USE         disk: a guest can have it; room: it becomes a part of the guests' storage
     --force           this machine's copy of a replicated volume is the right one, whatever the other has
     --end             writes that wait for room fail, so that their programs end (the appliance's last act)

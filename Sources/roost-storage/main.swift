@@ -65,7 +65,7 @@ func activate(_ arguments: Arguments, isSilent: Bool = false) -> Int32 {
     let plan = try LivePlan(manifest: path, medium: medium)
     state.volumeGroup = plan.volumeGroup
     state = try GuestStorage(medium: medium).activate(
-      plan, isLive: arguments.has("--live") || line.contains("roost.live"), inspect: inspectApart)
+      plan, wanted: wantedHome(arguments, line), inspect: inspectApart)
     code = 0
   } catch {
     complain("\(error)")
@@ -91,6 +91,11 @@ func activate(_ arguments: Arguments, isSilent: Bool = false) -> Int32 {
     print("\(name): \(volume.device), \(volume.bytes >> 20) MiB")
   }
   return code
+}
+
+private func wantedHome(_ arguments: Arguments, _ line: [Substring]) -> WantedHome {
+  if arguments.has("--live") || line.contains("roost.live") { return .memory }
+  return line.contains("roost.persistent") ? .disks : .any
 }
 
 /// Asks LVM about a device in a process of its own: what it has seen once, it does not see differently. A device that

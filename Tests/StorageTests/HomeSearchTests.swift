@@ -243,4 +243,12 @@ import Testing
     #expect(try GroupReport.decode(Array("null\n".utf8), device: "/dev/sda") == nil)
     #expect(throws: StorageError.self) { _ = try GroupReport.decode(Array("{".utf8), device: "/dev/sda") }
   }
+
+  @Test func disksAreNotReplacedByMemoryWhereTheyAreWanted() throws {
+    let error = #expect(throws: StorageError.self) { try WantedHome.disks.check(.memory) }
+    #expect(error?.message.contains("roost storage persist") == true)
+    try WantedHome.disks.check(.disks([]))
+    try WantedHome.any.check(.memory)
+    try WantedHome.memory.check(.memory)
+  }
 }

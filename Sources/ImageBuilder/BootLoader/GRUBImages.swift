@@ -13,6 +13,9 @@ struct GRUBImages: Sendable {
   static let biosPath = "/boot/grub/i386-pc/eltorito.img"
   /// Where GRUB looks for its menu.
   static let menuPath = "/boot/grub/grub.cfg"
+  /// Where another GRUB looks for a menu that starts the image out of a file: the convention of sticks with many images.
+  static let loopbackPath = "/boot/grub/loopback.cfg"
+  static let loopbackMenu = "source \(menuPath)\n"
 
   /// Where Debian's packages have GRUB's modules.
   static let library = "/usr/lib/grub"
@@ -100,6 +103,7 @@ extension ISOImage {
     let record = try attempt("cannot read GRUB's boot record") { () throws(SystemError) in try Files.read(files[1]) }
     add(GRUBImages.biosPath, .file(files[0]))
     add(GRUBImages.menuPath, .bytes(Array(menu.utf8)))
+    add(GRUBImages.loopbackPath, .bytes(Array(GRUBImages.loopbackMenu.utf8)))
     boot = HybridBoot(biosImage: GRUBImages.biosPath, masterBootRecord: record, efiPartition: files[2])
   }
 }

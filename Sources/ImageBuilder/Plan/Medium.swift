@@ -9,7 +9,7 @@ struct Medium {
   let results: [String: Executor.Result]
 
   static let stepName = "ISO image"
-  private static let version = 1
+  private static let version = 2
 
   /// All files of the medium but the boot loader's and the manifest, in the order in which they lie on it: what is
   /// read first comes first.
@@ -23,6 +23,9 @@ struct Medium {
     ]
     for domain in plan.domains { files += domain.placed }
     files += plan.certificate
+    files += DebianRoot.memoryTests.map {
+      ("/boot/memtest86+/\($0)", .step(.init(step: plan.controlRoot, file: $0)))
+    }
     files.append(("/roost/images.squashfs", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.squashfs))))
     return files
   }

@@ -26,6 +26,8 @@ struct DebianRoot: Sendable {
   static let archive = "root.tar"
   static let kernel = "vmlinuz"
   static let busybox = "busybox"
+  /// The memory test for BIOS and for UEFI.
+  static let memoryTests = ["memtest.bin", "memtest.efi"]
 
   /// What the control domain runs of Debian's, and what Roost's own programs link.
   private static let controlPackages = [
@@ -34,10 +36,11 @@ struct DebianRoot: Sendable {
     "libsystemd0", "liburing2", "mount", "nftables", "procps", "thin-provisioning-tools", "util-linux",
   ]
 
-  /// Programs of the control domain's that come without the rest of their packages: open-iscsi's wants udev, and
-  /// drbd-utils has its programs for three versions of DRBD and for cluster managers.
+  /// Programs that come without the rest of their packages: open-iscsi's wants udev, drbd-utils has its programs for three
+  /// versions of DRBD and for cluster managers, and of memtest86+ the medium has two files.
   private static let unpacked: [(package: String, files: [String])] = [
     ("drbd-utils", ["./*sbin/drbdmeta", "./*lib/drbd/drbdsetup-84"]),
+    ("memtest86+", ["./boot/memtest86+x64.bin", "./boot/memtest86+x64.efi"]),
     ("open-iscsi", ["./*sbin/iscsid", "./*sbin/iscsiadm", "./etc/iscsi/iscsid.conf"]),
   ]
 
@@ -80,7 +83,7 @@ struct DebianRoot: Sendable {
   }
 
   var outputs: [String] {
-    [Self.archive, Self.kernel, PackageInventory.file] + (role == .control ? [Self.busybox] : [])
+    [Self.archive, Self.kernel, PackageInventory.file] + (role == .control ? [Self.busybox] + Self.memoryTests : [])
   }
 
   func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
@@ -144,13 +147,19 @@ struct DebianRoot: Sendable {
     try takeOut(tar, context)
   }
 
-  /// Brings the kernel and the static busybox out of the tree.
+  /// Brings the kernel, the memory test and the static busybox out of the tree.
   private func takeOut(_ tar: String, _ context: borrowing StepContext) throws(BuildError) {
     let found = try Tree.extract(tar, cancellation: context.cancellation) { path in
-      path.hasPrefix("boot/vmlinuz-") || path == "usr/bin/busybox" || path == "bin/busybox"
+      path.hasPrefix("boot/vmlinuz-") || path.hasPrefix("boot/memtest86+") || path == "usr/bin/busybox"
+        || path == "bin/busybox"
     }
     for (path, bytes) in found {
-      let name = path.hasPrefix("boot/") ? Self.kernel : Self.busybox
+      let name =
+        if path.hasPrefix("boot/memtest86+") {
+          Self.memoryTests[path.hasSuffix(".efi") ? 1 : 0]
+        } else {
+          path.hasPrefix("boot/") ? Self.kernel : Self.busybox
+        }
       if name == Self.kernel { try KernelFile.checkLinux(bytes, path: "\(kernelPackage) of \(suite)") }
       let target = "\(context.output)/\(name)"
       try attempt("cannot write \(name)") { () throws(SystemError) in try Files.write(bytes, to: target) }

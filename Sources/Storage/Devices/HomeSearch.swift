@@ -39,6 +39,26 @@ enum Home: Hashable, Sendable {
   }
 }
 
+/// Where the user wants the guests' changes to live.
+public enum WantedHome: Hashable, Sendable {
+  /// On the disks that are their home, or else in memory.
+  case any
+  /// In memory, whatever disks there are.
+  case memory
+  /// On disks, or nowhere.
+  case disks
+
+  /// Refuses memory where disks are wanted.
+  func check(_ home: Home) throws(StorageError) {
+    guard self == .disks, home == .memory else { return }
+    throw StorageError(
+      .home,
+      "no disk of this machine is the home of this medium's guests, and roost.persistent on the kernel's command line "
+        + "asks for one. Plug it in and restart; or choose the first entry of the boot menu, and make a disk their home "
+        + "with 'roost storage persist'")
+  }
+}
+
 /// Decides where the guests' changes live, out of what the machine's disks hold.
 ///
 /// A group is a home of this medium when it has the tag `roost.home` and the medium's physical volume among its own.

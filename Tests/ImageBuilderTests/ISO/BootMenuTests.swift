@@ -15,8 +15,15 @@ import Testing
     #expect(line.hasPrefix("roost.medium=2012-08-10-05-11-09-89 roost.root=sha256:00ff console=tty0 "))
     let text = try BootMenu(title: "Roost quickstart", commandLine: line).text(template: Self.template)
     #expect(text.contains("menuentry \"Roost quickstart\" --id roost {"))
-    #expect(text.contains("  linux /roost/vmlinuz \(line)\n"))
-    #expect(text.contains("  linux /roost/vmlinuz \(line) roost.rescue\n"))
+    #expect(text.contains("  linux /roost/vmlinuz \(line) $1 $2\n"))
+    #expect(text.contains("  linux /roost/vmlinuz \(line) \"iso-scan/filename=$iso_path\" $1 $2\n"))
+    #expect(
+      GRUBMenu.titles(Array(text.utf8)) == [
+        "Roost quickstart", "Roost quickstart: live session, in memory",
+        "Roost quickstart: to RAM, and the medium can be taken out",
+        "Roost quickstart: persistent, and only with the disk of the guests", "Roost quickstart: rescue shell",
+        "Memory test (memtest86+)",
+      ])
     #expect(!text.contains("@"))
   }
 
