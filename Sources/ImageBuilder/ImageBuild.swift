@@ -34,7 +34,8 @@ public struct ImageBuild: Sendable {
     try checkOutput()
     let versions = try Tool.versions(cancellation)
     let plan = try BuildPlan(recipe, options, versions: versions)
-    let cache = try ResultCache(options.cache ?? ResultCache.standardDirectory)
+    let cache = try ResultCache(options.cache ?? ResultCache.standardDirectory, results: options.results)
+    for remark in options.lock?.lock.otherTools(versions) ?? [] { events(.remark(remark)) }
     events(.planned(plan.steps.map(\.name) + [Medium.stepName]))
     do throws(BuildError) {
       let executor = Executor(

@@ -183,6 +183,12 @@ public enum Files {
     try systemCall("rename to \(new):", path: old) { unsafe Glibc.rename(old, new) }
   }
 
+  /// Gives the file at `path` a second name, `name`, on the same file system (link(2)).
+  public static func hardLink(_ path: String, as name: String) throws(SystemError) {
+    // SAFETY: the C strings live for the call.
+    try systemCall("link to \(name):", path: path) { unsafe Glibc.link(path, name) }
+  }
+
   /// Makes a symbolic link at `path` that points to `target`.
   public static func link(_ path: String, to target: String) throws(SystemError) {
     // SAFETY: the C strings live for the call.

@@ -20,11 +20,16 @@ struct BuildCommand: ParsableCommand {
       --set gives a variable of the recipe's another value: what it says under 'variables' is what holds otherwise. \
       docs/recipe.md has everything that a recipe may say.
 
+      Where `roost lock` has written NAME.lock beside the recipe, its versions are taken and no others. \
+      --check-reproducible builds twice, the second time from nothing, as another locale, time zone, umask, folder \
+      and number of jobs, and says in what the two differ, if they do.
+
       All times in the image are set to SOURCE_DATE_EPOCH, or to a constant: the same recipe and package versions \
       give the same bytes. Needs no root privileges.
 
       EXAMPLES
         roost build recipes/quickstart.yaml -o build/quickstart.iso
+        roost lock lab.yaml && roost build lab.yaml -o lab.iso --check-reproducible
         roost build lab.yaml -o lab.iso --mirror http://mirror.lab.example/debian --update
         roost build recipes/demo.yaml -o build/demo.iso --source freebsd-base=$HOME/base.txz
         roost build recipes/plan9.yaml -o build/plan9.iso --source plan9=$HOME/src/plan9
@@ -37,12 +42,7 @@ struct BuildCommand: ParsableCommand {
   @Option(name: [.short, .long], help: ArgumentHelp("The image to write.", valueName: "iso"))
   var output: String
 
-  @Option(help: ArgumentHelp("Where Debian packages come from.", valueName: "url"))
-  var mirror: String?
-
-  @Option(
-    help: ArgumentHelp("Where results and packages are kept (default: ~/.cache/roost).", valueName: "directory"))
-  var cache: String?
+  @OptionGroup var inputs: BuildInputs
 
   @Option(name: [.short, .long], help: ArgumentHelp("How many steps run at once.", valueName: "count"))
   var jobs: Int = 2
@@ -51,16 +51,17 @@ struct BuildCommand: ParsableCommand {
   var programs: String?
 
   @Option(
-    name: .customLong("source"),
-    help: ArgumentHelp(
-      "Take a copy that you have instead of fetching a source of the recipe's; may be repeated.",
-      valueName: "name=path"))
-  var sources: [String] = []
+    help: ArgumentHelp("The versions to take (default: NAME.lock beside the recipe, if it is there).", valueName: "file"))
+  var lock: String?
 
-  @Option(
-    name: .customLong("set"),
-    help: ArgumentHelp("Give a variable of the recipe's a value; may be repeated.", valueName: "name=value"))
-  var variables: [String] = []
+  @Flag(help: "Take the newest versions, whatever a lock says.")
+  var noLock = false
+
+  @Flag(help: "Build the image twice, the second time from nothing and in other surroundings, and compare the two.")
+  var checkReproducible = false
+
+  @Option(help: .hidden)
+  var results: String?
 
   @Flag(help: "Fetch the newest package versions though the recipe did not change.")
   var update = false
@@ -73,57 +74,63 @@ struct BuildCommand: ParsableCommand {
   func validate() throws {
     try roost.appliance.refuse(for: "build")
     guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
-    for source in sources {
-      guard let equals = source.firstIndex(of: "="), equals != source.startIndex,
-        source.index(after: equals) != source.endIndex
-      else { throw ValidationError("--source takes NAME=PATH, as in freebsd-base=base.txz, not '\(source)'.") }
-    }
-    for (index, variable) in variables.enumerated() {
-      guard let equals = variable.firstIndex(of: "="), equals != variable.startIndex else {
-        throw ValidationError("--set takes NAME=VALUE, as in course=networks, not '\(variable)'.")
-      }
-      let name = variable[..<equals]
-      guard !variables[..<index].contains(where: { $0.hasPrefix("\(name)=") }) else {
-        throw ValidationError("--set gives '\(name)' twice.")
-      }
-    }
-    if let mirror, !["http://", "https://", "file://"].contains(where: { mirror.hasPrefix($0) }) {
-      throw ValidationError("--mirror takes a URL, as in http://mirror.example/debian, not '\(mirror)'.")
-    }
+    if lock != nil, noLock { throw ValidationError("--lock and --no-lock contradict each other.") }
   }
 
   func run() throws {
     Signal.ignorePipe()
-    let parsed: Recipe
-    do throws(RecipeError) {
-      parsed = try Recipe.load(recipe, variables: values)
-    } catch {
-      StandardStream.error.write("\(error)\n")
-      throw ExitCode.wrongFile
-    }
-    var options = BuildOptions(output: output, jobs: jobs)
-    options.mirror = mirror
-    options.cache = cache.map(absolute)
-    for source in sources {
-      let parts = source.split(separator: "=", maxSplits: 1)
-      if let name = parts.first, let path = parts.last { options.sources[String(name)] = absolute(String(path)) }
-    }
+    let parsed = try inputs.load(recipe)
+    var options = inputs.options(output: output)
+    options.jobs = jobs
     options.programs = programs
     options.update = update
-    try build(parsed, options)
-  }
-
-  /// What `--set` says, by name.
-  private var values: [String: String] {
-    let pairs = variables.map { variable in
-      let name = variable.prefix { $0 != "=" }
-      return (String(name), String(variable.dropFirst(name.count + 1)))
+    options.results = results
+    do throws(BuildError) {
+      options.lock = try chosenLock()
+    } catch {
+      StandardStream.error.write("roost build: \(error)\n")
+      throw ExitCode.failure
     }
-    return Dictionary(pairs) { _, last in last }
+    try build(parsed, options)
+    if checkReproducible { try compareWithAnother() }
   }
 
-  private func absolute(_ path: String) -> String {
-    path.hasPrefix("/") ? path : "\((try? Files.resolve(".")) ?? ".")/\(path)"
+  /// The lock to build by, and its path.
+  private func chosenLock() throws(BuildError) -> (RecipeLock, String)? {
+    if noLock { return nil }
+    let path = lock ?? RecipeLock.path(beside: recipe)
+    guard let found = try BuildInputs.lock(at: path) else {
+      if lock == nil { return nil }
+      throw BuildError(.badFile, "there is no lock \(path)", hint: "make it: roost lock \(recipe)")
+    }
+    if update {
+      throw BuildError(
+        .badFile, "--update takes the newest versions, and \(path) says which ones to take",
+        hint: "change the lock with `roost lock --update-all`, or build without it: --no-lock")
+    }
+    return (found, path)
+  }
+
+  /// Builds a second image, with nothing taken from the first but the downloaded packages, and compares.
+  private func compareWithAnother() throws {
+    StandardStream.error.write("again, from nothing and in other surroundings …\n")
+    let cancellation = Cancellation()
+    let say: @Sendable (String) -> Void = { StandardStream.error.write("  \($0)\n") }
+    let watch = try InterruptWatch(cancellation, say: say, tick: {})
+    defer { watch.stop() }
+    do throws(BuildError) {
+      let difference = try SecondBuild(image: output).run(
+        arguments: Array(CommandLine.arguments.dropFirst()), cancellation: cancellation
+      ) { if !quiet { say($0) } }
+      guard let difference else {
+        return StandardStream.output.write("\(output): the second build has the same bytes\n")
+      }
+      StandardStream.error.write("roost build: the second build has other bytes\n")
+      for line in difference { say(line) }
+    } catch {
+      StandardStream.error.write("roost build: \(error)\n")
+    }
+    throw ExitCode.failure
   }
 
   private func build(_ recipe: Recipe, _ options: BuildOptions) throws {

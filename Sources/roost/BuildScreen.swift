@@ -34,6 +34,8 @@ final class BuildScreen: Sendable {
       switch event {
       case .planned(let names):
         state.names = names
+      case .remark(let text):
+        state.live.say("note: \(text)")
       case .started(let index):
         state.running.append(Running(index: index, started: MonotonicClock.now()))
         if !state.live.isLive { state.live.say("\(label(state, index)) …") }

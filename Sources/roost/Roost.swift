@@ -21,6 +21,7 @@ struct Roost: ParsableCommand {
     version: RoostVersion.current,
     subcommands: [
       BuildCommand.self,
+      LockCommand.self,
       InspectCommand.self,
       DiffCommand.self,
       BootCommand.self,

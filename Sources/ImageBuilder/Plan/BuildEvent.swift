@@ -2,6 +2,8 @@
 public enum BuildEvent: Sendable {
   /// The steps, in the order of the plan; other events name them by their index.
   case planned([String])
+  /// Something that the user should know of, beside the steps.
+  case remark(String)
   /// A step is being made.
   case started(Int)
   /// What a running step is at.

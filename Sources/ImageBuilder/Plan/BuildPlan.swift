@@ -11,12 +11,16 @@ public struct BuildOptions: Sendable {
   public var mirror: String?
   /// Directory of results and packages; nil for the user's own.
   public var cache: String?
+  /// Directory of results, where it is not in that of the cache.
+  public var results: String?
   /// How many steps run at once.
   public var jobs: Int
   /// Directory of Roost's programs; nil for that of the running one.
   public var programs: String?
   /// Local copies by the names of the recipe's sources, taken instead of fetching.
   public var sources: [String: String] = [:]
+  /// The versions to take, and the path of the file that says so.
+  public var lock: (lock: RecipeLock, path: String)?
   /// Fetch the packages' newest versions though the recipe did not change.
   public var update = false
 
@@ -39,6 +43,8 @@ struct BuildPlan: Sendable {
   let certificate: [(path: String, file: DomainFiles.File)]
   let epoch: Int
   let versions: [String: String]
+  /// The lock that it is made by.
+  let lockText: String?
 
   /// All times on the medium, unless SOURCE_DATE_EPOCH says otherwise: the release of Debian 13, 2025-08-09. It is a
   /// constant, so that a recipe gives the same bytes whenever it is built of the same packages.
@@ -55,13 +61,16 @@ struct BuildPlan: Sendable {
     bootMenu = programs.bootMenu
     certificate = try Self.certificate(recipe)
 
+    if let (lock, path) = options.lock {
+      try lock.check(try LockedWants(recipe, options), path: path)
+      lockText = lock.text
+    } else {
+      lockText = nil
+    }
+
     var steps: [Step] = []
     // 1. Root file systems, each release and list of packages once.
-    let control = DebianRoot(
-      role: .control, suite: recipe.controlDomain.suite,
-      packages: Set(recipe.controlDomain.packages + Self.firmwarePackages(recipe) + Self.gatewayPackages(recipe))
-        .sorted(),
-      mirror: options.mirror, owner: "control domain")
+    let control = Self.controlRoot(recipe, options)
     controlRoot = control.name
     steps.append(control.step(epoch: epoch, versions: versions, isForced: options.update))
     for domain in recipe.domains {
@@ -80,7 +89,8 @@ struct BuildPlan: Sendable {
     steps.append(
       Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
     let sources = try SourceSet(
-      recipe, copies: options.sources, versions: versions, mirror: options.mirror, update: options.update)
+      recipe, copies: options.sources, versions: versions, mirror: options.mirror, update: options.update,
+      lock: options.lock?.lock)
     // 3. The domains: what they boot, and their disks.
     var domains: [DomainFiles] = []
     for domain in recipe.domains {
@@ -107,6 +117,16 @@ struct BuildPlan: Sendable {
     steps.append(
       try Self.billOfMaterials(recipe, options, control: control, sources, steps, versions).step(epoch: epoch))
     self.steps = steps
+  }
+
+  /// The control domain's root file system.
+  static func controlRoot(_ recipe: Recipe, _ options: BuildOptions) -> DebianRoot {
+    var root = DebianRoot(
+      role: .control, suite: recipe.controlDomain.suite,
+      packages: Set(recipe.controlDomain.packages + firmwarePackages(recipe) + gatewayPackages(recipe)).sorted(),
+      mirror: options.mirror, owner: "control domain")
+    root.locked = options.lock?.lock.root(root.want)
+    return root
   }
 
   private static func billOfMaterials(

@@ -18,7 +18,9 @@ struct DomainPlanner {
   /// The root file system that a domain shares with all of its release and packages; nil for one that is no Debian.
   static func root(of domain: Recipe.Domain, _ options: BuildOptions) -> DebianRoot? {
     guard case .debian(let suite, let packages, _) = domain.source else { return nil }
-    return DebianRoot(role: .guest, suite: suite, packages: packages, mirror: options.mirror, owner: domain.name)
+    var root = DebianRoot(role: .guest, suite: suite, packages: packages, mirror: options.mirror, owner: domain.name)
+    root.locked = options.lock?.lock.root(root.want)
+    return root
   }
 
   func plan() throws(BuildError) -> (DomainFiles, [Step]) {

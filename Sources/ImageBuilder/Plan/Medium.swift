@@ -23,6 +23,7 @@ struct Medium {
     ]
     for domain in plan.domains { files += domain.placed }
     files += plan.certificate
+    if let text = plan.lockText { files.append((ImageReport.lockPath, .bytes(Array(text.utf8)))) }
     files += DebianRoot.memoryTests.map {
       ("/boot/memtest86+/\($0)", .step(.init(step: plan.controlRoot, file: $0)))
     }

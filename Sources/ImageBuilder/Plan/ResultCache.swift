@@ -13,16 +13,19 @@ internal import Platform
 /// A result is made in `scratch`, synced, and renamed: it is there whole or not at all.
 struct ResultCache: Sendable {
   let directory: String
+  /// Directory of the results.
+  private let results: String
   /// This build's own scratch.
   let scratch: String
 
   /// Opens a cache, and clears what builds left that were killed.
-  init(_ directory: String) throws(BuildError) {
+  init(_ directory: String, results: String? = nil) throws(BuildError) {
     self.directory = directory
+    self.results = results ?? "\(directory)/results"
     scratch = "\(directory)/scratch/\(ProcessEnvironment.processID)"
     let path = directory
     try attempt("cannot use the cache \(path)") { () throws(SystemError) in
-      for part in ["results", "packages", "sources", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
+      for part in ["packages", "sources", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
       for name in try Files.list("\(path)/scratch") where !Files.exists("/proc/\(name)/stat") {
         try ResultCache.removeTree("\(path)/scratch/\(name)")
       }
@@ -30,7 +33,11 @@ struct ResultCache: Sendable {
     // A result of another build of this process's number cannot be there: it would be running.
     try removeScratch()
     let scratch = scratch
-    try attempt("cannot use the cache \(path)") { () throws(SystemError) in try Files.makeDirectories(scratch) }
+    let folder = self.results
+    try attempt("cannot use the cache \(path)") { () throws(SystemError) in
+      try Files.makeDirectories(scratch)
+      try Files.makeDirectories(folder)
+    }
   }
 
   /// Where the host keeps caches: `$XDG_CACHE_HOME/roost`, else `~/.cache/roost`.
@@ -40,7 +47,7 @@ struct ResultCache: Sendable {
   }
 
   /// The directory of a result.
-  func path(of key: SHA256.Digest) -> String { "\(directory)/results/\(key)" }
+  func path(of key: SHA256.Digest) -> String { "\(results)/\(key)" }
 
   /// Digests of a result's files, by name; nil when the result is not there or not whole.
   func digests(of key: SHA256.Digest, files: [String]) -> [String: String]? {

@@ -12,16 +12,20 @@ struct SourceSet: Sendable {
   let mirror: String?
   /// Packages' newest versions are fetched though a result is there.
   let update: Bool
+  /// The versions of packages to take.
+  let lock: RecipeLock?
 
   /// Refuses a local copy of something that is no source of the recipe's.
   init(
-    _ recipe: Recipe, copies: [String: String], versions: [String: String], mirror: String? = nil, update: Bool = false
+    _ recipe: Recipe, copies: [String: String], versions: [String: String], mirror: String? = nil, update: Bool = false,
+    lock: RecipeLock? = nil
   ) throws(BuildError) {
     self.recipe = recipe
     self.copies = copies
     self.versions = versions
     self.mirror = mirror
     self.update = update
+    self.lock = lock
     for name in copies.keys.sorted() where recipe.sources[name] == nil {
       let known = recipe.sources.keys.sorted().joined(separator: ", ")
       throw BuildError(
@@ -60,7 +64,8 @@ struct SourceSet: Sendable {
           try Self.take(copy, of: name, nil, context)
         }
       }
-      let file = DebianFile(source: name, suite: suite, package: package, path: path, mirror: mirror)
+      var file = DebianFile(source: name, suite: suite, package: package, path: path, mirror: mirror)
+      file.locked = lock?.root(file.want)
       return Product(step: file.step(versions: versions, isForced: update), file: Self.contentFile)
     case .repository?:
       throw BuildError(

@@ -22,6 +22,8 @@ struct DebianRoot: Sendable {
   let mirror: String?
   /// The domain that errors name.
   let owner: String
+  /// The versions to take; nil for the newest.
+  var locked: RecipeLock.Root?
 
   static let archive = "root.tar"
   static let kernel = "vmlinuz"
@@ -76,6 +78,22 @@ struct DebianRoot: Sendable {
     Set((role == .control ? Self.controlPackages : Self.guestPackages) + packages).sorted()
   }
 
+  /// Packages that are only unpacked, the kernel's first.
+  private var unpackedPackages: [String] {
+    [kernelPackage] + (role == .control ? Self.unpacked.map(\.package) : [])
+  }
+
+  /// What the lock's packages are for.
+  var want: RecipeLock.Want {
+    .init(role: role.rawValue, suite: suite, packages: Set(allPackages + unpackedPackages).sorted())
+  }
+
+  /// Who finds out today's versions for a lock.
+  var resolver: PackageResolver {
+    PackageResolver(
+      want: want, installed: allPackages, archive: .init(suite: suite, mirror: mirror, owner: owner))
+  }
+
   /// The step's name: equal systems of two domains are one step.
   var name: String {
     let extra = packages.isEmpty ? "" : " with \(packages.joined(separator: ", "))"
@@ -90,8 +108,9 @@ struct DebianRoot: Sendable {
     Step(
       name: name, kind: "debian-root", version: 3,
       settings: [
-        role.rawValue, suite, mirror ?? "default", "\(epoch)", versions["mmdebstrap"] ?? "", hook,
-      ] + allPackages + Self.excludedPaths + Self.keptPaths,
+        role.rawValue, suite, locked == nil ? mirror ?? "default" : "locked", "\(epoch)", versions["mmdebstrap"] ?? "",
+        hook,
+      ] + (locked.map { $0.archives + $0.packages.map(\.line) } ?? []) + allPackages + Self.excludedPaths + Self.keptPaths,
       inputs: [], outputs: outputs, isForced: isForced
     ) { context throws(BuildError) in try make(context) }
   }
@@ -105,6 +124,7 @@ struct DebianRoot: Sendable {
       for directory in [downloaded, kept] { try Files.makeDirectories(directory) }
       try Files.write(hook, to: hookPath, permissions: 0o755)
     }
+    let packageHooks = try packageHooks(kept: kept, context)
     let tar = "\(context.output)/\(Self.archive)"
     var arguments = [
       "mmdebstrap", "--mode=\(ProcessEnvironment.isSuperuser ? "root" : "unshare")", "--format=tar",
@@ -114,13 +134,15 @@ struct DebianRoot: Sendable {
       "--skip=download/empty,essential/unlink,output/dev,output/mknod",
       // apt drops to the user _apt only where that may read the new root, and the owners of two directories would tell.
       "--setup-hook=echo 'APT::Sandbox::User \"root\";' >>\"$MMDEBSTRAP_APT_CONFIG\"",
-      "--setup-hook=mkdir -p \"$1/var/cache/apt/archives\"", "--setup-hook=sync-in \(kept) /var/cache/apt/archives",
+    ]
+    arguments += packageHooks.map { "--setup-hook=\($0)" }
+    arguments += [
       "--customize-hook=\(hookPath) \"$1\"", "--customize-hook=sync-out /var/cache/apt/archives \(downloaded)",
     ]
     arguments += Self.excludedPaths.map { "--dpkgopt=path-exclude=\($0)" }
     arguments += Self.keptPaths.map { "--dpkgopt=path-include=\($0)" }
     arguments += [suite, tar]
-    if let mirror { arguments.append(mirror) }
+    if let mirror, locked == nil { arguments.append(mirror) }
 
     context.progress("packages' index")
     let command = Command(arguments, environment: ["TMPDIR": context.scratch], epoch: context.epoch)
@@ -145,6 +167,41 @@ struct DebianRoot: Sendable {
     }
     context.progress("kernel")
     try takeOut(tar, context)
+  }
+
+  /// Hooks that give apt the packages that are there already: all that the cache has, or those of the lock and no others.
+  private func packageHooks(kept: String, _ context: borrowing StepContext) throws(BuildError) -> [String] {
+    guard let locked else {
+      return ["mkdir -p \"$1/var/cache/apt/archives\"", "sync-in \(kept) /var/cache/apt/archives"]
+    }
+    let packages = LockedPackages(
+      root: locked, archive: .init(suite: suite, mirror: mirror, owner: owner), kept: kept)
+    let (directory, index) = ("\(context.scratch)/locked", "\(context.scratch)/index")
+    let place = DebianArchive.Place(
+      scratch: context.scratch, log: context.log, epoch: context.epoch, cancellation: context.cancellation)
+    context.progress("checking the lock's packages")
+    try packages.gather(into: directory, in: place, progress: context.report)
+    try packages.writeIndex(of: directory, into: index, in: place)
+    return packages.setupHooks(directory: directory, index: index)
+  }
+
+  /// The lines of a script that find the newest file of a package among those of apt, and name it `$newest`.
+  private func fetching(_ package: String) -> [String] {
+    if let found = locked?.packages.first(where: { $0.name == package }) { return ["newest=\(found.archiveName)"] }
+    return ["apt-get -q download \(package) >&2", "for file in \(package)_*.deb; do newest=$file; done"]
+  }
+
+  /// The same of the kernel's package, whose name is `$image`.
+  private var fetchingKernel: [String] {
+    if let found = locked?.packages.first(where: { $0.name.hasPrefix("linux-image-") && $0.name != kernelPackage }) {
+      return ["image=\(found.name)", "newest=\(found.archiveName)"]
+    }
+    return [
+      "image=$(apt-cache depends --important \(kernelPackage) \\",
+      "  | sed -n 's/^ *Depends: \\(linux-image-[0-9].*\\)$/\\1/p' | head -n 1)",
+      "[ -n \"$image\" ] || { echo \"E: Unable to locate package \(kernelPackage)\" >&2; exit 1; }",
+      "apt-get -q download \"$image\" >&2", "for package in \"$image\"_*.deb; do newest=$package; done",
+    ]
   }
 
   /// Brings the kernel, the memory test and the static busybox out of the tree.
@@ -186,11 +243,9 @@ extension DebianRoot {
     var lines = [
       "#!/bin/sh", "set -eu", "root=$1", "export APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\"",
       "cd \"$root/var/cache/apt/archives\"",
-      "image=$(apt-cache depends --important \(kernelPackage) \\",
-      "  | sed -n 's/^ *Depends: \\(linux-image-[0-9].*\\)$/\\1/p' | head -n 1)",
-      "[ -n \"$image\" ] || { echo \"E: Unable to locate package \(kernelPackage)\" >&2; exit 1; }",
-      "apt-get -q download \"$image\" >&2",
-      "for package in \"$image\"_*.deb; do newest=$package; done",
+    ]
+    lines += fetchingKernel
+    lines += [
       "dpkg-deb --fsys-tarfile \"$newest\" \\",
       "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules' '\(Self.copyrights)'",
       "mkdir -p \"$root/\(PackageInventory.unpackedDirectory)\"",
@@ -198,8 +253,8 @@ extension DebianRoot {
     ]
     if role == .control {
       for (package, files) in Self.unpacked {
+        lines += fetching(package)
         lines += [
-          "apt-get -q download \(package) >&2", "for file in \(package)_*.deb; do newest=$file; done",
           "dpkg-deb --fsys-tarfile \"$newest\" \\",
           "  | tar -x -C \"$root\" --wildcards \((files + [Self.copyrights]).map { "'\($0)'" }.joined(separator: " "))",
           "dpkg-deb -f \"$newest\" >\"$root/\(PackageInventory.unpackedDirectory)/\(package)\"",
@@ -224,6 +279,7 @@ extension DebianRoot {
       // What was synchronised into it has the user's owner, where that is not the superuser.
       "chown 0:0 \"$root/var/cache/apt/archives\"; chmod 755 \"$root/var/cache/apt/archives\"",
     ]
+    if let locked { lines += LockedPackages.finishing(locked) }
     if role == .guest {
       // Nobody but the owner of the machine reaches a domain's console: root needs no password there.
       lines.append("sed -i 's/^root:[^:]*:/root::/' \"$root/etc/shadow\"")
