@@ -17,7 +17,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc
+TEST_PACKAGES := xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc python3-jsonschema
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
@@ -130,10 +130,11 @@ bench: build conformance ## measure against peers (PART=builds, provision, api, 
 	swift build --build-tests --quiet
 	ROOST_BENCH=$(or $(PART),1) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
 
-docs: build ## write the commands' help, manual pages and completions for shells into docs/cli
-	@$(ROOST) manual docs/cli --date $$(git log -1 --format=%cs 2>/dev/null || date +%F)
+docs: build ## write the commands' help, manual pages and completions into docs/cli, and the recipes' schema
+	@$(ROOST) schema > docs/recipe.schema.json
+	$(ROOST) manual docs/cli --date $$(git log -1 --format=%cs 2>/dev/null || date +%F)
 	if command -v mandoc >/dev/null; then mandoc -T lint -W warning docs/cli/man/man1/*.1; fi
-	echo "==> docs/cli"
+	echo "==> docs/cli, docs/recipe.schema.json"
 
 clean: ## remove what was built here (the package cache of the builder stays)
 	@rm -rf .build build

@@ -134,7 +134,10 @@ let package = Package(
     .testTarget(name: "IdentityTests", dependencies: ["Identity", "Binary"], swiftSettings: strict),
     .testTarget(name: "ManifestTests", dependencies: ["Manifest", "Identity"], swiftSettings: strict),
     .testTarget(
-      name: "RecipeTests", dependencies: ["Recipe", "Manifest", "Platform", "Binary", "TestMachine"],
+      name: "RecipeTests",
+      dependencies: [
+        "Recipe", "Manifest", "Platform", "Binary", "TestMachine", .product(name: "Yams", package: "Yams"),
+      ],
       swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
     .testTarget(

@@ -6,9 +6,7 @@ internal import Yams
 extension RecipeDecoder {
   mutating func api(_ recipe: NodeReader.Fields) -> Recipe.API? {
     guard let node = recipe.values["api"]?.value else { return nil }
-    guard let fields = reader.fields(node, "the API", keys: ["listen", "certificate", "key", "tokens"]) else {
-      return nil
-    }
+    guard let fields = reader.fields(node, .api) else { return nil }
     let listen = reader.quantity(fields, "listen", ListenAddress.parse)
     let certificate = reader.path(fields, "certificate", Self.pathProblem)
     let key = reader.path(fields, "key", Self.pathProblem)
@@ -40,7 +38,7 @@ extension RecipeDecoder {
     }
     var tokens: [ApplianceManifest.Token] = []
     for node in sequence {
-      guard let fields = reader.fields(node, "a token", keys: ["name", "role", "sha256"]) else { continue }
+      guard let fields = reader.fields(node, .token) else { continue }
       let name = reader.checked(fields, "name", required: true, Names.problem)
       let role = reader.choice(fields, "role", Role.self, default: .viewer)
       let digest = reader.checked(fields, "sha256", required: true) { text in
@@ -55,4 +53,23 @@ extension RecipeDecoder {
     }
     return tokens
   }
+}
+
+extension Shape {
+  static let api = Shape(
+    "api", "the API",
+    [
+      Key("listen", .pattern("[0-9.]+:[0-9]+"), "Where it is served over TLS, as in 0.0.0.0:8443."),
+      Key("certificate", .text, "The file with the certificate, as PEM; without one each start makes its own."),
+      Key("key", .text, "The file with the certificate's key."),
+      Key("tokens", .list(.group(token)), "Who may use it over TLS."),
+    ])
+
+  fileprivate static let token = Shape(
+    "token", "a token", required: ["name"],
+    [
+      Key("name", .label, "What it is called."),
+      Key("role", .words(of: Role.self), "What it lets do; viewer if left out."),
+      Key("sha256", .pattern("[0-9A-Fa-f]{64}"), "The digest of the secret, which 'roost token NAME' makes."),
+    ])
 }

@@ -5,15 +5,12 @@ internal import Yams
 
 /// What is said of a Debian system, the control domain's or a guest's.
 extension RecipeDecoder {
-  /// Keys of a system, beside `packages`.
-  static let customizationKeys = ["files", "users", "services", "first-boot", "sysctl"]
-
   mutating func customization(_ system: NodeReader.Fields, packages: [String]) -> Customization {
     var result = Customization()
     result.files = files(system)
     result.users = users(system, packages: packages)
     if let node = system.values["services"]?.value,
-      let fields = reader.fields(node, "'services' in \(system.what)", keys: ["enable", "disable"])
+      let fields = reader.fields(node, .services, called: "'services' in \(system.what)")
     {
       result.enabledServices = services(fields, "enable")
       result.disabledServices = services(fields, "disable")
@@ -26,16 +23,11 @@ extension RecipeDecoder {
     return result
   }
 
-  /// Notes what is said of the control domain and has no meaning there.
-  mutating func checkControlDomain(_ fields: NodeReader.Fields) {
-    let reasons = [
-      "services": "it has Roost's own init and no systemd, and starts what Roost needs, and openssh-server",
-      "first-boot": "its system is the same at each start, so none is the first; run commands in a guest",
-    ]
-    for (key, reason) in reasons where fields.has(key) {
-      reader.report(fields.values[key]?.keyMark, "'\(key)' is for guests, not for the control domain: \(reason)")
-    }
-  }
+  /// What is said of guests and has no meaning in the control domain.
+  static let controlDomainAdvice = [
+    "services": "it has Roost's own init and no systemd, and starts what Roost needs, and openssh-server",
+    "first-boot": "its system is the same at each start, so none is the first; run commands in a guest",
+  ]
 
   /// The entries of a list, each as `read` has it; an entry is nil where it is wrong.
   private mutating func entries<Value>(
@@ -137,12 +129,11 @@ extension RecipeDecoder {
   }
 
   private mutating func user(_ node: Node, packages: [String]) -> Customization.User? {
-    let keys = ["name", "ssh-keys", "password-hash", "groups", "shell", "sudo"]
     let advice = [
       "password": "a password in a recipe can be read by whoever has it; \(Self.passwordAdvice)",
       "passwd": "a password in a recipe can be read by whoever has it; \(Self.passwordAdvice)",
     ]
-    guard let fields = reader.fields(node, "a user", keys: keys, advice: advice) else { return nil }
+    guard let fields = reader.fields(node, .user, advice: advice) else { return nil }
     let name = reader.checked(fields, "name", required: true, SystemNames.userProblem)
     let sshKeys = words(fields, "ssh-keys", example: "[ssh-ed25519 AAAA… ada]") { PublicKey.problem($0) }
     var hash = reader.text(fields, "password-hash")
@@ -187,7 +178,7 @@ extension RecipeDecoder {
 
   private mutating func file(_ node: Node) -> Customization.PlacedFile? {
     let contents = ["text", "from", "template"]
-    guard let fields = reader.fields(node, "a file", keys: ["path"] + contents + ["mode", "owner"]) else { return nil }
+    guard let fields = reader.fields(node, .placedFile) else { return nil }
     let path = reader.checked(fields, "path", required: true, SystemNames.targetProblem)
     let permissions = reader.checked(fields, "mode") { text in
       (3...4).contains(text.utf8.count) && text.utf8.allSatisfy { (48...55).contains($0) }
@@ -272,4 +263,53 @@ extension RecipeDecoder {
     }
     return problems.isEmpty ? result : nil
   }
+}
+
+extension Shape.Key {
+  /// What may be said of a Debian system, the control domain's or a guest's.
+  static let system: [Shape.Key] = [
+    .init("packages", .list(.pattern("[a-z0-9][a-z0-9+.-]+")), "Debian packages beside those that Roost needs."),
+    .init("files", .list(.group(.placedFile)), "Files that are added or replaced."),
+    .init("users", .list(.group(.user)), "Users that are added, and what is said of those of the packages."),
+    .init("sysctl", .named(.text), "Settings of the kernel's, as in net.ipv4.ip_forward: 1."),
+  ]
+
+  /// What may be said of a guest's beside that.
+  static let guest: [Shape.Key] = [
+    .init("services", .group(.services), "Units of systemd's that are switched on and off."),
+    .init("first-boot", .list(.text), "Shell commands for the first start, each done once."),
+  ]
+}
+
+extension Shape {
+  fileprivate static let services = Shape(
+    "services", "the services",
+    [
+      Key("enable", .list(.text), "Units that start with the system; .service may be left out."),
+      Key("disable", .list(.text), "Units that do not, whatever their packages say."),
+    ])
+
+  fileprivate static let user = Shape(
+    "user", "a user", required: ["name"],
+    [
+      Key("name", .pattern("[a-z_][a-z0-9_-]{0,31}"), "The name; a user of that name is changed, or else made."),
+      Key("ssh-keys", .list(.pattern("[a-z].* .*")), "Public keys, each a line of a .pub file."),
+      Key(
+        "password-hash", .pattern("\\*|\\$[a-z0-9]+\\$.+"),
+        "What 'mkpasswd' or 'openssl passwd -6' makes; '*' for none."),
+      Key("groups", .list(.pattern("[a-z_][a-z0-9_-]{0,31}")), "Groups beside the user's own."),
+      Key("shell", .pattern("/.+"), "The program that the user logs into; /bin/bash if left out."),
+      Key("sudo", .flag, "Whether sudo lets the user do everything without a password; needs that package."),
+    ])
+
+  fileprivate static let placedFile = Shape(
+    "placed-file", "a file", required: ["path"],
+    [
+      Key("path", .pattern("/.+"), "Where it goes, as in /etc/motd."),
+      Key("text", .text, "What is in it."),
+      Key("from", .text, "The file that it is a copy of, in the recipe's folder."),
+      Key("template", .text, "The same with the recipe's variables in it."),
+      Key("mode", .digits("[0-7]{3,4}"), "Its permissions; 0644 if left out."),
+      Key("owner", .text, "Its user, or user:group; root if left out."),
+    ])
 }

@@ -3,11 +3,6 @@ internal import Yams
 
 /// Domains: their machine, and what must be there together or must not.
 extension RecipeDecoder {
-  static let domainKeys = [
-    "name", "os", "cpus", "cpu", "memory", "disk", "disk-bus", "cdrom", "floppy", "network", "nic", "display", "vnc",
-    "hotplug", "limits", "boot", "source", "command-line", "autostart", "ready", "on-reboot", "on-crash",
-  ]
-
   mutating func domain(_ fields: NodeReader.Fields, name: String?) -> Recipe.Domain? {
     let os = reader.checked(fields, "os") { $0.isEmpty || $0.count > 40 ? "must have 1 to 40 characters" : nil }
     let disk = reader.size(fields, "disk", in: Limits.disk, granule: Limits.diskGranule)
@@ -66,9 +61,7 @@ extension RecipeDecoder {
 
   private mutating func limits(_ domain: NodeReader.Fields, hasNetwork: Bool) -> ResourceLimits? {
     guard let node = domain.values["limits"]?.value,
-      let fields = reader.fields(
-        node, "a domain's 'limits'",
-        keys: ["cpu-weight", "cpu-cap", "cpus", "disk-rate", "disk-operations", "network-rate"])
+      let fields = reader.fields(node, .limits)
     else { return nil }
     func number(_ key: String, _ range: ClosedRange<Int>) -> Int? {
       fields.has(key) ? reader.number(fields, key, in: range, default: range.lowerBound) : nil
@@ -105,7 +98,7 @@ extension RecipeDecoder {
       }
       return nil
     }
-    guard let fields = reader.fields(node, "a domain's 'vnc'", keys: ["password"]) else { return nil }
+    guard let fields = reader.fields(node, .vnc) else { return nil }
     let password = reader.checked(fields, "password") { text in
       (1...Limits.vncPassword).contains(text.utf8.count) && text.allSatisfy(\.isASCII)
         ? nil : "must have 1 to \(Limits.vncPassword) ASCII characters: VNC looks at no more"
@@ -245,7 +238,7 @@ extension RecipeDecoder {
       if natural == nil, source != nil { reader.missing("ready", in: domain) }
       return natural.map { .init(consoleText: $0, timeoutSeconds: 300) }
     }
-    guard let fields = reader.fields(node, "a domain's 'ready'", keys: ["console", "timeout"]) else { return nil }
+    guard let fields = reader.fields(node, .ready) else { return nil }
     var timeout: Int? = 300
     if fields.has("timeout") {
       timeout = reader.quantity(fields, "timeout", TimeLength.parse)

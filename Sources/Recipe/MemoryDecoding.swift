@@ -16,7 +16,7 @@ extension RecipeDecoder {
     guard let node = domain.values["memory"]?.value, case .mapping = node else {
       return size(domain, "memory").map { bounds($0) }
     }
-    guard let fields = reader.fields(node, "a domain's 'memory'", keys: ["start", "min", "max"]),
+    guard let fields = reader.fields(node, .memory),
       let start = size(fields, "start")
     else { return nil }
     let minimum = fields.has("min") ? size(fields, "min") : start

@@ -3,9 +3,6 @@ internal import Yams
 
 /// The recipe's `networks`, and the cards of domains that are connected to them.
 extension RecipeDecoder {
-  private static let networkKeys = ["mode", "subnet", "router", "card"]
-  private static let cardKeys = ["network", "address", "vlan", "vlans", "filter", "link"]
-
   /// The networks beside the one that all appliances have; nil for one whose text is wrong.
   mutating func networks(_ recipe: NodeReader.Fields) -> [String: Recipe.VirtualNetwork?] {
     guard let node = recipe.values["networks"]?.value else { return [:] }
@@ -36,7 +33,7 @@ extension RecipeDecoder {
   }
 
   private mutating func network(_ node: Node, _ name: String) -> Recipe.VirtualNetwork? {
-    guard let fields = reader.fields(node, "the network '\(name)'", keys: Self.networkKeys) else { return nil }
+    guard let fields = reader.fields(node, .virtualNetwork, called: "the network '\(name)'") else { return nil }
     let mode = reader.choice(fields, "mode", NetworkMode.self, default: .nat)
     let subnet = reader.quantity(fields, "subnet", IPv4Subnet.parse)
     let router = reader.checked(fields, "router") { IPv4Address($0) == nil ? "is no IPv4 address" : nil }
@@ -91,7 +88,7 @@ extension RecipeDecoder {
       guard let name = reader.scalar(node, "a domain's 'network'"), isNetwork(name, node.mark) else { return nil }
       return CardSpec(network: name == ApplianceManifest.Network.name ? nil : name)
     }
-    guard let fields = reader.fields(node, "a domain's network card", keys: Self.cardKeys) else { return nil }
+    guard let fields = reader.fields(node, .card) else { return nil }
     var card = CardSpec()
     if let name = reader.text(fields, "network") {
       guard isNetwork(name, fields.mark(of: "network")) else { return nil }
@@ -122,7 +119,7 @@ extension RecipeDecoder {
 
   private mutating func link(_ card: NodeReader.Fields) -> LinkConditions? {
     guard let node = card.values["link"]?.value,
-      let fields = reader.fields(node, "a network card's 'link'", keys: ["delay", "jitter", "loss", "rate", "down"])
+      let fields = reader.fields(node, .link)
     else { return nil }
     let link = LinkConditions(
       delay: reader.quantity(fields, "delay", ShortTime.parse),
@@ -186,4 +183,34 @@ extension RecipeDecoder {
         "the subnet \(subnet) has addresses for \(subnet.guestCapacity) domains; take a shorter prefix")
     }
   }
+}
+
+extension Shape {
+  static let virtualNetwork = Shape(
+    "virtual-network", "a network",
+    [
+      Key("mode", .words(of: NetworkMode.self), "How it reaches the outside; nat if left out."),
+      Key("subnet", .subnet, "Its addresses, as in 10.80.1.0/24."),
+      Key("router", .address, "The domain's address that is the way out of an isolated network."),
+      Key("card", .text, "The machine's card that is bridged."),
+    ])
+
+  static let card = Shape(
+    "card", "a domain's network card",
+    [
+      Key("network", .label, "The network that it is connected to."),
+      Key("address", .address, "Its address; the next that is free if left out."),
+      Key("vlan", .number(CardSpec.vlanNumbers), "The VLAN that it is in."),
+      Key("vlans", .list(.number(CardSpec.vlanNumbers)), "The VLANs whose frames it has with tags."),
+      Key("filter", .flag, "Whether it may send as nobody but itself; true if left out."),
+      Key("link", .group(link), "What its cable does to frames."),
+    ])
+
+  fileprivate static let link = Shape(
+    "link", "a network card's 'link'",
+    [
+      Key("delay", .time, "How long each takes, as in 20 ms."), Key("jitter", .time, "How much that varies."),
+      Key("loss", .pattern("[0-9.]+ ?%"), "How many are lost, as in 1 %."),
+      Key("rate", .rate, "Bits a second that pass, as in 10 Mbit."), Key("down", .flag, "Whether it is pulled out."),
+    ])
 }

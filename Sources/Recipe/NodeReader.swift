@@ -46,6 +46,14 @@ struct NodeReader {
     if !diagnostics.contains(finding) { diagnostics.append(finding) }
   }
 
+  /// The node as a mapping with none but a shape's keys. `what` is what it is called in messages, where that is not what all
+  /// of its shape are called; `advice` is what is said of other keys that may well be tried.
+  mutating func fields(
+    _ node: Node, _ shape: Shape, called what: String? = nil, advice: [String: String] = [:]
+  ) -> Fields? {
+    fields(node, what ?? shape.what, keys: shape.keys.map(\.name), advice: advice)
+  }
+
   /// The node as a mapping with none but these keys. `advice` is what is said of other ones that may well be tried.
   mutating func fields(
     _ node: Node, _ what: String, keys: [String], advice: [String: String] = [:]

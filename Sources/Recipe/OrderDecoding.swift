@@ -16,7 +16,7 @@ extension RecipeDecoder {
     guard let node = domain.values["autostart"]?.value, case .mapping = node else {
       return (reader.flag(domain, "autostart", default: true), [])
     }
-    guard let fields = reader.fields(node, "a domain's 'autostart'", keys: ["after"]) else { return (true, []) }
+    guard let fields = reader.fields(node, .autostart) else { return (true, []) }
     guard let field = fields.values["after"] else {
       reader.missing("after", in: fields)
       return (true, [])

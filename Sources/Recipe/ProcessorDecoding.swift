@@ -9,7 +9,7 @@ extension RecipeDecoder {
     guard let node = domain.values["cpus"]?.value, case .mapping = node else {
       return (reader.number(domain, "cpus", in: Limits.cpus, default: 1), nil)
     }
-    guard let fields = reader.fields(node, "a domain's 'cpus'", keys: ["start", "max"]) else { return (1, nil) }
+    guard let fields = reader.fields(node, .processors) else { return (1, nil) }
     let start = reader.number(fields, "start", in: Limits.cpus, default: 1)
     let maximum = reader.number(fields, "max", in: Limits.cpus, default: start)
     if !fields.has("max") { reader.missing("max", in: fields) }

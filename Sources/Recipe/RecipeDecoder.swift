@@ -30,7 +30,7 @@ struct RecipeDecoder {
   /// The entries of `domains:`, which is all that there is.
   mutating func decodeDomains(_ root: Node) throws(RecipeError) -> [Recipe.Domain] {
     let domains =
-      reader.fields(root, "a file of domains", keys: ["domains"]).map { self.domains($0, areAlone: false) } ?? []
+      reader.fields(root, .domains).map { self.domains($0, areAlone: false) } ?? []
     guard reader.diagnostics.isEmpty else { throw .invalid(reader.diagnostics.sorted()) }
     // One that others come after is made before these.
     let order = StartOrder(domains.map { ($0.name, $0.after) }).sorted
@@ -39,12 +39,7 @@ struct RecipeDecoder {
 
   private mutating func recipe(_ root: Node) -> Recipe? {
     guard
-      let fields = reader.fields(
-        root, "the recipe",
-        keys: [
-          "variables", "name", "control-domain", "storage", "network", "networks", "api", "balancer", "sources",
-          "domains",
-        ])
+      let fields = reader.fields(root, .recipe)
     else { return nil }
     let name = reader.checked(fields, "name", required: true, Names.problem)
     let controlDomain = controlDomain(fields)
@@ -72,13 +67,11 @@ struct RecipeDecoder {
       reader.missing("control-domain", in: recipe)
       return nil
     }
-    let keys = ["suite", "hostname", "packages", "command-line"] + Self.customizationKeys
-    guard let fields = reader.fields(node, "the control domain", keys: keys) else { return nil }
+    guard let fields = reader.fields(node, .controlDomain, advice: Self.controlDomainAdvice) else { return nil }
     let suite = reader.checked(fields, "suite", required: true, Names.problem)
     let hostname = reader.checked(fields, "hostname", Names.problem)
     let packages = reader.packages(fields, "packages")
     let customization = customization(fields, packages: packages)
-    checkControlDomain(fields)
     let commandLine = controlCommandLine(fields)
     guard let suite else { return nil }
     return .init(
@@ -106,7 +99,7 @@ struct RecipeDecoder {
   private mutating func storage(_ recipe: NodeReader.Fields) -> Recipe.StorageSettings? {
     let fallback = 1 << 30
     guard let node = recipe.values["storage"]?.value else { return .init(ramBytes: fallback, remotes: []) }
-    guard let fields = reader.fields(node, "the storage", keys: ["ram", "remotes"]) else { return nil }
+    guard let fields = reader.fields(node, .storage) else { return nil }
     let remotes = remotes(fields)
     guard fields.has("ram") else { return .init(ramBytes: fallback, remotes: remotes) }
     return reader.size(fields, "ram", in: Limits.ramVolume, granule: Limits.diskGranule)
@@ -116,7 +109,7 @@ struct RecipeDecoder {
   private mutating func network(_ recipe: NodeReader.Fields) -> IPv4Subnet? {
     let fallback = IPv4Subnet(base: IPv4Address(rawValue: 0x0A4D_0000), prefixLength: 24)
     guard let node = recipe.values["network"]?.value else { return fallback }
-    guard let fields = reader.fields(node, "the network", keys: ["subnet"]) else { return nil }
+    guard let fields = reader.fields(node, .network) else { return nil }
     guard fields.has("subnet") else { return fallback }
     return reader.quantity(fields, "subnet", IPv4Subnet.parse)
   }
@@ -141,7 +134,7 @@ struct RecipeDecoder {
     var first: [String: Mark?] = [:]
     var domains: [Recipe.Domain] = []
     for node in sequence {
-      guard let fields = reader.fields(node, "a domain", keys: Self.domainKeys) else { continue }
+      guard let fields = reader.fields(node, .domain) else { continue }
       let name = reader.checked(fields, "name", required: true, Names.domainProblem)
       if let name {
         let mark = fields.mark(of: "name")
@@ -156,4 +149,44 @@ struct RecipeDecoder {
     checkOrder(of: Array(first.keys), areAlone: areAlone)
     return domains
   }
+}
+
+extension Shape {
+  static let recipe = Shape(
+    "recipe", "the recipe",
+    [
+      Key(
+        "include", .either([.text, .list(.text)]), "Recipes that say what this one does not, by their paths from here."),
+      Key("variables", .named(.text), "What '${name}' stands for in values; --set NAME=VALUE comes first."),
+      Key("name", .label, "What the appliance is called."),
+      Key("control-domain", .group(controlDomain), "The domain that owns the hardware."),
+      Key("storage", .group(storage), "Where guests' writes go."),
+      Key("network", .group(network), "The network that all appliances have."),
+      Key("networks", .named(.group(virtualNetwork)), "Networks beside that one, by their names."),
+      Key("api", .group(api), "The HTTP interface, if there is to be one."),
+      Key("balancer", .flag, "Whether memory is moved between domains as they need it."),
+      Key("sources", .named(.group(source)), "What is fetched from elsewhere, by the names that domains use."),
+      Key("domains", .list(.group(domain)), "The guests."),
+    ])
+
+  fileprivate static let domains = Shape(
+    "domains", "a file of domains", [Key("domains", .list(.group(domain)), "The guests.")])
+
+  fileprivate static let controlDomain = Shape(
+    "control-domain", "the control domain",
+    [
+      Key("suite", .text, "The Debian release, such as trixie."),
+      Key("hostname", .label, "Its host name; roost if left out."),
+      Key("command-line", .text, "What its kernel is told beside what Roost tells it."),
+    ] + Key.system)
+
+  fileprivate static let storage = Shape(
+    "storage", "the storage",
+    [
+      Key("ram", .size, "What guests may write, all together, while it is kept in memory; 1 GiB if left out."),
+      Key("remotes", .named(.group(remote)), "Devices that come over the network, by their names."),
+    ])
+
+  fileprivate static let network = Shape(
+    "network", "the network", [Key("subnet", .subnet, "Its addresses; 10.77.0.0/24 if left out.")])
 }

@@ -27,7 +27,7 @@ extension RecipeDecoder {
       reader.report(field.keyMark, "the remote's name '\(NodeReader.shown(name))' \(problem)")
       return nil
     }
-    guard let fields = reader.fields(field.value, "a remote", keys: ["address", "use", "attach"]) else { return nil }
+    guard let fields = reader.fields(field.value, .remote) else { return nil }
     let address = reader.quantity(fields, "address", required: true, RemoteAddress.parse)
     let use = reader.choice(fields, "use", RemoteUse.self, default: .disk)
     let attach = reader.checked(fields, "attach", Names.domainProblem)
@@ -57,4 +57,14 @@ extension RecipeDecoder {
       reader.report(place, "'attach' in a remote: there is no domain '\(attach)'\(advice)")
     }
   }
+}
+
+extension Shape {
+  static let remote = Shape(
+    "remote", "a remote",
+    [
+      Key("address", .text, "Where it is, as in nbd://server/export."),
+      Key("use", .words(of: RemoteUse.self), "What it is for; disk if left out."),
+      Key("attach", .label, "The domain that has it as a disk."),
+    ])
 }

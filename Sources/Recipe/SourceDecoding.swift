@@ -36,10 +36,7 @@ extension RecipeDecoder {
       reader.missing("source", in: domain)
       return nil
     }
-    let makers = Self.kinds.filter { !Self.fileKeys.contains($0) }
-    guard let fields = reader.fields(node, "a domain's source", keys: makers + Self.fileKeys) else {
-      return nil
-    }
+    guard let fields = reader.fields(node, .domainSource) else { return nil }
     let kinds = Self.kinds.filter(fields.has)
     guard kinds.count == 1 || kinds.isEmpty && fields.has("image") else {
       reader.report(
@@ -103,7 +100,7 @@ extension RecipeDecoder {
     guard let field = fields.values[key], case .mapping = field.value else {
       return reader.path(fields, key, required: required, Self.pathProblem).map { .path($0) }
     }
-    guard let place = reader.fields(field.value, "the file '\(key)'", keys: ["from", "path"]) else { return nil }
+    guard let place = reader.fields(field.value, .fileOfSource, called: "the file '\(key)'") else { return nil }
     let path = reader.checked(place, "path", Self.memberProblem)
     guard let (name, source) = sourceName(place, "from") else { return nil }
     if case .repository? = source, !place.has("path") {
@@ -155,7 +152,7 @@ extension RecipeDecoder {
     }
     var modules: [Recipe.Module] = []
     for entry in sequence {
-      guard let fields = reader.fields(entry, "a module", keys: ["file", "command-line"]) else { continue }
+      guard let fields = reader.fields(entry, .module) else { continue }
       let text = commandLine(fields) ?? ""
       if let file = file(fields, "file", required: true) { modules.append(.init(file: file, commandLine: text)) }
     }
@@ -165,10 +162,7 @@ extension RecipeDecoder {
   private mutating func debian(
     _ source: NodeReader.Fields, name: String?, _ customization: inout Customization
   ) -> Recipe.DomainSource? {
-    let keys = ["suite", "packages", "hostname"] + Self.customizationKeys
-    guard let node = source.values["debian"]?.value,
-      let fields = reader.fields(node, "a Debian source", keys: keys)
-    else { return nil }
+    guard let node = source.values["debian"]?.value, let fields = reader.fields(node, .debian) else { return nil }
     let suite = reader.checked(fields, "suite", required: true, Names.problem)
     let packages = reader.packages(fields, "packages")
     let hostname = reader.checked(fields, "hostname", Names.problem)
@@ -178,9 +172,7 @@ extension RecipeDecoder {
   }
 
   private mutating func freebsd(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {
-    guard let node = source.values["freebsd"]?.value,
-      let fields = reader.fields(node, "a FreeBSD source", keys: ["base", "kernel", "hostname"])
-    else { return nil }
+    guard let node = source.values["freebsd"]?.value, let fields = reader.fields(node, .freebsd) else { return nil }
     var names: [String] = []
     for key in ["base", "kernel"] {
       guard let (name, source) = sourceName(fields, key) else { continue }
@@ -196,9 +188,7 @@ extension RecipeDecoder {
   }
 
   private mutating func plan9(_ source: NodeReader.Fields, name: String?) -> Recipe.DomainSource? {
-    guard let node = source.values["plan9"]?.value,
-      let fields = reader.fields(node, "a Plan 9 source", keys: ["tree", "kernel", "hostname"])
-    else { return nil }
+    guard let node = source.values["plan9"]?.value, let fields = reader.fields(node, .plan9) else { return nil }
     let tree = sourceName(fields, "tree")
     if let (name, source) = tree, let source {
       if case .repository = source {
@@ -218,4 +208,63 @@ extension RecipeDecoder {
     reader.report(node.mark, "'hatchling' has no settings; write it as 'hatchling: {}'")
     return nil
   }
+}
+
+extension Shape {
+  static let domainSource = Shape(
+    "domain-source", "a domain's source",
+    [
+      Key("debian", .group(debian), "A Debian, made of its packages."),
+      Key("freebsd", .group(freebsd), "A FreeBSD, made of its release's archives."),
+      Key("plan9", .group(plan9), "A small Plan 9, made of a repository of its distribution."),
+      Key("hatchling", .group(hatchling), "The bare-metal guest that comes with Roost: {}."),
+      Key("kernel", .file, "A kernel that is entered."),
+      Key("initrd", .file, "Its initial RAM disk."),
+      Key("modules", .list(.group(module)), "What else it is handed."),
+      Key("command-line", .text, "What it is told."),
+      Key("root", .file, "The same as 'image', beside a kernel."),
+      Key("image", .file, "What the disk begins with."),
+      Key("efi", .file, "A program that UEFI starts, in the place of a disk."),
+    ])
+
+  fileprivate static let fileOfSource = Shape(
+    "file-of-source", "a file",
+    [
+      Key("from", .label, "The source that it is, or is in."),
+      Key("path", .text, "Its path in an archive, a disc or a repository."),
+    ])
+
+  fileprivate static let module = Shape(
+    "module", "a module",
+    [Key("file", .file, "The file."), Key("command-line", .text, "Its own command line.")])
+
+  fileprivate static let debian = Shape(
+    "debian", "a Debian source",
+    [
+      Key("suite", .text, "The release, such as trixie."),
+      Key("hostname", .label, "Its host name; the domain's name if left out."),
+    ] + Key.system + Key.guest)
+
+  fileprivate static let freebsd = Shape(
+    "freebsd", "a FreeBSD source",
+    [
+      Key("base", .label, "The source that is the release's base.txz."),
+      Key("kernel", .label, "The source that is the release's kernel.txz."),
+      Key("hostname", .label, "Its host name; the domain's name if left out."),
+    ])
+
+  fileprivate static let plan9 = Shape(
+    "plan9", "a Plan 9 source",
+    [
+      Key("tree", .label, "The source that is the distribution's repository."),
+      Key("kernel", .words(of: Recipe.Plan9Kernel.self), "The kernel; 9pcgz, whose root is in RAM, if left out."),
+      Key("hostname", .label, "Its host name; the domain's name if left out."),
+    ])
+
+  fileprivate static let hatchling = Shape("hatchling", "hatchling", [])
+}
+
+extension Shape.Form {
+  /// A file of the user's, or one of a source.
+  static let file = either([text, group(.fileOfSource)])
 }

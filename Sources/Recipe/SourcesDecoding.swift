@@ -32,8 +32,7 @@ extension RecipeDecoder {
   }
 
   private mutating func source(_ node: Node) -> Recipe.Source? {
-    let keys = ["url", "sha256", "git", "commit", "file", "debian-file"]
-    guard let fields = reader.fields(node, "a source", keys: keys) else { return nil }
+    guard let fields = reader.fields(node, .source) else { return nil }
     let kinds = ["url", "git", "file", "debian-file"].filter(fields.has)
     guard kinds.count == 1, let kind = kinds.first else {
       reader.report(node.mark, "a source must have exactly one of the keys 'url', 'git', 'file' and 'debian-file'")
@@ -72,7 +71,7 @@ extension RecipeDecoder {
         source.values[key]?.keyMark, "'\(key)' does not pin a source with 'debian-file'; its archive's signatures do")
     }
     guard let node = source.values["debian-file"]?.value,
-      let fields = reader.fields(node, "a file of Debian's", keys: ["package", "path", "suite"])
+      let fields = reader.fields(node, .debianFile)
     else { return nil }
     let package = reader.checked(fields, "package", required: true, Names.packageProblem)
     let path = reader.checked(fields, "path", required: true, Self.memberProblem)
@@ -101,4 +100,24 @@ extension RecipeDecoder {
   private static func isHexadecimal(_ text: String, _ count: Int) -> Bool {
     text.utf8.count == count && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
   }
+}
+
+extension Shape {
+  static let source = Shape(
+    "source", "a source",
+    [
+      Key("url", .text, "What is downloaded."),
+      Key("sha256", .pattern("[0-9a-f]{64}"), "The digest of the file, which sha256sum prints."),
+      Key("git", .text, "The URL of a repository."),
+      Key("commit", .pattern("[0-9a-f]{40}"), "The commit that is taken of it."),
+      Key("file", .text, "A file of yours."),
+      Key("debian-file", .group(debianFile), "A file out of a package of Debian's."),
+    ])
+
+  fileprivate static let debianFile = Shape(
+    "debian-file", "a file of Debian's",
+    [
+      Key("package", .pattern("[a-z0-9][a-z0-9+.-]+"), "The package."),
+      Key("path", .text, "The file's path in it."), Key("suite", .text, "The release, such as trixie."),
+    ])
 }

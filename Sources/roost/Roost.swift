@@ -8,8 +8,8 @@ struct Roost: ParsableCommand {
     commandName: "roost",
     abstract: "Many operating systems in one machine, from one recipe.",
     discussion: """
-      build, boot, provision, token and doctor work on this machine. All others speak with an appliance's domain \
-      manager: of this machine, or by SSH of another one (--host, ROOST_HOST).
+      build, boot, provision, schema, token and doctor work on this machine. All others speak with an appliance's \
+      domain manager: of this machine, or by SSH of another one (--host, ROOST_HOST).
 
       EXAMPLES:
         roost build recipes/quickstart.yaml -o quickstart.iso
@@ -26,6 +26,7 @@ struct Roost: ParsableCommand {
       DiffCommand.self,
       BootCommand.self,
       ProvisionCommand.self,
+      SchemaCommand.self,
       TokenCommand.self,
       DoctorCommand.self,
       ListCommand.self,
