@@ -28,9 +28,9 @@ struct Variables {
     return copy.replace(node, &reader)
   }
 
-  /// A file's text with its variables replaced; `problem` gets what is wrong, and the offset of where in UTF-8.
+  /// A file's text with its variables replaced; `problem` gets what is wrong, and where: the offset in UTF-8.
   func replaced(inText text: String, problem: (String, Int) -> Void) -> String {
-    Self.replaced(text, values: { values[$0] }, names: values.keys, problem: problem)
+    Self.replaced(text, values: { values[$0] }, names: values.keys, limit: Limits.replacedSize, problem: problem) ?? ""
   }
 
   private enum Declaration {
@@ -105,13 +105,11 @@ struct Variables {
       for other in Self.names(in: text) where declared[other] != nil {
         inner[other] = resolve(other, declared, path: path + [name], &reader)
       }
-      value = Self.replaced(text, values: { inner[$0] }, names: declared.keys) { problem, _ in
-        reader.report(mark, problem)
-      }
-      if value.utf8.count > Limits.variableSize {
-        reader.report(mark, "the variable '\(name)' is longer than \(Limits.variableSize >> 10) KiB")
-        value = ""
-      }
+      let limit = Limits.variableSize
+      value =
+        Self.replaced(text, values: { inner[$0] }, names: declared.keys, limit: limit) { problem, _ in
+          reader.report(mark, problem)
+        } ?? ""
     }
     values[name] = value
     return value
@@ -121,14 +119,15 @@ struct Variables {
     switch node {
     case .scalar(let scalar):
       guard scalar.string.contains("${"), room >= 0 else { return node }
-      let text = Self.replaced(scalar.string, values: { values[$0] }, names: values.keys) { problem, _ in
+      let text = Self.replaced(scalar.string, values: { values[$0] }, names: values.keys, limit: room) { problem, _ in
         reader.report(scalar.mark, problem)
       }
-      room -= text.utf8.count
-      guard room >= 0 else {
-        reader.report(scalar.mark, "variables make more than \(Limits.replacedSize >> 20) MiB of text")
+      guard let text else {
+        // All that follows would be refused as well.
+        room = -1
         return node
       }
+      room -= text.utf8.count
       return .scalar(Node.Scalar(text, scalar.tag, scalar.style, scalar.mark))
     case .sequence(let sequence):
       return .sequence(
@@ -157,9 +156,11 @@ extension Variables {
     pieces(of: text).compactMap { piece in if case .variable(let name, _) = piece { name } else { nil } }
   }
 
+  /// Nil where that would be longer than `limit` bytes.
   private static func replaced(
-    _ text: String, values: (String) -> String?, names: some Sequence<String>, problem: (String, Int) -> Void
-  ) -> String {
+    _ text: String, values: (String) -> String?, names: some Sequence<String>, limit: Int,
+    problem: (String, Int) -> Void
+  ) -> String? {
     var result = ""
     for piece in pieces(of: text) {
       switch piece {
@@ -167,6 +168,10 @@ extension Variables {
       case .wrong(let message, let offset): problem(message, offset)
       case .variable(let name, let offset):
         if let value = values(name) {
+          guard result.utf8.count + value.utf8.count <= limit else {
+            problem("variables make too much text; one value has \(Limits.variableSize >> 10) KiB at most", offset)
+            return nil
+          }
           result += value
           continue
         }

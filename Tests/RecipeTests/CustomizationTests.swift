@@ -184,6 +184,18 @@ import Testing
     #expect(found.allSatisfy { $0.contains(": error: ") && !$0.contains("secret") }, "\(found)")
   }
 
+  @Test func aTemplateDoesNotMultiply() throws {
+    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-files.")
+    defer { try? Files.removeTree(directory) }
+    try Files.write(String(repeating: "${large}", count: 1_000), to: "\(directory)/template")
+    let text = recipe("files: [{path: /a, template: template}]").replacing("os-101", with: "os-101, large: ~")
+    let error = #expect(throws: RecipeError.self) {
+      try Recipe.parse(
+        text, file: "r.yaml", directory: directory, variables: ["large": String(repeating: "x", count: 16_000)])
+    }
+    #expect(error?.description.contains("/template:1:2097: error: variables make too much text") == true, "\(error)")
+  }
+
   @Test func theControlDomainHasNoSystemdAndNoFirstStart() throws {
     let found = found("services: {enable: [nginx]}\nfirst-boot: [a]\n", inControlDomain: true)
     #expect(found.count == 2)

@@ -10,6 +10,7 @@ import Testing
       "&a ", "*a", "<<: ", "? ", "!!str ", "|\n", ">\n", "---\n", "...\n", "\t", "{", "}", "[", "]", ": ", "- ", "\"",
       "'", "\u{0}", "\u{FEFF}", "\u{F0000}", "\u{2028}", "9999999999999999999999 MiB", "name: ", "~", "\r", "%YAML 9\n",
       "-9223372036854775808", "10.77.0.0/99", "1 TiB", "{{}: {}}", "\\ud800",
+      "${", "$${", "${a}", "variables: {a: b}\n", "include: [.]\n", "include: r.yaml\n",
     ].map { Array($0.utf8) }
     var generator = SeededNumbers(20_26)
     var accepted = 0

@@ -57,6 +57,7 @@ struct DomainPlanner {
     var system = GuestSystem(
       hostname: hostname, nameServer: recipe.nameServer(of: domain)?.description,
       root: bus == .virtio ? "/dev/vda" : "/dev/sda", hasScreen: domain.hardware.display != .nothing,
+      hasNetwork: domain.hasNetwork,
       growsMemory: domain.memory.maximum > domain.memory.start, customization: domain.customization)
     if isFirmware {
       system.root = "UUID=\(identifier)"

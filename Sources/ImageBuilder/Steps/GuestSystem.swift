@@ -9,6 +9,8 @@ struct GuestSystem: Sendable, CustomStringConvertible {
   var root = "/dev/vda"
   /// Whether there is a screen to log in at, beside the serial line.
   var hasScreen = false
+  /// Whether it has a network card.
+  var hasNetwork = false
   /// Whether memory may come while it runs, and go again.
   var growsMemory = false
   /// What the recipe says of services, and for the first start.
@@ -147,7 +149,7 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     entries += Self.enabled.map { wants in
       .link("\(system)/\(wants)", to: "/usr/lib/systemd/system/\(wants.split(separator: "/").last ?? "")")
     }
-    entries += FirstBoot(commands: customization.firstBoot, hasNetwork: nameServer != nil).entries
+    entries += FirstBoot(commands: customization.firstBoot, hasNetwork: hasNetwork).entries
     if let loader { entries.append(.text(GuestLoader.menuPath, loader.menu(commandLine))) }
     return entries
   }
