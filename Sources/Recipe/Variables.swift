@@ -111,6 +111,11 @@ struct Variables {
           reader.report(mark, problem)
         } ?? ""
     }
+    if value.utf8.count > Limits.variableSize {
+      let mark: Mark? = if case .text(_, let mark)? = declared[name] { mark } else { nil }
+      reader.report(mark, "the variable '\(name)' is longer than \(Limits.variableSize >> 10) KiB")
+      value = ""
+    }
     values[name] = value
     return value
   }

@@ -81,6 +81,11 @@ import Testing
     #expect(found.count == 1 && found.first?.contains("3:") == true, "\(found)")
     #expect(found.first?.contains("variables make too much text") == true, "\(found)")
 
+    let long = String(repeating: "x", count: 17_000)
+    #expect(problems("variables: {a: \(long)}\n") == ["r.yaml:3:16: error: the variable 'a' is longer than 16 KiB"])
+    #expect(
+      problems("variables: {a: b}\n", ["a": long]) == ["r.yaml: error: the variable 'a' is longer than 16 KiB"])
+
     let large = String(repeating: "x", count: 16_000)
     var lists = "x0: &x0 [\"${large}\"]\n"
     for level in 1...9 { lists += "x\(level): &x\(level) [*x\(level - 1), *x\(level - 1), *x\(level - 1)]\n" }
