@@ -248,7 +248,9 @@ struct BuildPlanTests {
     let before = settings(try plan(Self.guests, in: directory))
     let lines = "packages: [], users: [{name: ada}], services: {enable: [x]}, first-boot: [a], hostname: two"
     let guest = Self.guests.replacing("packages: [], hostname: two", with: lines)
-    let after = settings(try plan(guest, in: directory))
+    let changed = try plan(guest, in: directory)
+    #expect(Tool.needed(by: changed.recipe, copies: [:]) == ["unshare"])
+    let after = settings(changed)
     #expect(
       Set(after.keys.filter { after[$0] != before[$0] }) == ["two: disk", ImagesVolume.stepName, BootLoader.stepName])
     let control = settings(

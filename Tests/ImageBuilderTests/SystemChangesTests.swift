@@ -242,12 +242,10 @@ struct SystemChangesTests {
     #expect(system.serviceScript.isEmpty)
     system.customization.enabledServices = ["fstrim.timer", "nginx.service"]
     system.customization.disabledServices = ["ssh.service", "man-db.timer"]
-    #expect(
-      system.serviceScript == """
-        SYSTEMD_OFFLINE=1 chroot "$1" systemctl --quiet enable -- 'fstrim.timer' 'nginx.service'
-        SYSTEMD_OFFLINE=1 chroot "$1" systemctl --quiet disable -- 'ssh.service'
-
-        """)
+    let lines = system.serviceScript.split(separator: "\n")
+    #expect(lines.count == 2)
+    #expect(lines.first?.hasSuffix(" sh \"$1\" enable -- 'fstrim.timer' 'nginx.service'") == true)
+    #expect(lines.last?.hasSuffix(" sh \"$1\" disable -- 'ssh.service'") == true)
     let masked = Set(system.entries.map(\.path))
     #expect(!masked.contains("etc/systemd/system/fstrim.timer") && masked.contains("etc/systemd/system/man-db.timer"))
   }

@@ -38,6 +38,8 @@ enum Tool {
       }
     }
     for domain in recipe.domains {
+      let system = domain.customization
+      if !system.enabledServices.isEmpty || !system.disabledServices.isEmpty { tools.insert("unshare") }
       switch domain.source {
       case .freebsd: tools.formUnion(["makefs", "sfdisk", "unshare"])
       case .debian where domain.boot?.isFirmware == true: tools.insert("sfdisk")

@@ -171,9 +171,14 @@ struct GuestSystem: Sendable, CustomStringConvertible {
       ("enable", customization.enabledServices),
       ("disable", customization.disabledServices.filter { !masked.contains($0) }),
     ].filter { !$0.1.isEmpty }.map { verb, names in
-      "SYSTEMD_OFFLINE=1 chroot \"$1\" systemctl --quiet \(verb) -- \(names.map { "'\($0)'" }.joined(separator: " "))\n"
+      "unshare --mount sh -euc '\(Self.switching)' sh \"$1\" \(verb) -- "
+        + names.map { "'\($0)'" }.joined(separator: " ") + "\n"
     }.joined()
   }
+
+  /// systemctl wants to see /proc. It is mounted where only this shell sees it, so that it is not there afterwards.
+  private static let switching =
+    "tree=$1; shift; mount --rbind /proc \"$tree/proc\"; SYSTEMD_OFFLINE=1 exec chroot \"$tree\" systemctl --quiet \"$@\""
 
   /// All of it as text: what decides the result.
   var description: String {
