@@ -18,10 +18,17 @@ struct FileLines {
   /// Adds a file; returns how many lines come before its first one.
   mutating func add(_ path: String, folder: String, text: String) -> Int {
     let start = files.last?.end ?? 0
-    // Whatever YAML takes for the end of a line.
-    let count = text.unicodeScalars.count { ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"].contains($0) }
+    let count = text.unicodeScalars.count { Self.endsLine($0) }
     files.append(File(start: start, path: path, folder: folder, end: start + count + 1))
     return start
+  }
+
+  /// Whether YAML may take a character for the end of a line. Of a pair both count: no two files' lines meet.
+  private static func endsLine(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar {
+    case "\n", "\r", "\u{85}", "\u{2028}", "\u{2029}": true
+    default: false
+    }
   }
 
   /// The line in its own file.

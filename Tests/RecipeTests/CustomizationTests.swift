@@ -152,6 +152,8 @@ import Testing
     ("files: [{path: /a, from: out}]", "leads out of the recipe's folder"),
     ("files: [{path: /a, from: beside}]", "leads out of the recipe's folder"),
     ("files: [{path: /a, from: zero}]", "is no file but a device"),
+    ("files: [{path: /a, template: pipe}]", "is no file but a device"),
+    ("files: [{path: /a, from: large}]", "is larger than 64 MiB"),
     ("files: [{path: /a, template: bytes}]", "it is not UTF-8 text"),
     ("files: [{path: /a, template: wrong}]", "/wrong:2:3: error: there is no variable 'corse'; did you mean 'course'?"),
     ("services: [nginx]", "'services' in a Debian source must have keys (enable, disable)"),
@@ -177,6 +179,8 @@ import Testing
     try Files.link("\(directory)/out", to: "/etc/passwd")
     try Files.link("\(directory)/beside", to: "../own-other/x")
     try Files.link("\(directory)/zero", to: "/dev/zero")
+    #expect(try ChildProcess.start(ChildRequest(["mkfifo", "\(directory)/pipe"])).wait() == .exited(0))
+    try FileDescriptor(opening: "\(directory)/large", [.readWrite, .create]).truncate(to: (64 << 20) + 1)
     try Files.write([0xFF], to: "\(directory)/bytes")
     try Files.write("a\nb ${corse}\n", to: "\(directory)/wrong")
     let found = found(line, directory: directory)

@@ -171,7 +171,8 @@ import Testing
 
   @Test(arguments: [
     ("none.yaml", "there is no file none.yaml"), ("sub", "sub is a folder"),
-    ("/dev/zero", "/dev/zero is no file but a device or the like"), ("large.yaml", "the recipe is larger than 1 MiB"),
+    ("/dev/zero", "/dev/zero is no file but a device or the like"), ("pipe", "pipe is no file but"),
+    ("large.yaml", "the recipe is larger than 1 MiB"),
     ("bytes.yaml", "it is not UTF-8 text"), ("empty.yaml", "the recipe is empty"), ("list.yaml", "it has no keys"),
     ("\"${x}.yaml\"", "its name cannot have variables"), ("\"\"", "is a folder"),
     ("[none.yaml]", "an entry of 'include' must be a single value, not a list"),
@@ -182,6 +183,7 @@ import Testing
     ]
     let found = try problems(files) { directory in
       try Files.write([UInt8](repeating: 32, count: (1 << 20) + 2), to: "\(directory)/large.yaml")
+      #expect(try ChildProcess.start(ChildRequest(["mkfifo", "\(directory)/pipe"])).wait() == .exited(0))
       try Files.write([0x61, 0xFF, 0xFE], to: "\(directory)/bytes.yaml")
     }
     #expect(found.count == 1 && found.first?.contains(expected) == true, "\(found)")
