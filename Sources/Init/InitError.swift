@@ -12,6 +12,10 @@ public struct InitError: Error, Hashable, Sendable, CustomStringConvertible {
     case mediumUnreadable
     /// The medium's content is not what was built.
     case mediumCorrupt
+    /// The image cannot be fetched over the network.
+    case downloadFailed
+    /// The machine has not the memory that was asked for.
+    case tooLittleMemory
     /// The root file system cannot be put together.
     case rootUnusable
     /// roost-init itself failed.

@@ -22,6 +22,12 @@ public struct KernelCommandLine: Sendable {
     return last.value ?? ""
   }
 
+  /// The values of all parameters of that name, in their order.
+  func values(_ name: String) -> [String] {
+    let wanted = Self.canonical(name)
+    return parameters.filter { Self.canonical($0.name) == wanted }.compactMap(\.value)
+  }
+
   private static func canonical(_ name: String) -> String {
     String(name.map { $0 == "-" ? "_" : $0 })
   }

@@ -31,6 +31,19 @@ import Testing
     #expect(parameters.root == .chunked(digest))
     #expect(parameters.wait == 30)
     #expect(try BootParameters(KernelCommandLine(line + " roost.wait=60")).wait == 60)
+    #expect(parameters.download == nil && parameters.file == nil && !parameters.copiesToMemory)
+    let file = try BootParameters(KernelCommandLine(line + " \"iso-scan/filename=/my images/lab.iso\" roost.toram"))
+    #expect(file.file == "/my images/lab.iso" && file.copiesToMemory)
+    #expect(try BootParameters(KernelCommandLine(line + " findiso=/lab.iso")).file == "/lab.iso")
+    #expect(try BootParameters(KernelCommandLine(line + " iso-scan/filename=")).file == nil)
+    let image = ContentDigest.sha256(SHA256.hash("image"))
+    let fetched = try BootParameters(
+      KernelCommandLine(line + " roost.medium=http://server/lab.iso roost.image=\(image)"))
+    #expect(fetched.medium == "2026-01-02-03-04-05-00" && fetched.download == "http://server/lab.iso")
+    #expect(fetched.downloadDigest == image)
+    let any = try BootParameters(
+      KernelCommandLine("roost.root=\(ContentDigest.chunked(digest)) roost.medium=http://10.0.2.2/x.iso"))
+    #expect(any.medium == nil && any.download == "http://10.0.2.2/x.iso")
   }
 
   @Test(arguments: [

@@ -23,6 +23,10 @@ enum Appliance {
     var target: String?
     /// An image that the machine has as a disk, read-only.
     var disk: String?
+    /// A network card behind QEMU's own NAT, where no port asks for one.
+    var network = false
+    /// UEFI in the BIOS's place.
+    var firmware: String?
     /// Boots these instead of the medium's boot loader.
     var kernel: (kernel: String, initrd: String, commandLine: String)?
   }
@@ -49,7 +53,8 @@ enum Appliance {
     let forwards = [(options.sshPort, 22), (options.httpPort, 8443)].compactMap { port, inside in
       port.map { ",hostfwd=tcp:127.0.0.1:\($0)-:\(inside)" }
     }
-    if !forwards.isEmpty {
+    if let firmware = options.firmware { words += ["-bios", firmware] }
+    if !forwards.isEmpty || options.network {
       words += ["-netdev", "user,id=net\(forwards.joined())", "-device", "virtio-net-pci,netdev=net"]
     }
     if let target = options.target {

@@ -47,6 +47,8 @@ extension ImageReport {
       identifier: EscapedText.make(iso.descriptors.identifier), uuid: iso.descriptors.uuid, bytes: iso.length)
     files = tree.files
     menu = GRUBMenu.titles(tree.contents[GRUBImages.menuPath] ?? []).map { EscapedText.make($0) }
+    commandLine = GRUBMenu.commandLine(tree.contents[GRUBImages.menuPath] ?? [], kernel: Self.kernelPath)
+      .map { EscapedText.make($0) }
     kernelVersion = tree.contents[Self.kernelPath].flatMap(KernelFile.version).map { EscapedText.make($0) }
     lockDigest = tree.contents[Self.lockPath].map { SHA256.hash($0).description }
     let document = tree.contents[BillOfMaterials.path].flatMap(SPDXDocument.decode)
@@ -133,6 +135,16 @@ struct MasterBootRecord {
 
 /// GRUB's menu as a reader sees it.
 enum GRUBMenu {
+  /// What the kernel of that path is told where it is first started, without what GRUB would fill in.
+  static func commandLine(_ bytes: [UInt8], kernel: String) -> String? {
+    for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+      let words = line.split(separator: " ")
+      guard words.count > 1, words[0] == "linux", words[1] == kernel else { continue }
+      return words.dropFirst(2).filter { !$0.contains("$") }.joined(separator: " ")
+    }
+    return nil
+  }
+
   /// The titles of its entries.
   static func titles(_ bytes: [UInt8]) -> [String] {
     String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in

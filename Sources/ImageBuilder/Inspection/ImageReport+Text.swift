@@ -13,6 +13,7 @@ extension ImageReport {
       ["volume", "\(volume.identifier), \(volume.uuid ?? "without an identifier"), \(Self.size(volume.bytes))"],
       ["Roost", roostVersion ?? "unknown: the image has no bill of materials"],
       ["kernel", kernelVersion ?? "unknown"],
+      ["command line", commandLine ?? "unknown"],
       ["control domain", "\(manifest.controlDomain.hostname), Debian \(manifest.controlDomain.suite)"],
     ])
     lines += ["", "Domains"]

@@ -12,6 +12,8 @@ public struct ImageReport: Codable, Sendable, Hashable {
   public var bootEntries: [BootEntry]
   /// The titles of GRUB's menu.
   public var menu: [String]
+  /// What the control domain's kernel is told, for other boot loaders.
+  public var commandLine: String?
   /// What readers of sticks and disks see.
   public var partitions: [Partition]
   /// The version of Roost that made it; nil where the image has no bill of materials.

@@ -18,7 +18,28 @@ struct Initramfs: Sendable {
     "virtio_scsi", "virtio_mmio", "virtio_console", "virtio_rng", "mmc_block", "sdhci_pci", "sdhci_acpi", "rtsx_pci",
     "rtsx_pci_sdmmc", "megaraid_sas", "mpt3sas", "vmw_pvscsi", "hv_storvsc", "hv_vmbus", "xen_blkfront",
     "crc32c_generic", "crc32c_intel", "libcrc32c", "dm_mod", "dm_multipath", "dm_round_robin",
+    // What sticks with many images are formatted with.
+    "exfat", "ntfs3", "ext4",
+    // Network cards that images are fetched over.
+    "virtio_net", "e1000", "e1000e", "igb", "igc", "ixgbe", "i40e", "r8169", "realtek", "tg3", "bnx2", "atlantic",
+    "alx", "atl1c", "sky2", "forcedeth", "8139cp", "8139too", "pcnet32", "r8152", "ax88179_178a", "cdc_ether",
+    "vmxnet3", "hv_netvsc", "xen_netfront",
   ]
+
+  /// What busybox's DHCP client runs with what the server said.
+  private static let networkScript = """
+    #!/bin/sh
+    case $1 in
+    bound | renew)
+      ip address flush dev "$interface"
+      ip address add "$ip/${mask:-24}" dev "$interface"
+      for gateway in $router; do ip route add default via "$gateway" dev "$interface" && break; done
+      : >/etc/resolv.conf
+      for server in $dns; do echo "nameserver $server" >>/etc/resolv.conf; done
+      ;;
+    esac
+
+    """
 
   /// Names by which the rescue shell and `roost-init` call busybox.
   private static let applets = [
@@ -27,12 +48,13 @@ struct Initramfs: Sendable {
     "lspci", "losetup", "hexdump", "sha256sum", "dd", "echo", "sleep", "sync", "reboot", "poweroff", "halt", "clear",
     "reset", "stty", "head", "tail", "wc", "uname", "hostname", "ip", "chroot", "switch_root", "setsid", "cttyhack",
     "env", "id", "date", "test", "true", "false", "tee", "sort", "xargs", "cut", "tr", "readlink", "stat", "depmod",
+    "wget", "udhcpc", "ping",
   ]
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
       name: "initramfs", kind: "initramfs", version: 1,
-      settings: ["\(epoch)", versions["zstd"] ?? ""] + Self.modules + Self.applets,
+      settings: ["\(epoch)", versions["zstd"] ?? ""] + Self.modules + Self.applets + [Self.networkScript],
       inputs: [
         .init(step: root, file: DebianRoot.archive), .init(step: root, file: DebianRoot.busybox),
         .init(step: programs, file: "roost-init"),
@@ -56,6 +78,7 @@ struct Initramfs: Sendable {
     entries += Self.applets.map { .link("bin/\($0)", to: "busybox") }
     entries += ["modprobe", "insmod", "rmmod", "depmod"].map { .link("sbin/\($0)", to: "../bin/busybox") }
     entries.append(.text("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"))
+    entries.append(.text("etc/udhcpc.script", Self.networkScript, permissions: 0o755))
     entries += Self.moduleTree(set)
     let cpio = "\(context.scratch)/initramfs.cpio"
     try Self.write(entries, to: cpio, context)

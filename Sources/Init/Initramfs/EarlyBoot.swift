@@ -70,17 +70,30 @@ public enum EarlyBoot {
     let parameters = try BootParameters(line)
     undo()
     modules.load(["loop", "squashfs", "overlay", "isofs"])
-    let device = try find(parameters, &modules)
-    try mountMedium(device, at: StickMappings.make(over: device, &modules))
+    var place: MediumPlace
+    if let address = parameters.download {
+      place = try MediumDownload.fetch(address, parameters, &modules)
+    } else {
+      place = try find(parameters, &modules)
+    }
+    if parameters.copiesToMemory, parameters.download == nil {
+      let path = if case .file(let file, _) = place { file } else { place.description }
+      place = try MediumInMemory.copy(path, from: place)
+      try? Mount.unmount(ImageFile.carrier, lazily: true)
+    }
+    switch place {
+    case .device(let device): try mountMedium(place, at: StickMappings.make(over: device, &modules))
+    case .file(let file, _): try mountMedium(place, image: file)
+    }
     let image = "\(medium)/roost/root.squashfs"
-    try verify(image, parameters.root, on: device)
+    try verify(image, parameters.root, on: place)
     try mountRoot(image)
     try leave()
   }
 
   /// Takes down what an earlier way through left.
   private static func undo() {
-    for target in [newRoot, overlay, root, medium] {
+    for target in [newRoot, overlay, root, medium, MediumInMemory.directory, ImageFile.carrier] {
       while let mount = try? Mount.find(at: target) {
         guard (try? Mount.unmount(mount.target, lazily: true)) != nil else { break }
       }
@@ -90,14 +103,16 @@ public enum EarlyBoot {
 
   private static func find(
     _ parameters: BootParameters, _ modules: inout ModuleLoader
-  ) throws(InitError) -> BlockDevice {
-    Consoles.say("looking for the boot medium, volume \(parameters.medium)")
+  ) throws(InitError) -> MediumPlace {
+    let wanted = parameters.medium ?? ""  // there is one where nothing is fetched
+    Consoles.say("looking for the boot medium, volume \(wanted)")
+    if parameters.file != nil { modules.load(ImageFile.modules) }
     let start = MonotonicClock.now()
     var told: UInt64 = 0
     var settling = USBSettling()
     while true {
       modules.load(Modalias.collect())
-      let search = MediumSearch(parameters.medium, among: BlockDevice.list()) { Volume.probe($0.path) }
+      let search = MediumSearch(wanted, among: BlockDevice.list()) { Volume.probe($0.path) }
       if search.medium != nil, !settling.isOver() {
         MonotonicClock.sleep(milliseconds: 250)
         continue
@@ -105,13 +120,18 @@ public enum EarlyBoot {
       if let refusal = search.refusal { throw refusal }
       if let device = search.medium {
         Consoles.say("found it on \(device.path)")
-        return device
+        return .device(device)
+      }
+      if let name = parameters.file, let place = ImageFile.find(name, volume: wanted, among: search.seen) {
+        Consoles.say("found it as \(place.description)")
+        return place
       }
       let seconds = (MonotonicClock.now() - start) / 1_000_000_000
       if seconds >= UInt64(parameters.wait) {
         throw InitError(
           .mediumMissing, "the boot medium was not found.",
-          details: ["Looked for: the ISO 9660 volume \(parameters.medium), for \(seconds) s", "Devices seen:"]
+          details: ["Looked for: the ISO 9660 volume \(wanted), for \(seconds) s"]
+            + (parameters.file.map { ["and for its image as the file \($0)"] } ?? []) + ["Devices seen:"]
             + search.report.map { "  \($0)" },
           remedies: [
             "Put the disc or stick that this machine started from back in, then leave the shell to try again.",
@@ -123,25 +143,46 @@ public enum EarlyBoot {
       if seconds / 5 > told {
         told = seconds / 5
         Consoles.say("still looking (\(seconds) of \(parameters.wait) s); seen so far: \(search.seen.count) devices")
+        // A boot loader that does not say which file it read the kernel from.
+        modules.load(ImageFile.modules)
+        if parameters.file == nil, let place = ImageFile.find(nil, volume: wanted, among: search.seen) {
+          Consoles.say("found it as \(place.description)")
+          return place
+        }
       }
       MonotonicClock.sleep(milliseconds: 250)
     }
   }
 
-  private static func mountMedium(_ device: BlockDevice, at path: String) throws(InitError) {
+  private static func mountMedium(_ place: MediumPlace, image: String) throws(InitError) {
+    let loop: LoopDevice
+    do throws(SystemError) {
+      loop = try LoopDevice.attach(image, readOnly: true)
+    } catch {
+      throw unreadable(place, error)
+    }
+    defer { try? loop.detach() }  // the kernel keeps it for as long as it is mounted
+    try mountMedium(place, at: loop.path)
+  }
+
+  private static func unreadable(_ place: MediumPlace, _ error: SystemError) -> InitError {
+    InitError(
+      .mediumUnreadable, "the boot medium on \(place.description) cannot be mounted.", details: ["\(error)"],
+      remedies: damaged)
+  }
+
+  private static func mountMedium(_ place: MediumPlace, at path: String) throws(InitError) {
     do throws(SystemError) {
       try Files.makeDirectories(medium)
       try Mount.mount(
         path, at: medium, type: "iso9660", [.readOnly, .noSetUserID, .noDevices, .noExecution])
     } catch {
-      throw InitError(
-        .mediumUnreadable, "the boot medium on \(device.path) cannot be mounted.", details: ["\(error)"],
-        remedies: damaged)
+      throw unreadable(place, error)
     }
   }
 
   private static func verify(
-    _ image: String, _ expected: ContentDigest, on device: BlockDevice
+    _ image: String, _ expected: ContentDigest, on place: MediumPlace
   ) throws(InitError) {
     let found: ContentDigest
     let start = MonotonicClock.now()
@@ -159,12 +200,12 @@ public enum EarlyBoot {
       Consoles.write("\r")
     } catch {
       throw InitError(
-        .mediumUnreadable, "the root file system on \(device.path) cannot be read.", details: ["\(error)"],
+        .mediumUnreadable, "the root file system on \(place.description) cannot be read.", details: ["\(error)"],
         remedies: damaged)
     }
     guard found == expected else {
       throw InitError(
-        .mediumCorrupt, "the root file system on \(device.path) is damaged.",
+        .mediumCorrupt, "the root file system on \(place.description) is damaged.",
         details: [
           "File: /roost/root.squashfs, \(size) bytes", "Its digest is      \(found)", "but was built with \(expected)",
         ], remedies: damaged)

@@ -10,7 +10,7 @@ struct DifferenceTests {
     var report = ImageReport(
       path: "a.iso", bytes: 300 << 20, volume: .init(identifier: "ROOST_LAB", uuid: nil, bytes: 300 << 20),
       bootEntries: [.init(platform: "bios", isBootable: true, emulation: "none", block: 83, loadBytes: 2048)],
-      menu: ["Roost: lab"],
+      menu: ["Roost: lab"], commandLine: "quiet",
       partitions: [
         .init(table: "gpt", number: 1, type: "x", name: "ISO9660", start: 0, bytes: 1 << 20, isActive: false)
       ], roostVersion: "0.1.0", kernelVersion: "6.12.41", lockDigest: nil, manifest: InspectionTests.manifest(),

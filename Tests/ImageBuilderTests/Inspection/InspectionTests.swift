@@ -75,13 +75,22 @@ struct InspectionTests {
     .enabled(if: TestImage.missing == nil, "\(TestImage.missing ?? "")"))
   func boot() throws {
     let test = try TestImage()
-    var image = try test.bootable(menu: "menuentry \"One\" --id a {\n}\n  menuentry 'Two' {\n}\n#menuentry \"x\"\n")
+    let menu = """
+      linux /roost/vmlinuz a=b quiet $1 $2
+      menuentry "One" --id a {
+      }
+        menuentry 'Two' {
+      }
+      #menuentry "x"
+      """
+    var image = try test.bootable(menu: menu)
     image.add(ApplianceManifest.path, .bytes(try Self.manifest().encoded()))
     try image.write(to: test.path)
     let report = try ImageReport(reading: test.path)
     #expect(report.bootEntries.map(\.platform) == ["bios", "uefi"])
     #expect(report.bootEntries.allSatisfy { $0.isBootable && $0.emulation == "none" })
     #expect(report.menu == ["One", "Two"])
+    #expect(report.commandLine == "a=b quiet")
     #expect(report.partitions.filter { $0.table == "gpt" }.map(\.name) == ["ISO9660", "Appended2"])
     #expect(report.partitions.filter { $0.table == "mbr" }.map(\.type) == ["ee", "00"])
     #expect(report.roostVersion == nil && report.roots.isEmpty)
