@@ -51,7 +51,8 @@ struct BuildCommand: ParsableCommand {
   var programs: String?
 
   @Option(
-    help: ArgumentHelp("The versions to take (default: NAME.lock beside the recipe, if it is there).", valueName: "file"))
+    help: ArgumentHelp(
+      "The versions to take (default: NAME.lock beside the recipe, if it is there).", valueName: "file"))
   var lock: String?
 
   @Flag(help: "Take the newest versions, whatever a lock says.")

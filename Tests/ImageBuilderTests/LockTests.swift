@@ -128,7 +128,8 @@ struct LockTests {
   func wants() throws {
     let directory = try TemporaryDirectory()
     let (_, lock) = try made(in: directory)
-    #expect(lock.roots.map { "\($0.want.role) \($0.want.suite)" } == ["control trixie", "guest bookworm", "file bookworm"])
+    let roots = lock.roots.map { "\($0.want.role) \($0.want.suite)" }
+    #expect(roots == ["control trixie", "guest bookworm", "file bookworm"])
     #expect(lock.roots[1].want.packages.contains("vim"))
     #expect(lock.roots[1].want.packages.contains("linux-image-cloud-amd64"))
     #expect(lock.roots[2].want.packages == ["seabios"])
@@ -214,7 +215,16 @@ struct LockTests {
 
   @Test("apt's entries become packages; one without a digest, or with a name that is none, is refused")
   func stanzas() throws {
-    let stanza = "Package: bash\nVersion: 1:5.2-1\nArchitecture: amd64\nSize: 12\nSHA256: \(Self.digest)\nDescription: x\n y\n"
+    let stanza = """
+      Package: bash
+      Version: 1:5.2-1
+      Architecture: amd64
+      Size: 12
+      SHA256: \(Self.digest)
+      Description: x
+       y
+
+      """
     let packages = try PackageResolver.packages(Array("\(stanza)\nPackage: acl\n\(stanza.dropFirst(14))".utf8), "one")
     #expect(packages.map(\.name) == ["acl", "bash"] && packages[1].version == "1:5.2-1" && packages[1].size == 12)
     for (from, to) in [("bash", "ba/sh"), ("SHA256", "MD5sum"), ("amd64", "arm64"), ("12", "x"), ("1:5.2-1", "$(x)")] {

@@ -171,7 +171,8 @@ extension RecipeLock {
 
   /// What may come from anywhere, for a terminal.
   private static func safe(_ text: Substring) -> String {
-    String(text.prefix(80).unicodeScalars.map { $0.value < 32 || (127..<160).contains($0.value) ? "?" : Character($0) })
+    let isControl: (Unicode.Scalar) -> Bool = { $0.value < 32 || (127..<160).contains($0.value) }
+    return String(text.prefix(80).unicodeScalars.map { isControl($0) ? "?" : Character($0) })
   }
 
   private static func isSuite(_ text: String) -> Bool {
@@ -197,8 +198,8 @@ extension RecipeLock.Package {
   /// Whether `text` can be a package's name: it becomes a part of file names and of arguments.
   static func isName(_ text: String) -> Bool {
     guard let first = text.utf8.first, text.utf8.count >= 2 else { return false }
-    let isFirst = (97...122).contains(first) || (48...57).contains(first)
-    return isFirst && text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || "+-.".utf8.contains($0) }
+    func isAlphanumeric(_ byte: UInt8) -> Bool { (97...122).contains(byte) || (48...57).contains(byte) }
+    return isAlphanumeric(first) && text.utf8.allSatisfy { isAlphanumeric($0) || "+-.".utf8.contains($0) }
   }
 
   /// The same of a version.

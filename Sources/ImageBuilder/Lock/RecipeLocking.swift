@@ -129,8 +129,10 @@ extension RecipeLock {
   private static func difference(_ want: Want, _ others: [Want]) -> String {
     let alike = others.filter { $0.role == want.role && $0.suite == want.suite }
     let wanted = Set(want.packages)
-    guard let nearest = alike.min(by: { wanted.symmetricDifference($0.packages).count < wanted.symmetricDifference($1.packages).count })
-    else { return "it has nothing of Debian \(want.suite) for this" }
+    func distance(_ other: Want) -> Int { wanted.symmetricDifference(other.packages).count }
+    guard let nearest = alike.min(by: { distance($0) < distance($1) }) else {
+      return "it has nothing of Debian \(want.suite) for this"
+    }
     let more = wanted.subtracting(nearest.packages).sorted()
     let fewer = Set(nearest.packages).subtracting(wanted).sorted()
     var parts: [String] = []

@@ -107,10 +107,9 @@ struct DebianRoot: Sendable {
   func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
     Step(
       name: name, kind: "debian-root", version: 3,
-      settings: [
-        role.rawValue, suite, locked == nil ? mirror ?? "default" : "locked", "\(epoch)", versions["mmdebstrap"] ?? "",
-        hook,
-      ] + (locked.map { $0.archives + $0.packages.map(\.line) } ?? []) + allPackages + Self.excludedPaths + Self.keptPaths,
+      settings: [role.rawValue, suite, "\(epoch)", versions["mmdebstrap"] ?? "", hook]
+        + (locked.map { $0.archives + $0.packages.map(\.line) } ?? [mirror ?? "default"]) + allPackages
+        + Self.excludedPaths + Self.keptPaths,
       inputs: [], outputs: outputs, isForced: isForced
     ) { context throws(BuildError) in try make(context) }
   }
