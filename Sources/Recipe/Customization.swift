@@ -10,6 +10,8 @@ public struct Customization: Sendable, Hashable {
   public var disabledServices: [String] = []
   /// Shell commands that are run when the system starts for the first time, in order.
   public var firstBoot: [String] = []
+  /// Shell commands that are run whenever the system starts, in order.
+  public var startCommands: [String] = []
   /// The kernel's settings by their names (sysctl(8)).
   public var kernelSettings: [String: String] = [:]
 
@@ -77,6 +79,7 @@ extension Customization: CustomStringConvertible {
     }
     words += enabledServices.flatMap { ["enable", $0] } + disabledServices.flatMap { ["disable", $0] }
     words += firstBoot.flatMap { ["first-boot", $0] }
+    words += startCommands.flatMap { ["at-start", $0] }
     words += kernelSettings.sorted { $0.key < $1.key }.flatMap { ["sysctl", $0.key, $0.value] }
     return words
   }

@@ -18,7 +18,8 @@ extension RecipeDecoder {
         reader.report(fields.mark(of: "disable"), "'\(name)' is enabled and disabled; leave one out")
       }
     }
-    result.firstBoot = firstBoot(system)
+    result.firstBoot = commands(system, "first-boot")
+    result.startCommands = commands(system, "at-start")
     result.kernelSettings = kernelSettings(system)
     return result
   }
@@ -26,7 +27,13 @@ extension RecipeDecoder {
   /// What is said of guests and has no meaning in the control domain.
   static let controlDomainAdvice = [
     "services": "it has Roost's own init and no systemd, and starts what Roost needs, and openssh-server",
-    "first-boot": "its system is the same at each start, so none is the first; run commands in a guest",
+    "first-boot": "its system is the same at each start, so none is the first; 'at-start' has commands for each",
+  ]
+
+  /// The other way round.
+  static let guestAdvice = [
+    "at-start":
+      "a guest keeps what was done at its first start: 'first-boot' has commands for that, or 'services' for each"
   ]
 
   /// The entries of a list, each as `read` has it; an entry is nil where it is wrong.
@@ -77,9 +84,9 @@ extension RecipeDecoder {
     return Set(names).sorted()
   }
 
-  private mutating func firstBoot(_ system: NodeReader.Fields) -> [String] {
-    entries(system, "first-boot", example: "[\"apt-get update\"]", limit: Limits.customEntries) { decoder, node in
-      decoder.reader.longText(node, "an entry of 'first-boot' in \(system.what)")
+  private mutating func commands(_ system: NodeReader.Fields, _ key: String) -> [String] {
+    entries(system, key, example: "[\"modprobe zram\"]", limit: Limits.customEntries) { decoder, node in
+      decoder.reader.longText(node, "an entry of '\(key)' in \(system.what)")
     }
   }
 

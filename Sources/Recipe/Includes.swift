@@ -135,7 +135,9 @@ enum Merging {
   /// Lists whose entries are known by a key; those of the same one merge.
   private static let identified = ["domains": "name", "users": "name", "tokens": "name", "files": "path"]
   /// Lists that are put together, each entry once.
-  private static let joined: Set<String> = ["packages", "enable", "disable", "ssh-keys", "groups", "first-boot"]
+  private static let joined: Set<String> = [
+    "packages", "enable", "disable", "ssh-keys", "groups", "first-boot", "at-start",
+  ]
 
   /// `base` with what `node` says in its place.
   static func merged(_ base: Node, with node: Node, key: String = "") -> Node {

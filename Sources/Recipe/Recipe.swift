@@ -37,7 +37,7 @@ public struct Recipe: Sendable, Hashable {
     public let packages: [String]
     /// What its kernel is told beside what Roost tells it.
     public let commandLine: String
-    /// What else is said of its system; no services and no first boot.
+    /// What else is said of its system; no services and no first boot, which are guests'.
     public let customization: Customization
   }
 

@@ -178,6 +178,7 @@ extension Shape {
       Key("suite", .text, "The Debian release, such as trixie."),
       Key("hostname", .label, "Its host name; roost if left out."),
       Key("command-line", .text, "What its kernel is told beside what Roost tells it."),
+      Key("at-start", .list(.text), "Shell commands that are run at each start."),
     ] + Key.system)
 
   fileprivate static let storage = Shape(

@@ -162,7 +162,8 @@ extension RecipeDecoder {
   private mutating func debian(
     _ source: NodeReader.Fields, name: String?, _ customization: inout Customization
   ) -> Recipe.DomainSource? {
-    guard let node = source.values["debian"]?.value, let fields = reader.fields(node, .debian) else { return nil }
+    guard let node = source.values["debian"]?.value, let fields = reader.fields(node, .debian, advice: Self.guestAdvice)
+    else { return nil }
     let suite = reader.checked(fields, "suite", required: true, Names.problem)
     let packages = reader.packages(fields, "packages")
     let hostname = reader.checked(fields, "hostname", Names.problem)

@@ -236,6 +236,20 @@ struct SystemChangesTests {
     #expect(FirstBoot(commands: [], hasNetwork: true).entries.isEmpty)
   }
 
+  @Test("The control domain's commands are all run, whatever becomes of one")
+  func startCommands() throws {
+    let directory = try TemporaryDirectory()
+    let log = "\(directory.path)/log"
+    let start = StartCommands(commands: ["echo 'it''s one' >> \(log)", "false", "exit 3", "echo two >> \(log)"])
+    let script = try #require(text(start.entries.first))
+    try directory.write("script", script.replacing("cd /root", with: "cd /"))
+    let outcome = try Command(["sh", "\(directory.path)/script"]).run(cancellation: Cancellation())
+    #expect(outcome.status.isSuccess && outcome.text.contains("at-start: command 2 of 4 failed"))
+    #expect(outcome.text.contains("at-start: command 3 of 4 failed"))
+    #expect(try directory.text("log") == "its one\ntwo\n")
+    #expect(start.entries.first?.permissions == 0o755 && StartCommands(commands: []).entries.isEmpty)
+  }
+
   @Test("Services are switched by the system's own systemctl; what the recipe wants is not masked")
   func services() throws {
     var system = GuestSystem(hostname: "h", nameServer: nil)

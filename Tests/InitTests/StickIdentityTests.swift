@@ -108,6 +108,16 @@ import Testing
     }
   }
 
+  @Test func theRecipesCommandsRunOnceWhereThereAreAny() throws {
+    try Self.withRoot { (root: String) throws in
+      #expect(!ControlDomain.services(sys: root, root: root).contains { $0.name == "at-start" })
+      try Files.makeDirectories("\(root)/etc/roost")
+      try Files.write("", to: "\(root)\(ControlDomain.recipeCommands)")
+      let commands = try #require(ControlDomain.services(sys: root, root: root).first { $0.name == "at-start" })
+      #expect(commands.command == ["/etc/roost/at-start"] && commands.kind == .once)
+    }
+  }
+
   @Test func sshdRunsWhereItIs() throws {
     try Self.withRoot { (root: String) throws in
       #expect(!ControlDomain.services(sys: root, root: root).contains { $0.name == "sshd" })

@@ -13,6 +13,7 @@ enum CompleteRecipe {
       suite: trixie
       hostname: roost
       command-line: nomodeset
+      at-start: [modprobe zram]
       packages: [openssh-server]
       files: [{path: /etc/motd, text: "${course}"}]
       users: [{name: root, ssh-keys: ["\(key)"]}]

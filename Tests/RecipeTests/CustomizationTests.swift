@@ -164,6 +164,7 @@ import Testing
     ("first-boot: reboot", "'first-boot' in a Debian source must be a list"),
     ("first-boot: [[a]]", "must be text, not a list"),
     ("first-boot: [\"a\\0b\"]", "may not have the character NUL"),
+    ("at-start: [a]", "unknown key 'at-start' in a Debian source: a guest keeps"),
     ("sysctl: [a]", "must have settings as its keys"),
     ("sysctl: {\"../../etc/x\": 1}", "is no setting of the kernel's"),
     ("sysctl: {a/../b: 1}", "is no setting of the kernel's"),
@@ -212,11 +213,13 @@ import Testing
       command-line: nomodeset mitigations=off
       users: [{name: root, ssh-keys: ["\(Self.key)"]}]
       files: [{path: /etc/motd, text: Hello}]
+      at-start: ["echo ${course}"]
       sysctl: {kernel.panic: 5}
 
       """
     let control = try Recipe.parse(recipe(lines, inControlDomain: true), file: "r.yaml").controlDomain
     #expect(control.commandLine == "nomodeset mitigations=off")
+    #expect(control.customization.startCommands == ["echo os-101"])
     #expect(control.customization.users.map(\.name) == ["root"])
     #expect(control.customization.files.count == 1 && control.customization.kernelSettings == ["kernel.panic": "5"])
     for (line, expected) in [

@@ -1,5 +1,6 @@
 internal import Binary
 internal import Manifest
+internal import Recipe
 
 /// The control domain's root: Debian's packages and Roost's programs, as a squashfs.
 struct ControlRoot: Sendable {
@@ -84,7 +85,9 @@ struct ControlRoot: Sendable {
       if hasGateway { accounts.addService(GatewayAccount.name, id: GatewayAccount.id) }
       let own = try changes.entries(index, accounts: hasGateway ? accounts : nil, epoch: context.epoch)
       let replaced = Set(own.map(\.path))
-      all = all.filter { !replaced.contains($0.path) } + own
+      all =
+        all.filter { !replaced.contains($0.path) } + own
+        + StartCommands(commands: changes.customization.startCommands).entries
       let tar = "\(context.scratch)/tree.tar"
       context.progress("assembling")
       try Tree.merge(

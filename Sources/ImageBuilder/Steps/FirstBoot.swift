@@ -1,3 +1,26 @@
+/// Commands that the control domain runs at each start, one after the other, whatever becomes of those before. Its init
+/// looks for the file, and keeps what they print.
+struct StartCommands: Sendable {
+  let commands: [String]
+
+  private static let script = "etc/roost/at-start"
+
+  var entries: [TreeEntry] {
+    guard !commands.isEmpty else { return [] }
+    let lines = commands.enumerated().map { "run \($0.offset + 1) \(FirstBoot.quoted($0.element))\n" }
+    let text = """
+      #!/bin/sh
+      export HOME=/root
+      cd /root
+      run() {
+        /bin/sh -c "$2" || echo "at-start: command $1 of \(commands.count) failed" >&2
+      }
+      \(lines.joined())
+      """
+    return [.text(Self.script, text, permissions: 0o755)]
+  }
+}
+
 /// Commands that a guest runs when it starts for the first time, one after the other. Each is run until it was successful
 /// once: one that fails is tried again at the next start, and those before it are not.
 struct FirstBoot: Sendable {
@@ -59,7 +82,7 @@ struct FirstBoot: Sendable {
   }
 
   /// A word of sh's that stands for itself.
-  private static func quoted(_ text: String) -> String {
+  fileprivate static func quoted(_ text: String) -> String {
     "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
   }
 }

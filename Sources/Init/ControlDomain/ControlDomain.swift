@@ -5,6 +5,8 @@ public enum ControlDomain {
   private static let handover = "/run/roost/init.handover"
   /// Serves the HTTP interface, where the recipe asks for one.
   private static let gateway = "/usr/sbin/roost-gateway"
+  /// The recipe's commands for each start, where it has any.
+  static let recipeCommands = "/etc/roost/at-start"
 
   /// Runs the control domain. `fault` is the signal of a fault that ended this program's earlier life as PID 1:
   /// services of that life are taken over as they are.
@@ -36,7 +38,7 @@ public enum ControlDomain {
   }
 
   /// The services, by name: `stick` where the machine runs from one that may be pulled out, `storage`, `storage-watch`,
-  /// `roostd`, `gateway` and `sshd` where they are in the image, and a console for each terminal.
+  /// `roostd`, `at-start`, `gateway` and `sshd` where they are in the image, and a console for each terminal.
   static func services(sys: String = "/sys", root: String = "") -> [Service] {
     let roost = ["/usr/sbin/roost", "/usr/bin/roost"].first(where: Files.exists) ?? "/usr/sbin/roost"
     let shell = ["/bin/bash", "/bin/sh"].first(where: Files.exists) ?? "/bin/busybox"
@@ -54,6 +56,9 @@ public enum ControlDomain {
         name: "storage-watch", command: ["/usr/sbin/roost-storage", "watch"], kind: .always, after: ["storage"]),
       Service(name: "roostd", command: ["/usr/sbin/roostd"], kind: .always, after: ["storage"]),
     ]
+    if Files.exists("\(root)\(recipeCommands)") {
+      list.append(Service(name: "at-start", command: [recipeCommands], kind: .once))
+    }
     if Files.exists("\(root)\(gateway)") {
       list.append(Service(name: "gateway", command: [gateway], kind: .always, after: ["roostd"]))
     }
