@@ -100,7 +100,7 @@ struct AnywhereTests {
     // As a boot loader does that reads kernel and initramfs out of the file and says nothing of it.
     try EmulatorPanic.startingOver { attempt in
       var options = direct.options(direct.commandLine)
-      options.stick = stick
+      options.target = stick
       let machine = try Appliance.start(options, log: "loopback-untold-\(attempt)")
       try watching(machine) { try follow(machine, ["found it as images/my lab.iso on /dev/", Self.isWhole]) }
     }

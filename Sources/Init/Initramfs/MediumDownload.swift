@@ -18,6 +18,7 @@ enum MediumDownload {
     Consoles.say("fetching the image from \(address)")
     let start = MonotonicClock.now()
     try download(address)
+    Consoles.write("\r")
     let size = (try? Files.status(MediumInMemory.file))??.size ?? 0
     Consoles.say("fetched \(size >> 20) MiB in \((MonotonicClock.now() - start) / 1_000_000_000) s")
     try check(address, parameters)
