@@ -80,6 +80,51 @@ struct BuildTests {
     return names
   }
 
+  @Test("With a lock, a second build in other surroundings has the same bytes; what the archive has not is named")
+  func locked() throws {
+    let home = try #require(Environment.value("HOME"))
+    let cache = Environment.value("XDG_CACHE_HOME") ?? "\(home)/.cache"
+    let work = try Workplace("locked")
+    let recipe = "\(work.path)/recipe.yaml"
+    let file = "\(work.path)/recipe.lock"
+    try Files.makeDirectories("\(work.path)/cache")
+    try DamagedImage.run(["cp", "-r", "\(cache)/roost/packages", "\(work.path)/cache/packages"])
+    try Files.write(Self.smallRecipe.replacing("PACKAGES", with: ""), to: recipe)
+    func lock(_ name: String) throws -> String {
+      let lock = try Machine(
+        [try Environment.program("roost"), "lock", recipe, "--cache", "\(work.path)/cache"], log: "lock-\(name)")
+      #expect(try lock.waitForExit(seconds: 200) == .exited(0), "\(lock.tail)")
+      return lock.text
+    }
+    #expect(try lock("new").contains("recipe.lock: "))
+    let text = try Files.readText(file)
+    #expect(text.contains("\nroot control trixie bash ") && text.contains("\npackage bash "))
+    #expect(try lock("again").contains("unchanged"))
+    #expect(try Files.readText(file) == text)
+
+    let build = try start([recipe, "--check-reproducible"], in: work, log: "build-locked")
+    #expect(try build.waitForExit(seconds: 1200) == .exited(0), "\(build.tail)")
+    #expect(build.text.contains("the second build has the same bytes"), "\(build.tail)")
+    #expect(try Files.list(work.path).filter { $0.contains("second") }.isEmpty)
+
+    // A package that the recipe did not want when the lock was made.
+    try Files.write(Self.smallRecipe.replacing("PACKAGES", with: "hello"), to: recipe)
+    let contradicted = try start([recipe], in: work, log: "build-contradicted")
+    #expect(try contradicted.waitForExit(seconds: 60) == .exited(1))
+    #expect(contradicted.text.contains("it was made without hello"), "\(contradicted.tail)")
+    try Files.write(Self.smallRecipe.replacing("PACKAGES", with: ""), to: recipe)
+
+    // A version that no archive has.
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      line.hasPrefix("package bash ") ? "package bash 0.1-1 amd64 1 " + String(repeating: "0", count: 64) : String(line)
+    }
+    try Files.write(lines.joined(separator: "\n"), to: file)
+    let gone = try start([recipe], in: work, log: "build-gone")
+    #expect(try gone.waitForExit(seconds: 300) == .exited(1))
+    #expect(gone.text.contains("the archive no longer has what the lock says: bash 0.1-1"), "\(gone.tail)")
+    #expect(gone.text.contains("--update bash"), "\(gone.tail)")
+  }
+
   @Test("A misspelt key is refused with its place and the nearest valid one")
   func misspelt() throws {
     let work = try Workplace("misspelt")

@@ -155,7 +155,9 @@ extension RecipeLock {
       guard !roots.contains(where: { $0.want == want }) else { throw LineError(problem: "a second time") }
       roots.append(Root(want: want, archives: [], packages: []))
     case ("archive", 4...) where words[1] == "deb":
-      guard let last = roots.indices.last, roots[last].packages.isEmpty else { throw LineError(problem: "out of place") }
+      guard let last = roots.indices.last, roots[last].packages.isEmpty else {
+        throw LineError(problem: "out of place")
+      }
       roots[last].archives.append(words.dropFirst().joined(separator: " "))
     case ("package", 6):
       guard let last = roots.indices.last else { throw LineError(problem: "out of place") }

@@ -34,6 +34,36 @@ extension FuzzTarget {
         EscapedText.make(String(decoding: bytes, as: UTF8.self)).utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F })
     })
 
+  /// The lock of a recipe, which comes with the recipe from wherever that is from.
+  static let recipeLock = FuzzTarget(
+    "recipe-lock",
+    seeds: {
+      let digest = String(repeating: "ab", count: 32)
+      return [
+        Array(
+          """
+          roost-lock 1
+          tool zstd 1.5
+          file disc \(digest)
+          root guest trixie bash vim
+          archive deb http://deb.example.org/debian trixie main
+          package bash 1:5.2-1+b1 amd64 12 \(digest)
+
+          """.utf8)
+      ]
+    },
+    run: { input in
+      guard let lock = try? RecipeLock(String(decoding: input.rest(), as: UTF8.self), path: "a.lock") else { return }
+      for package in lock.roots.flatMap(\.packages) {
+        precondition(!package.archiveName.contains("/") && !package.archiveName.hasPrefix("."))
+      }
+      // What was read is written, and read as the same.
+      guard let again = try? RecipeLock(lock.text, path: "b.lock") else {
+        preconditionFailure("its own text is refused")
+      }
+      precondition(again.text == lock.text)
+    })
+
   /// Debian's files of fields: what is installed, and under which licences.
   static let debianFields = FuzzTarget(
     "debian-fields",
