@@ -107,7 +107,7 @@ public protocol NetworkBackend: NetworkPort {
 public protocol NetworkQueueServer: NetworkPort {
   /// Feature bits of rings and headers that it knows (virtio 1.2, chapter 6 and 5.1.3).
   var ringFeatures: UInt64 { get }
-  /// Begins to serve a queue, under what was negotiated. False, having said why, where it cannot.
+  /// Begins to serve a queue, under what was negotiated of rings and headers. False, having said why, where it cannot.
   func start(queue: Int, _ rings: VirtqueueRings, features: UInt64) -> Bool
   /// Looks at a queue that the driver rang for by a way that the server does not hear.
   func kick(queue: Int)

@@ -31,6 +31,13 @@ public struct ServedNetwork<Memory: GuestMemory, Server: NetworkQueueServer>: Vi
     configuration = NetworkNegotiation.configuration(mac: mac)
   }
 
+  /// What a server is told of the features: bits of the rings, and of the header's length. Others mean something else to
+  /// vhost: bit 27, which is VIRTIO_F_ANY_LAYOUT here, has it make headers of its own (VHOST_NET_F_VIRTIO_NET_HDR).
+  private static var toldFeatures: UInt64 {
+    VirtioFeature.version1 | VirtioFeature.eventIndex | VirtioFeature.indirectDescriptors
+      | NetworkNegotiation.Feature.mergeableBuffers
+  }
+
   /// Whether a server with `ringFeatures` can stand behind a transport, which offers these whatever the device is.
   public static func canBeServed(_ ringFeatures: UInt64) -> Bool {
     let needed = VirtioFeature.version1 | VirtioFeature.eventIndex | VirtioFeature.indirectDescriptors
@@ -49,7 +56,7 @@ public struct ServedNetwork<Memory: GuestMemory, Server: NetworkQueueServer>: Vi
   public mutating func serve(_ queue: Int, _ queues: inout VirtioQueues<Memory>) throws(VirtioError) {
     guard !isDead else { return }
     if isServed[queue] { return server.kick(queue: queue) }
-    isServed[queue] = server.start(queue: queue, queues.rings(of: queue), features: agreed)
+    isServed[queue] = server.start(queue: queue, queues.rings(of: queue), features: agreed & Self.toldFeatures)
     isDead = !isServed[queue]
   }
 
