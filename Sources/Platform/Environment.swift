@@ -19,6 +19,9 @@ public enum ProcessEnvironment {
   /// True when this process may do what the superuser may.
   public static var isSuperuser: Bool { geteuid() == 0 }
 
+  /// What others may not do with files that this process makes from now on (umask(2)).
+  public static func setFileMask(_ mask: UInt32) { _ = umask(mask) }
+
   /// This process's id.
   public static var processID: Int32 { getpid() }
 

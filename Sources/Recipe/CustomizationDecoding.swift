@@ -151,7 +151,7 @@ extension RecipeDecoder {
         "'password-hash' in a user is no hash that a system takes; \(Self.passwordAdvice)")
       hash = nil
     }
-    let groups = words(fields, "groups", example: "[adm]", SystemNames.userProblem)
+    let groups = words(fields, "groups", example: "[adm]", SystemNames.accountProblem)
     let shell = reader.checked(fields, "shell", SystemNames.pathProblem)
     let mayDoAll = reader.flag(fields, "sudo", default: false)
     if mayDoAll, !packages.contains("sudo") {
@@ -244,6 +244,9 @@ extension RecipeDecoder {
     return parts.contains("..") || parts.contains("") ? "is no file's path in the recipe's folder" : nil
   }
 
+  /// How many mistakes of one template are told.
+  private static let templateProblems = 100
+
   /// A file's text with the recipe's variables in it.
   private mutating func template(_ fields: NodeReader.Fields) -> String? {
     guard let file = hostFile(fields, "template") else { return nil }
@@ -259,14 +262,24 @@ extension RecipeDecoder {
       reader.report(fields.mark(of: "template"), "'template' in a file: \(file.path) is larger than 1 MiB")
       return nil
     }
+    // In the order of their offsets.
     var problems: [(String, Int)] = []
-    let result = variables.replaced(inText: text) { problems.append(($0, $1)) }
+    let result = variables.replaced(inText: text) { problem, offset in
+      if problems.count < Self.templateProblems { problems.append((problem, offset)) }
+    }
+    let bytes = Array(text.utf8)
+    var (start, line, column) = (0, 1, 1)
     for (problem, offset) in problems {
-      let before = String(decoding: text.utf8.prefix(offset), as: UTF8.self)
-      let line = before.split(separator: "\n", omittingEmptySubsequences: false)
-      reader.report(
-        Diagnostic(
-          file: file.opened, line: line.count, column: (line.last?.unicodeScalars.count ?? 0) + 1, message: problem))
+      for byte in bytes[start..<offset] {
+        if byte == 10 {
+          line += 1
+          column = 1
+        } else if byte & 0xC0 != 0x80 {
+          column += 1
+        }
+      }
+      start = offset
+      reader.report(Diagnostic(file: file.opened, line: line, column: column, message: problem))
     }
     return problems.isEmpty ? result : nil
   }
@@ -304,7 +317,7 @@ extension Shape {
       Key(
         "password-hash", .pattern("\\*|\\$[a-z0-9]+\\$.+"),
         "What 'mkpasswd' or 'openssl passwd -6' makes; '*' for none."),
-      Key("groups", .list(.pattern("[a-z_][a-z0-9_-]{0,31}")), "Groups beside the user's own."),
+      Key("groups", .list(.pattern("[A-Za-z_][A-Za-z0-9_-]{0,31}")), "Groups beside the user's own."),
       Key("shell", .pattern("/.+"), "The program that the user logs into; /bin/bash if left out."),
       Key("sudo", .flag, "Whether sudo lets the user do everything without a password; needs that package."),
     ])

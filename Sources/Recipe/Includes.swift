@@ -130,7 +130,7 @@ struct Includes {
 }
 
 /// How a recipe and one that it includes become one: mappings merge key by key, and what is said later replaces what was
-/// said before. `~` takes away what was included.
+/// said before. `~` takes away what was included; of a variable it takes the value, which must then be given.
 enum Merging {
   /// Lists whose entries are known by a key; those of the same one merge.
   private static let identified = ["domains": "name", "users": "name", "tokens": "name", "files": "path"]
@@ -139,10 +139,18 @@ enum Merging {
     "packages", "enable", "disable", "ssh-keys", "groups", "first-boot", "at-start",
   ]
 
-  /// `base` with what `node` says in its place.
-  static func merged(_ base: Node, with node: Node, key: String = "") -> Node {
-    switch (base, node) {
-    case (.mapping(let old), .mapping(let new)): .mapping(merged(old, with: new))
+  /// What is merged.
+  private enum Place: Hashable {
+    case recipe, variables, other(key: String)
+  }
+
+  /// The recipe `base` with what `node` says in its place.
+  static func merged(_ base: Node, with node: Node) -> Node { merged(base, with: node, .recipe) }
+
+  private static func merged(_ base: Node, with node: Node, _ place: Place) -> Node {
+    let key = if case .other(let key) = place { key } else { "" }
+    return switch (base, node) {
+    case (.mapping(let old), .mapping(let new)): .mapping(merged(old, with: new, place))
     case (.sequence(let old), .sequence(let new)):
       if let name = identified[key] {
         .sequence(merged(old, with: new, by: name))
@@ -155,7 +163,7 @@ enum Merging {
     }
   }
 
-  private static func merged(_ base: Node.Mapping, with mapping: Node.Mapping) -> Node.Mapping {
+  private static func merged(_ base: Node.Mapping, with mapping: Node.Mapping, _ place: Place) -> Node.Mapping {
     var pairs = base.map { ($0.key, $0.value) }
     for (key, value) in mapping {
       let name = key.scalar?.string
@@ -163,10 +171,11 @@ enum Merging {
         pairs.append((key, value))
         continue
       }
-      if NodeReader.isNothing(value) {
+      if NodeReader.isNothing(value), place != .variables {
         pairs.remove(at: index)
       } else {
-        pairs[index] = (key, merged(pairs[index].1, with: value, key: name ?? ""))
+        let inner: Place = place == .recipe && name == "variables" ? .variables : .other(key: name ?? "")
+        pairs[index] = (key, merged(pairs[index].1, with: value, inner))
       }
     }
     return Node.Mapping(pairs, mapping.tag, mapping.style, mapping.mark)
@@ -180,7 +189,7 @@ enum Merging {
     for node in sequence {
       let own = identity(node)
       if own != nil, let index = nodes.firstIndex(where: { identity($0) == own }) {
-        nodes[index] = merged(nodes[index], with: node)
+        nodes[index] = merged(nodes[index], with: node, .other(key: ""))
       } else {
         nodes.append(node)
       }

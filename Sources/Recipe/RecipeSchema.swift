@@ -1,7 +1,8 @@
 /// The JSON Schema of recipes, for editors that complete and check them (draft 2020-12).
 ///
 /// It is made of the shapes that the decoders use. It says less than they do: not what must be there together, and of names
-/// and quantities only what they look like. What it refuses a decoder refuses too.
+/// and quantities only what they look like. What it refuses a decoder refuses too, but for a few spellings that decoders
+/// take: numbers as names, `"true"` in quotes for a flag, a command line that is empty.
 public enum RecipeSchema {
   /// The schema as text.
   public static var text: String {

@@ -5,7 +5,7 @@ enum SystemNames {
   /// Kinds of units that a recipe may switch on and off (systemd.unit(5)).
   static let units = ["service", "socket", "timer", "path", "target", "mount", "automount"]
 
-  /// Of users and of groups, as adduser(8) allows them, and root.
+  /// Of users that a recipe may make, as adduser(8) allows them, and root.
   static func userProblem(_ name: String) -> String? {
     let bytes = Array(name.utf8)
     guard let first = bytes.first, bytes.count <= 32, isLower(first) || first == 95,
@@ -14,11 +14,20 @@ enum SystemNames {
     return nil
   }
 
+  /// Of users and of groups that are there: packages of Debian's make some with upper-case letters, such as Debian-exim.
+  static func accountProblem(_ name: String) -> String? {
+    let bytes = Array(name.utf8)
+    guard let first = bytes.first, bytes.count <= 32, !isDigit(first), first != 45,
+      bytes.allSatisfy({ isAlphanumeric($0) || $0 == 45 || $0 == 95 })
+    else { return "is no name that Debian has (at most 32 letters, digits, - and _, a letter first)" }
+    return nil
+  }
+
   /// Of `user`, `user:group`, or the numbers of these.
   static func ownerProblem(_ text: String) -> String? {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
     let areNames = parts.allSatisfy { part in
-      part.utf8.allSatisfy(isDigit) ? UInt32(part).map { $0 < 0xFFFF_FFFE } == true : userProblem(part) == nil
+      part.utf8.allSatisfy(isDigit) ? UInt32(part).map { $0 < 0xFFFF_FFFE } == true : accountProblem(part) == nil
     }
     return (1...2).contains(parts.count) && areNames ? nil : "is no owner; write one as www-data or www-data:adm"
   }

@@ -25,7 +25,7 @@ struct Variables {
   /// `node` with its values' variables replaced.
   func replaced(in node: Node, _ reader: inout NodeReader) -> Node {
     var copy = self
-    return copy.replace(node, &reader)
+    return copy.replace(node, isRoot: true, &reader)
   }
 
   /// A file's text with its variables replaced; `problem` gets what is wrong, and where: the offset in UTF-8.
@@ -120,7 +120,7 @@ struct Variables {
     return value
   }
 
-  private mutating func replace(_ node: Node, _ reader: inout NodeReader) -> Node {
+  private mutating func replace(_ node: Node, isRoot: Bool = false, _ reader: inout NodeReader) -> Node {
     switch node {
     case .scalar(let scalar):
       guard scalar.string.contains("${"), room >= 0 else { return node }
@@ -139,7 +139,7 @@ struct Variables {
         Node.Sequence(sequence.map { replace($0, &reader) }, sequence.tag, sequence.style, sequence.mark))
     case .mapping(let mapping):
       let pairs = mapping.map { key, value in
-        key.scalar?.string == "variables" ? (key, value) : (key, replace(value, &reader))
+        isRoot && key.scalar?.string == "variables" ? (key, value) : (key, replace(value, &reader))
       }
       return .mapping(Node.Mapping(pairs, mapping.tag, mapping.style, mapping.mark))
     case .alias: return node

@@ -140,7 +140,13 @@ struct YAMLText {
   }
 
   private static func line(of text: String, at mark: Mark) -> Substring? {
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    return mark.line >= 1 && mark.line <= lines.count ? lines[mark.line - 1] : nil
+    guard mark.line >= 1 else { return nil }
+    // As bytes: to Swift CR LF is one character, and no LF.
+    var rest = text[...]
+    for _ in 1..<mark.line {
+      guard let end = rest.utf8.firstIndex(of: 10) else { return nil }
+      rest = rest[rest.utf8.index(after: end)...]
+    }
+    return rest[..<(rest.utf8.firstIndex(of: 10) ?? rest.endIndex)]
   }
 }

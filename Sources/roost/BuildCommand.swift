@@ -80,6 +80,7 @@ struct BuildCommand: ParsableCommand {
 
   func run() throws {
     Signal.ignorePipe()
+    BuildInputs.shareFiles()
     let parsed = try inputs.load(recipe)
     var options = inputs.options(output: output)
     options.jobs = jobs
@@ -120,7 +121,7 @@ struct BuildCommand: ParsableCommand {
     let watch = try InterruptWatch(cancellation, say: say, tick: {})
     defer { watch.stop() }
     do throws(BuildError) {
-      let difference = try SecondBuild(image: output).run(
+      let difference = try SecondBuild(image: output, cache: inputs.options(output: output).cache).run(
         arguments: Array(CommandLine.arguments.dropFirst()), cancellation: cancellation
       ) { if !quiet { say($0) } }
       guard let difference else {

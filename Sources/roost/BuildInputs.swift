@@ -44,6 +44,9 @@ struct BuildInputs: ParsableArguments {
     }
   }
 
+  /// Files that a build makes are for others too: the superuser of a user namespace, who makes root file systems, is one.
+  static func shareFiles() { ProcessEnvironment.setFileMask(0o022) }
+
   /// The recipe at `path`, with its variables; a mistake in it ends the program.
   func load(_ path: String) throws -> Recipe {
     do throws(RecipeError) {

@@ -42,6 +42,8 @@ struct LockCommand: ParsableCommand {
   }
 
   func run() throws {
+    Signal.ignorePipe()
+    BuildInputs.shareFiles()
     let parsed = try inputs.load(recipe)
     let path = RecipeLock.path(beside: recipe)
     let cancellation = Cancellation()

@@ -182,6 +182,34 @@ final class TestServer: NetworkQueueServer {
     #expect(refusing.takeCalls() == [.offloads([])])
   }
 
+  @Test func aQueueThatIsEnabledTooLateIsServed() throws {
+    try #require(driver.start(live: false))
+    let ring = driver.rings[1]
+    // Only the first queue, and the second after DRIVER_OK.
+    driver.status = 0
+    driver.status = 3
+    driver.setDriverFeatures(driver.deviceFeatures)
+    driver.status |= 8
+    func place(_ index: Int) {
+      let ring = driver.rings[index]
+      driver.write(UInt64(index), 22, .word)
+      driver.write(UInt64(ring.size), 24, .word)
+      driver.write(ring.descriptors, 32, .quadWord)
+      driver.write(ring.available, 40, .quadWord)
+      driver.write(ring.used, 48, .quadWord)
+      driver.write(1, 28, .word)
+    }
+    place(0)
+    driver.status |= 4
+    func started(_ calls: [TestServer.Call]) -> [Int] {
+      calls.compactMap { if case .start(let queue, _, _) = $0 { queue } else { nil } }
+    }
+    #expect(started(server.takeCalls()) == [0])
+    place(1)
+    #expect(started(server.takeCalls()) == [1])
+    #expect(ring.size == driver.rings[1].size && function.failure == nil)
+  }
+
   @Test func driversFromBeforeVirtio1() throws {
     try driver.startLegacy()
     let calls = server.takeCalls()

@@ -378,6 +378,13 @@ struct ControlMachineTests {
         #expect(word() == 0)
         #expect(bench.isMoving() && moves(false))
       }
+      // What somebody else who serves the guest cannot be shown, or made to forget, stays as it was.
+      let refusing = RAMBlocks(bench.memory, bench.owner) { false }
+      #expect(!refusing.plug(segment(0, 65)) && !bench.memory.contains(segment(0, 1)))
+      #expect(bench.isMoving() && moves(false))
+      #expect(blocks.plug(segment(0, 1)) && !refusing.unplug(segment(0, 1)))
+      #expect(bench.memory.contains(segment(0, 1)) && moves(true))
+      #expect(blocks.unplug(segment(0, 1)) && word() == 0)
     }
     #expect(outcome == .poweredOff)
   }

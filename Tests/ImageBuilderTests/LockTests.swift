@@ -60,6 +60,7 @@ struct LockTests {
       ("roost-lock 1", "roost-lock 2", "lab.lock:2: this is no lock of a recipe, or one of another version"),
       ("tool zstd 1.5.7+dfsg-1", "tool zstd", "lab.lock:4: not understood"),
       ("tool zstd 1.5.7+dfsg-1", "tool zstd 1\ntool zstd 2", "lab.lock:5: a second time"),
+      ("tool zstd 1.5.7+dfsg-1", "tool zstd 1\u{1B}[2J", "lab.lock:4: not understood: tool zstd 1?[2J"),
       ("file disc ab", "file disc xy", "lab.lock:6: no digest"),
       ("root guest bookworm", "root host bookworm", "lab.lock:15: no root"),
       ("root guest bookworm", "root guest ../x", "lab.lock:15: no root"),

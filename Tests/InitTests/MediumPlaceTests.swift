@@ -36,6 +36,31 @@ struct MediumPlaceTests {
     }
   }
 
+  @Test("Only a file of the file system itself is opened: no pipe, no folder, nothing that a link finds elsewhere")
+  func files() throws {
+    try withDirectory { directory in
+      let stick = "\(directory)/stick"
+      try Files.makeDirectories("\(stick)/a")
+      try Files.write("x", to: "\(stick)/a/x.iso")
+      try Files.write("x", to: "\(directory)/beside.iso")
+      try Files.link("\(stick)/near.iso", to: "a/x.iso")
+      try Files.link("\(stick)/far.iso", to: "../beside.iso")
+      try Files.link("\(stick)/zero.iso", to: "/dev/zero")
+      #expect(try ChildProcess.start(ChildRequest(["mkfifo", "\(stick)/pipe.iso"])).wait() == .exited(0))
+      for path in ["a/x.iso", "near.iso"] { #expect(ImageFile.isFile(path, in: stick), "\(path)") }
+      for path in ["", "a", "none.iso", "far.iso", "zero.iso", "pipe.iso", "../beside.iso"] {
+        #expect(!ImageFile.isFile(path, in: stick), "\(path)")
+      }
+    }
+  }
+
+  @Test("An ext file system's journal is not replayed, and no error in one stops the kernel")
+  func options() {
+    for (name, system) in ImageFile.fileSystems {
+      #expect((system.options == "noload,errors=continue") == name.hasPrefix("ext"), "\(name)")
+    }
+  }
+
   @Test("The kernel says how much memory there is to have")
   func memory() {
     #expect(MediumInMemory.availableMemory("MemTotal: 10 kB\nMemAvailable:    2048 kB\n") == 2 << 20)

@@ -126,7 +126,9 @@ import Testing
     ("users: [{name: ada, ssh-keys: [hello]}]", "'hello' is not a public key"),
     ("users: [{name: ada, sudo: true}]", "'sudo' in a user takes the package of that name"),
     ("users: [{name: ada, shell: bash}]", "must be a path from the root on"),
-    ("users: [{name: ada, groups: [A]}]", "'A' is no name"),
+    ("users: [{name: ada, groups: [a b]}]", "'a b' is no name"),
+    ("users: [{name: ada, groups: [1a]}]", "'1a' is no name"),
+    ("users: [{name: Debian-exim}]", "'Debian-exim' is no name that Debian gives"),
     ("users: {name: ada}", "'users' in a Debian source must be a list"),
     ("files: [{path: etc/motd, text: a}]", "must be a path from the root on"),
     ("files: [{path: /etc/../motd, text: a}]", "must be a path from the root on"),
@@ -156,6 +158,7 @@ import Testing
     ("files: [{path: /a, from: large}]", "is larger than 64 MiB"),
     ("files: [{path: /a, template: bytes}]", "it is not UTF-8 text"),
     ("files: [{path: /a, template: wrong}]", "/wrong:2:3: error: there is no variable 'corse'; did you mean 'course'?"),
+    ("files: [{path: /a, template: crlf}]", "/crlf:2:3: error: there is no variable 'corse'; did you mean 'course'?"),
     ("services: [nginx]", "'services' in a Debian source must have keys (enable, disable)"),
     ("services: {enable: [nginx], disable: [nginx.service]}", "'nginx.service' is enabled and disabled"),
     ("services: {enable: [../x]}", "is no unit of systemd's"),
@@ -184,6 +187,7 @@ import Testing
     try FileDescriptor(opening: "\(directory)/large", [.readWrite, .create]).truncate(to: (64 << 20) + 1)
     try Files.write([0xFF], to: "\(directory)/bytes")
     try Files.write("a\nb ${corse}\n", to: "\(directory)/wrong")
+    try Files.write("a\r\nb ${corse}\r\n", to: "\(directory)/crlf")
     let found = found(line, directory: directory)
     #expect(found.contains { $0.contains(expected) }, "\(found)")
     #expect(found.allSatisfy { $0.contains(": error: ") && !$0.contains("secret") }, "\(found)")
@@ -199,6 +203,27 @@ import Testing
         text, file: "r.yaml", directory: directory, variables: ["large": String(repeating: "x", count: 16_000)])
     }
     #expect(error?.description.contains("/template:1:2097: error: variables make too much text") == true, "\(error)")
+  }
+
+  @Test func aTemplatesMistakesAreNotToldWithoutEnd() throws {
+    let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-files.")
+    defer { try? Files.removeTree(directory) }
+    try Files.write(String(repeating: "é ${corse}\n", count: 150), to: "\(directory)/template")
+    let found = found("files: [{path: /a, template: template}]", directory: directory)
+    #expect(found.count == 100)
+    #expect(found.first?.contains("/template:1:3: error: ") == true, "\(found.first ?? "")")
+    #expect(found.last?.contains("/template:100:3: error: ") == true, "\(found.last ?? "")")
+  }
+
+  @Test func packagesNamesMayHaveUpperCaseLetters() throws {
+    let system = try guest(
+      """
+      users: [{name: ada, groups: [Debian-exim]}]
+      files: [{path: /a, text: a, owner: "Debian-exim:Debian-exim"}]
+
+      """)
+    #expect(system.users.first?.groups == ["Debian-exim"])
+    #expect(system.files.first?.owner == "Debian-exim" && system.files.first?.group == "Debian-exim")
   }
 
   @Test func theControlDomainHasNoSystemdAndNoFirstStart() throws {

@@ -84,6 +84,15 @@ import Testing
     #expect(debian.source == .debian(suite: "trixie", packages: ["curl", "nano", "vim"], hostname: "debian"))
   }
 
+  @Test func nothingTakesAVariablesValueAndNotTheVariable() throws {
+    let files = ["base.yaml": base, "lab.yaml": "include: base.yaml\nvariables: {size: ~}\n"]
+    let found = try problems(files)
+    #expect(
+      found == ["lab.yaml:2:19: error: the variable 'size' has no value; give it one with --set size=…"], "\(found)")
+    let recipe = try within(files) { try Recipe.load("\($0)/lab.yaml", variables: ["size": "512"]) }
+    #expect(recipe.domains.first?.memoryBytes == 512 << 20)
+  }
+
   @Test func laterOnesComeFirstAndTheRecipeBeforeAll() throws {
     let files = [
       "a.yaml": "name: a\nstorage: {ram: 64 MiB}\nnetwork: {subnet: 10.1.0.0/24}\n",

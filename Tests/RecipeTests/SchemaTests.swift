@@ -31,7 +31,7 @@ import Yams
   @Test func theReferenceNamesEveryKey() throws {
     let text = try Files.readText("\(Self.root)/docs/recipe.md")
     for shape in shapes() {
-      for key in shape.keys { #expect(text.contains("`\(key.name)"), "\(key.name) of \(shape.what)") }
+      for key in shape.keys { #expect(text.contains("`\(key.name)`"), "\(key.name) of \(shape.what)") }
     }
   }
 

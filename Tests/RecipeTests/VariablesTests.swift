@@ -67,6 +67,18 @@ import Testing
     #expect(found.contains { $0.contains(expected) }, "\(found)")
   }
 
+  @Test func standInWhatIsCalledVariablesToo() throws {
+    let top = "variables: {net: 10.9.0.0/24}\nnetworks: {variables: {mode: isolated, subnet: \"${net}\"}}\n"
+    #expect(try parse(top).networks.first?.subnet?.description == "10.9.0.0/24")
+  }
+
+  @Test func missTheirQuotesInLinesOfWindowsToo() {
+    let text = recipe(top: "variables: {a: ${b}}\n").replacing("\n", with: "\r\n")
+    let error = #expect(throws: RecipeError.self) { try Recipe.parse(text, file: "r.yaml") }
+    let hint = "(between { } and [ ] a value with '${' needs quotes)"
+    #expect(error?.description.contains(hint) == true, "\(error.map { "\($0)" } ?? "")")
+  }
+
   @Test func areSetByTheNameThatTheRecipeHas() {
     #expect(problems("variables: {a: ~}\n", ["a": "1"]) == [])
     let found = problems("variables: {course: 1}\n", ["cours": "2"])

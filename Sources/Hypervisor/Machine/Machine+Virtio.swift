@@ -20,7 +20,7 @@ extension Machine {
       memoryService.balloon = try attach(VirtioBalloon<GuestRAM, RAMBalloon>(backend), named: "the memory balloon")
     }
     if !memory.growth.isEmpty {
-      let blocks = RAMBlocks(memory, owner) { [vhosts] in for port in vhosts { port.showMemory() } }
+      let blocks = RAMBlocks(memory, owner) { [vhosts] in vhosts.allSatisfy { $0.showMemory() } }
       let device = VirtioMem<GuestRAM, RAMBlocks>(
         blocks, region: GuestAddress(memory.growth.lowerBound),
         blockCount: memory.growth.count / Int(GuestRAM.blockBytes), blockBytes: GuestRAM.blockBytes)

@@ -54,10 +54,10 @@ final class VhostPort: NetworkQueueServer, Sendable {
     }
   }
 
-  /// Shows the memory that has come, or hides what is going.
-  func showMemory() {
+  /// Shows the memory that has come, or hides what is going; whether the kernel took it.
+  func showMemory() -> Bool {
     let regions = memory.regions(limit: VhostNetworkDevice.regionLimit)
-    attempt { () throws(SystemError) in try device.setMemory(regions, in: memory.mapping) }
+    return attempt { () throws(SystemError) in try device.setMemory(regions, in: memory.mapping) }
   }
 
   var offloads: NetworkOffloads { tap.offloads }

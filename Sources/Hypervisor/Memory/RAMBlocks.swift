@@ -20,11 +20,11 @@ final class RAMBlocks: PluggableBackend {
   private let sectionBytes: UInt64
   /// Blocks that are plugged in each section. One with none is not shown.
   private let shown: Mutex<[Int]>
-  /// Told that other blocks are RAM than before, with what was unplugged still in its place.
-  private let onChange: @Sendable () -> Void
+  /// Told that other blocks are RAM than before, with what was unplugged still in its place. False where that cannot be.
+  private let onChange: @Sendable () -> Bool
 
   /// Blocks of `memory`, which has room to grow.
-  init(_ memory: GuestRAM, _ owner: VirtualMachineOwner, onChange: @escaping @Sendable () -> Void = {}) {
+  init(_ memory: GuestRAM, _ owner: VirtualMachineOwner, onChange: @escaping @Sendable () -> Bool = { true }) {
     self.onChange = onChange
     self.memory = memory
     self.owner = owner
@@ -47,17 +47,21 @@ final class RAMBlocks: PluggableBackend {
       }
       return true
     }
-    if isDone {
-      memory.mark(segment, isPlugged: true)
-      onChange()
-    }
-    return isDone
+    guard isDone else { return false }
+    memory.mark(segment, isPlugged: true)
+    if onChange() { return true }
+    memory.mark(segment, isPlugged: false)
+    shown.withLock { shown in for part in parts { leave(part, &shown) } }
+    return false
   }
 
   func unplug(_ segment: GuestSegment) -> Bool {
     // Devices first, then CPUs; what either still wrote is thrown away with the rest.
     memory.mark(segment, isPlugged: false)
-    onChange()
+    guard onChange() else {
+      memory.mark(segment, isPlugged: true)
+      return false
+    }
     shown.withLock { shown in
       for part in parts(of: segment) {
         leave(part, &shown)

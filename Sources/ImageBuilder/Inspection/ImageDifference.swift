@@ -176,11 +176,13 @@ public struct ImageDifference: Codable, Sendable, Hashable {
       guard let with = words.firstIndex(of: "with") else { return name[...] }
       return words[..<with].joined(separator: " ")[...]
     }
-    var rest = old
+    var rest = old.filter { root in !new.contains { $0.name == root.name } }
     var changes: [RootChanges] = []
     for root in new {
-      let place = rest.firstIndex { $0.name == root.name } ?? rest.firstIndex { kind($0.name) == kind(root.name) }
-      let before = place.map { rest.remove(at: $0) }
+      var before = old.first { $0.name == root.name }
+      if before == nil, let place = rest.firstIndex(where: { kind($0.name) == kind(root.name) }) {
+        before = rest.remove(at: place)
+      }
       let found = compare(before?.packages ?? [], root.packages)
       if !found.isEmpty { changes.append(RootChanges(root: root.name, packages: found)) }
     }

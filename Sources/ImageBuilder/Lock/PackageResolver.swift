@@ -30,6 +30,9 @@ struct PackageResolver: Sendable {
       packages: try Self.packages(stanzas, archive.owner))
   }
 
+  /// Where that file is in the root.
+  private static let pins = "etc/apt/preferences.d/pins"
+
   /// A file of apt's that says which versions to take, even where others are newer (apt_preferences(5)).
   static func preferences(_ packages: [RecipeLock.Package]) -> String {
     packages.map { "Package: \($0.name)\nPin: version \($0.version)\nPin-Priority: 1001\n" }.joined(separator: "\n")
@@ -44,8 +47,20 @@ struct PackageResolver: Sendable {
     if !installed.isEmpty {
       let essential = want.role == "guest" ? "'?essential' apt" : "'?essential'"
       lines += [
-        "apt-get -q -s -y -o APT::Install-Recommends=false install \(essential) \(installed.joined(separator: " ")) \\",
-        "  >roost-solution",
+        "solve() {",
+        "  apt-get -q -s -y -o APT::Install-Recommends=false install \(essential) \(installed.joined(separator: " ")) \\",
+        "    >roost-solution 2>roost-refusal",
+        "}",
+        "until solve; do",
+        // What stays cannot all stay where something new wants it newer: that much gives way.
+        "  names=$(sed -n 's/.*Depends: \\([a-z0-9][a-z0-9.+-]*\\).*/\\1/p' roost-solution roost-refusal | sort -u)",
+        "  for name in $names; do",
+        "    awk -v RS= -v ORS='\\n\\n' -v name=\"$name\" '$2 != name' \(Self.pins) >roost-pins 2>/dev/null || true",
+        "    if [ -s \(Self.pins) ] && ! cmp -s roost-pins \(Self.pins); then cat roost-pins >\(Self.pins); again=yes; fi",
+        "  done",
+        "  [ -n \"${again-}\" ] || { cat roost-solution roost-refusal >&2; exit 1; }",
+        "  again=",
+        "done",
         "sed -n 's/^Inst \\([^ :]*\\)[^ ]* (\\([^ ]*\\) .*/\\1=\\2/p' roost-solution >>roost-names",
       ]
     }

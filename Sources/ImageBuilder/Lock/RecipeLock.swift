@@ -142,7 +142,7 @@ extension RecipeLock {
   private mutating func take(_ line: Substring) throws(LineError) {
     let words = line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
     switch (words[0], words.count) {
-    case ("tool", 3):
+    case ("tool", 3) where Package.isName(words[1]) && Package.isVersion(words[2]):
       guard tools.updateValue(words[2], forKey: words[1]) == nil else { throw LineError(problem: "a second time") }
     case ("file", 3):
       guard let digest = SHA256.Digest(hex: words[2]) else { throw LineError(problem: "no digest") }

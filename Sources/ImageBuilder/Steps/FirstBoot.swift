@@ -81,8 +81,16 @@ struct FirstBoot: Sendable {
       """
   }
 
-  /// A word of sh's that stands for itself.
+  /// A word of sh's that stands for itself. A quote is one to sh whatever mark is put on it.
   fileprivate static func quoted(_ text: String) -> String {
-    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    var inner = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      if scalar == "'" {
+        inner.append(contentsOf: "'\\''".unicodeScalars)
+      } else {
+        inner.append(scalar)
+      }
+    }
+    return "'" + String(inner) + "'"
   }
 }

@@ -72,7 +72,7 @@ struct GuestDisk: Sendable {
       rm -rf "$1"
       """
     try context.run(
-      Tool.withOwners(["sh", "-c", script, "sh", "\(context.scratch)/tree", tar, image]),
+      Tool.withOwners(["sh", "-c", script, "sh", "\(context.scratch)/tree", tar, image, base]),
       doing: "cannot make the disk of \(domain)")
     try fixTimes(image, context)
   }

@@ -164,21 +164,26 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     ]
   }
 
-  /// Lines of a shell script that switch services on and off in the tree at `$1`, by the system's own systemctl.
+  /// Lines of a shell script that switch services on and off in the tree at `$1`, by the systemctl of the root file system
+  /// in the tar file `$4`: as Debian made it, for of what the recipe has put into the tree nothing may run here.
   var serviceScript: String {
     let masked = Set(Self.masked)
-    return [
+    let lines = [
       ("enable", customization.enabledServices),
       ("disable", customization.disabledServices.filter { !masked.contains($0) }),
     ].filter { !$0.1.isEmpty }.map { verb, names in
       "unshare --mount sh -euc '\(Self.switching)' sh \"$1\" \(verb) -- "
         + names.map { "'\($0)'" }.joined(separator: " ") + "\n"
-    }.joined()
+    }
+    guard !lines.isEmpty else { return "" }
+    return "mkdir \"$1.base\"\ntar -x --numeric-owner -p -f \"$4\" -C \"$1.base\"\n" + lines.joined()
+      + "rm -rf \"$1.base\"\n"
   }
 
   /// systemctl wants to see /proc. It is mounted where only this shell sees it, so that it is not there afterwards.
   private static let switching =
-    "tree=$1; shift; mount --rbind /proc \"$tree/proc\"; SYSTEMD_OFFLINE=1 exec chroot \"$tree\" systemctl --quiet \"$@\""
+    "tree=$1; shift; mount --rbind /proc \"$tree.base/proc\"; mount --bind \"$tree\" \"$tree.base/mnt\"; "
+    + "SYSTEMD_OFFLINE=1 exec chroot \"$tree.base\" systemctl --root=/mnt --quiet \"$@\""
 
   /// All of it as text: what decides the result.
   var description: String {

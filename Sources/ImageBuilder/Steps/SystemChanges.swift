@@ -65,6 +65,7 @@ struct SystemChanges: Sendable {
       let lines = customization.kernelSettings.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)\n" }
       add(.text(Self.settingsPath, lines.joined()))
     }
+    try checkPlaces(index)
     for file in customization.files {
       for entry in try placed(file, users, index) where entries[entry.path] == nil || entry.path == file.place(index) {
         add(entry)
@@ -134,7 +135,7 @@ struct SystemChanges: Sendable {
     let content: TreeEntry.Content =
       switch file.content {
       case .text(let text): .bytes(Array(text.utf8))
-      case .file(let name): .file(sources[name]?.path ?? name)
+      case .file(let name): .bytes(try bytes(name, for: file))
       }
     var entries = [
       TreeEntry(path: place, content: content, permissions: file.permissions, owner: owner, group: group)
@@ -148,6 +149,40 @@ struct SystemChanges: Sendable {
         TreeEntry(path: folder, content: .directory, permissions: 0o755, owner: user.id, group: user.group))
     }
     return entries
+  }
+
+  /// The content of a file of the user's, which is still what it was when the build was planned: its digest then is part
+  /// of what the result is known by.
+  private func bytes(_ name: String, for file: Customization.PlacedFile) throws(BuildError) -> [UInt8] {
+    let path = sources[name]?.path ?? name
+    let bytes = try attempt("\(owner): cannot read the file for \(file.path)") { () throws(SystemError) in
+      try Files.read(path)
+    }
+    guard ChunkedDigest.hash(bytes).description == sources[name]?.digest else {
+      throw failure("\(path), the file for \(file.path), changed during the build", "build again")
+    }
+    return bytes
+  }
+
+  /// Refuses files that links of the tree bring to one place, or one to a place in another.
+  private func checkPlaces(_ index: TreeIndex) throws(BuildError) {
+    var paths: [String: String] = [:]
+    for file in customization.files {
+      guard let place = file.place(index) else { continue }
+      if let other = paths.updateValue(file.path, forKey: place) {
+        throw failure("\(other) and \(file.path) are both /\(place)", "leave one out")
+      }
+    }
+    for file in customization.files {
+      guard let place = file.place(index) else { continue }
+      var above = place[...]
+      while let slash = above.utf8.lastIndex(of: 47) {
+        above = above[..<slash]
+        if let other = paths[String(above)] {
+          throw failure("\(file.path) cannot be: \(other) is a file", "choose another place")
+        }
+      }
+    }
   }
 
   private static let ownerHint = "correct 'owner', or add the package or the user under 'users'"

@@ -6,10 +6,11 @@ enum ImageFile {
   static let carrier = "/run/roost/carrier"
 
   /// What such sticks are formatted with, by libblkid's names. The options keep the kernel from writing: no journal is
-  /// replayed.
-  private static let fileSystems: [String: (type: String, options: String)] = [
-    "vfat": ("vfat", "utf8=1"), "exfat": ("exfat", ""), "ntfs": ("ntfs3", ""), "ext2": ("ext4", "noload"),
-    "ext3": ("ext4", "noload"), "ext4": ("ext4", "noload"),
+  /// replayed. Nor does an error stop it, whatever the file system says of errors.
+  static let fileSystems: [String: (type: String, options: String)] = [
+    "vfat": ("vfat", "utf8=1"), "exfat": ("exfat", ""), "ntfs": ("ntfs3", ""),
+    "ext2": ("ext4", "noload,errors=continue"), "ext3": ("ext4", "noload,errors=continue"),
+    "ext4": ("ext4", "noload,errors=continue"),
   ]
 
   /// Their drivers.
@@ -33,7 +34,8 @@ enum ImageFile {
         continue
       }
       for path in name.map({ [plain($0)] }) ?? images(below: carrier) {
-        guard case .known("iso9660", let found, _) = Volume.probe("\(carrier)/\(path)"), uuid == nil || found == uuid
+        guard isFile(path, in: carrier), case .known("iso9660", let found, _) = Volume.probe("\(carrier)/\(path)"),
+          uuid == nil || found == uuid
         else {
           continue
         }
@@ -42,6 +44,19 @@ enum ImageFile {
       try? Mount.unmount(carrier)
     }
     return nil
+  }
+
+  /// Whether `path` leads to a file in `directory`. Nothing else is opened: a pipe would keep the machine waiting, and a link
+  /// may lead to this system's own files.
+  static func isFile(_ path: String, in directory: String) -> Bool {
+    let place = "\(directory)/\(path)"
+    do throws(SystemError) {
+      guard try Files.status(place, followingLinks: true)?.kind == .regular else { return false }
+      let root = try Files.resolve(directory)
+      return try Files.resolve(place).hasPrefix("\(root)/")
+    } catch {
+      return false
+    }
   }
 
   /// A path as GRUB has it, without the device in parentheses that it may begin with.

@@ -53,6 +53,19 @@ struct DifferenceTests {
       ])
   }
 
+  @Test("A root that is there as it was is compared with itself, whatever comes before it")
+  func roots() throws {
+    func root(_ package: String) -> ImageReport.Root {
+      .init(
+        name: "guests: Debian trixie with \(package)", packages: [.init(name: package, version: "1", license: "x")])
+    }
+    let found = try ImageDifference(
+      Self.report { $0.roots = [root("git"), root("vim")] }, Self.report { $0.roots = [root("curl"), root("git")] }
+    ).lines
+    #expect(
+      found == ["Packages of guests: Debian trixie with curl", "  curl: added, 1", "  vim: removed, 1"])
+  }
+
   @Test("Domains are added, removed and changed; the rest of the recipe is said by itself")
   func recipe() throws {
     let found = try lines { report in

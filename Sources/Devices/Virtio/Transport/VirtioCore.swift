@@ -196,7 +196,8 @@ struct VirtioCore<Device: VirtioDevice>: Sendable {
   private mutating func enable(_ index: Int) -> Notice {
     do {
       try queues.queues[index].enable(features: driverFeatures, queue: index, queues.memory)
-      return Notice()
+      // After DRIVER_OK, which no driver should do (3.1.1): whoever serves it elsewhere has to be told of it.
+      return isRunning ? serve(index) : Notice()
     } catch { return fail(error) }
   }
 
