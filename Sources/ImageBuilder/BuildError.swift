@@ -14,6 +14,8 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
     case toolFailed
     /// The packages' mirror did not answer.
     case mirrorUnreachable
+    /// Something is not in the cache, and the user wants nothing to be fetched.
+    case offline
     /// A source cannot be fetched.
     case downloadFailed
     /// A file is not the one that the recipe pins.
@@ -66,6 +68,11 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
     } else {
       self.init(.system, "\(doing): \(error)")
     }
+  }
+
+  static func offline(_ what: String) -> BuildError {
+    BuildError(
+      .offline, "\(what) not in the cache, and --offline fetches nothing", hint: "build once without --offline")
   }
 
   static var cancelled: BuildError { BuildError(.cancelled, "interrupted") }

@@ -39,7 +39,8 @@ public struct ImageBuild: Sendable {
     events(.planned(plan.steps.map(\.name) + [Medium.stepName]))
     do throws(BuildError) {
       let executor = Executor(
-        cache: cache, epoch: plan.epoch, jobs: max(1, options.jobs), cancellation: cancellation)
+        cache: cache, epoch: plan.epoch, jobs: max(1, options.jobs), isOffline: options.isOffline,
+        cancellation: cancellation)
       let results = try executor.run(plan.steps, events: events)
       let reused = try deliver(Medium(plan: plan, results: results), plan.steps.count, cache, cancellation, events)
       try cache.removeScratch()

@@ -177,6 +177,12 @@ public enum Files {
     try remove(path)
   }
 
+  /// Sets a file's times to now.
+  public static func touch(_ path: String) throws(SystemError) {
+    // SAFETY: the C string lives for the call; no times means now.
+    try systemCall("set the times of", path: path) { unsafe utimensat(AT_FDCWD, path, nil, 0) }
+  }
+
   /// Renames, replacing what is at the target.
   public static func rename(_ old: String, to new: String) throws(SystemError) {
     // SAFETY: the C strings live for the call.

@@ -67,6 +67,9 @@ struct BuildCommand: ParsableCommand {
   @Flag(help: "Fetch the newest package versions though the recipe did not change.")
   var update = false
 
+  @Flag(help: "Fetch nothing: take what the cache has, or fail.")
+  var offline = false
+
   @Flag(name: [.short, .long], help: "Print nothing but errors.")
   var quiet = false
 
@@ -75,6 +78,7 @@ struct BuildCommand: ParsableCommand {
   func validate() throws {
     try roost.appliance.refuse(for: "build")
     guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
+    if offline, update { throw ValidationError("--offline and --update contradict each other.") }
     if lock != nil, noLock { throw ValidationError("--lock and --no-lock contradict each other.") }
   }
 
@@ -86,6 +90,7 @@ struct BuildCommand: ParsableCommand {
     options.jobs = jobs
     options.programs = programs
     options.update = update
+    options.isOffline = offline
     options.results = results
     do throws(BuildError) {
       options.lock = try chosenLock()

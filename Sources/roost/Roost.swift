@@ -8,8 +8,8 @@ struct Roost: ParsableCommand {
     commandName: "roost",
     abstract: "Many operating systems in one machine, from one recipe.",
     discussion: """
-      build, lock, inspect, diff, boot, provision, schema, token and doctor work on this machine. All others speak with \
-      an appliance's domain manager: of this machine, or by SSH of another one (--host, ROOST_HOST).
+      build, lock, cache, inspect, diff, boot, provision, schema, token and doctor work on this machine. All others speak \
+      with an appliance's domain manager: of this machine, or by SSH of another one (--host, ROOST_HOST).
 
       EXAMPLES:
         roost build recipes/quickstart.yaml -o quickstart.iso
@@ -22,6 +22,7 @@ struct Roost: ParsableCommand {
     subcommands: [
       BuildCommand.self,
       LockCommand.self,
+      CacheCommand.self,
       InspectCommand.self,
       DiffCommand.self,
       BootCommand.self,

@@ -15,6 +15,8 @@ struct DebianArchive: Sendable {
     let log: String
     let epoch: Int
     let cancellation: Cancellation
+    /// Nothing is fetched.
+    var isOffline = false
   }
 
   /// Runs a script of the shell's: `$1` is the root, `apt-get` and its like work in it. `preferences` are apt's
@@ -23,6 +25,7 @@ struct DebianArchive: Sendable {
   func run(
     _ script: String, preferences: String = "", hooks: [String] = [], in place: Place
   ) throws(BuildError) -> String {
+    if place.isOffline { throw BuildError.offline("\(owner): packages of Debian \(suite) are") }
     let file = "\(place.scratch)/archive.sh"
     let pins = "\(place.scratch)/pins"
     try attempt("cannot prepare to ask Debian's archive") { () throws(SystemError) in
@@ -45,5 +48,13 @@ struct DebianArchive: Sendable {
       throw DebianFailure(text: outcome.text, owner: owner, suite: suite, mirror: mirror, log: place.log).error
     }
     return outcome.text
+  }
+}
+
+extension StepContext {
+  /// Where this step asks Debian's archive.
+  var archivePlace: DebianArchive.Place {
+    DebianArchive.Place(
+      scratch: scratch, log: log, epoch: epoch, cancellation: cancellation, isOffline: isOffline)
   }
 }

@@ -25,6 +25,11 @@ struct LockedPackages: Sendable {
       if try !take(package, into: directory) { missing.append(package) }
     }
     guard !missing.isEmpty else { return }
+    if place.isOffline {
+      let names = missing.prefix(5).map { "\($0.name) \($0.version)" }.joined(separator: ", ")
+      throw BuildError.offline(
+        "\(archive.owner): \(missing.count) of the lock's packages (\(names)\(missing.count > 5 ? ", …" : "")) are")
+    }
     progress("downloading \(missing.count) packages")
     try fetch(missing, in: place)
     for package in missing where try !take(package, into: directory) {
@@ -43,6 +48,7 @@ struct LockedPackages: Sendable {
         try Files.remove(file)
         return false
       }
+      try? Files.touch(file)
       try Files.hardLink(file, as: "\(directory)/\(package.archiveName)")
       return true
     }

@@ -21,6 +21,8 @@ public struct BuildOptions: Sendable {
   public var sources: [String: String] = [:]
   /// The versions to take, and the path of the file that says so.
   public var lock: (lock: RecipeLock, path: String)?
+  /// Fetch nothing: take what the cache has, or fail.
+  public var isOffline = false
   /// Fetch the packages' newest versions though the recipe did not change.
   public var update = false
 

@@ -10,6 +10,8 @@ struct Executor {
   let cache: ResultCache
   let epoch: Int
   let jobs: Int
+  /// Nothing is fetched.
+  var isOffline = false
   let cancellation: Cancellation
 
   /// A finished step.
@@ -114,8 +116,8 @@ struct Executor {
     let base = "\(cache.scratch)/\(index)"
     let context = StepContext(
       output: "\(base)/output", scratch: "\(base)/scratch", log: "\(cache.directory)/logs/\(fileName(step)).log",
-      epoch: epoch, cache: cache.directory, cancellation: cancellation, results: directories,
-      report: { mailbox.post(.progress(index, $0)) })
+      epoch: epoch, cache: cache.directory, cancellation: cancellation, isOffline: isOffline,
+      results: directories, report: { mailbox.post(.progress(index, $0)) })
     let outcome: Swift.Result<Result, BuildError>
     do throws(BuildError) {
       try attempt("cannot write to the cache \(cache.directory)") { () throws(SystemError) in
@@ -125,7 +127,7 @@ struct Executor {
       }
       try step.run(context)
       try cancellation.check()
-      let digests = try cache.store(context.output, as: key, files: step.outputs)
+      let digests = try cache.store(context.output, as: key, name: step.name, files: step.outputs)
       outcome = .success(Result(directory: cache.path(of: key), digests: digests))
     } catch {
       outcome = .failure(cancellation.isCancelled && error.code == .toolFailed ? .cancelled : error)

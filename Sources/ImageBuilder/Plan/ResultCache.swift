@@ -4,7 +4,7 @@ internal import Platform
 /// Results of steps, each in a directory named by the digest of what decides it.
 ///
 /// ```
-/// CACHE/results/<key>/…        files of one result, and `digests`: one line `<digest>  <file>` for each
+/// CACHE/results/<key>/…        files of one result, and `digests`: one line `<digest>  <file>` for each; `name`: the step's
 /// CACHE/packages/<suite>/…     downloaded packages
 /// CACHE/sources/…              downloaded files by their digests, and repositories
 /// CACHE/scratch/<pid>/…        a running build's scratch; removed at its end
@@ -13,6 +13,9 @@ internal import Platform
 /// A result is made in `scratch`, synced, and renamed: it is there whole or not at all.
 struct ResultCache: Sendable {
   let directory: String
+  /// What a result has beside its files.
+  static let digestFile = "digests"
+  static let nameFile = "name"
   /// Directory of the results.
   private let results: String
   /// This build's own scratch.
@@ -51,18 +54,23 @@ struct ResultCache: Sendable {
 
   /// Digests of a result's files, by name; nil when the result is not there or not whole.
   func digests(of key: SHA256.Digest, files: [String]) -> [String: String]? {
-    guard let text = try? Files.readText("\(path(of: key))/digests") else { return nil }
+    let list = "\(path(of: key))/\(Self.digestFile)"
+    guard let text = try? Files.readText(list) else { return nil }
     var digests: [String: String] = [:]
     for line in text.split(separator: "\n") {
       let words = line.split(separator: " ", maxSplits: 1)
       if words.count == 2 { digests[String(words[1].drop { $0 == " " })] = String(words[0]) }
     }
     for file in files where digests[file] == nil || !Files.exists("\(path(of: key))/\(file)") { return nil }
+    // It was used now; where that cannot be noted it is the first to go.
+    try? Files.touch(list)
     return digests
   }
 
   /// Files a finished result: digests its files, syncs them, and renames the directory.
-  func store(_ made: String, as key: SHA256.Digest, files: [String]) throws(BuildError) -> [String: String] {
+  func store(
+    _ made: String, as key: SHA256.Digest, name: String, files: [String]
+  ) throws(BuildError) -> [String: String] {
     var digests: [String: String] = [:]
     for file in files {
       guard Files.exists("\(made)/\(file)") else {
@@ -76,7 +84,8 @@ struct ResultCache: Sendable {
     let target = path(of: key)
     try attempt("cannot write to the cache \(directory)") { () throws(SystemError) in
       for file in files { try FileDescriptor(opening: "\(made)/\(file)").synchronize() }
-      try Files.replace("\(made)/digests", with: Array(lines.utf8))
+      try Files.write(name, to: "\(made)/\(Self.nameFile)")
+      try Files.replace("\(made)/\(Self.digestFile)", with: Array(lines.utf8))
       // An incomplete one of that name has no use; a complete one of another build's has equal bytes.
       try Files.removeTree(target)
       try Files.rename(made, to: target)

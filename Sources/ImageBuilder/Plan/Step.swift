@@ -52,6 +52,8 @@ struct StepContext: ~Copyable {
   let cache: String
   /// Asked now and then.
   let cancellation: Cancellation
+  /// Nothing is fetched.
+  var isOffline = false
   let results: [String: String]
   let report: @Sendable (String) -> Void
 
@@ -61,6 +63,11 @@ struct StepContext: ~Copyable {
       throw BuildError(.content, "the step '\(step)' has no result to take \(file) from")
     }
     return "\(directory)/\(file)"
+  }
+
+  /// Refuses to fetch `what` where the user said so.
+  func refuseOffline(_ what: @autoclosure () -> String) throws(BuildError) {
+    if isOffline { throw BuildError.offline(what()) }
   }
 
   /// Shows what the step is at.

@@ -44,8 +44,7 @@ struct DebianFile: Sendable {
 
   /// The package's file.
   private func fetched(_ context: borrowing StepContext) throws(BuildError) -> String {
-    let place = DebianArchive.Place(
-      scratch: context.scratch, log: context.log, epoch: context.epoch, cancellation: context.cancellation)
+    let place = context.archivePlace
     if let locked {
       let directory = "\(context.scratch)/locked"
       try LockedPackages(root: locked, archive: debian, kept: "\(context.cache)/packages/\(suite)")

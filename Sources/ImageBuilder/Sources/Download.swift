@@ -18,7 +18,10 @@ struct Download: Sendable {
   func make(_ context: borrowing StepContext) throws(BuildError) {
     let kept = "\(context.cache)/sources/\(sha256)"
     try Self.withLock("\(kept).lock", context) { (context) throws(BuildError) in
-      if Files.exists(kept), try digest(kept) == sha256 { return }
+      if Files.exists(kept), try digest(kept) == sha256 {
+        try? Files.touch(kept)
+        return
+      }
       try fetch(to: kept, context)
     }
     // One file under two names: a result is never written to.
@@ -28,6 +31,7 @@ struct Download: Sendable {
   }
 
   private func fetch(to kept: String, _ context: borrowing StepContext) throws(BuildError) {
+    try context.refuseOffline("the source '\(source)' (\(fileName)) is")
     let part = "\(kept).part"
     var isResumed = size(part) > 0
     if isResumed, try digest(part) == sha256 { return try keep(part, as: kept) }

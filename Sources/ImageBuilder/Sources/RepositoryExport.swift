@@ -67,6 +67,7 @@ struct RepositoryExport: Sendable {
     let repository = "\(context.cache)/sources/git-\(SHA256.hash(url))"
     try Download.withLock("\(repository).lock", context) { (context) throws(BuildError) in
       if try !holdsCommit(repository, context) { try fetch(into: repository, context) }
+      try? Files.touch(repository)
       try export(repository, context)
     }
   }
@@ -77,6 +78,7 @@ struct RepositoryExport: Sendable {
   }
 
   private func fetch(into repository: String, _ context: borrowing StepContext) throws(BuildError) {
+    try context.refuseOffline("commit \(commit.prefix(12)) of the source '\(source)' is")
     context.progress("fetching commit \(commit.prefix(12))")
     try expect(git(["init", "--quiet", "--bare", repository], context), "cannot make a repository", context)
     let outcome = try git(

@@ -160,8 +160,11 @@ struct DebianRoot: Sendable {
     try attempt("cannot write the list of packages") { () throws(SystemError) in try Files.write(inventory, to: list) }
     // Each becomes visible whole: another build may be reading the directory.
     try attempt("cannot keep the downloaded packages") { () throws(SystemError) in
-      for file in try Files.list(downloaded) where file.hasSuffix(".deb") && !Files.exists("\(kept)/\(file)") {
-        try Files.rename("\(downloaded)/\(file)", to: "\(kept)/\(file)")
+      for file in try Files.list(downloaded) where file.hasSuffix(".deb") {
+        let target = "\(kept)/\(file)"
+        if !Files.exists(target) { try Files.rename("\(downloaded)/\(file)", to: target) }
+        // They were used now.
+        try? Files.touch(target)
       }
     }
     context.progress("kernel")
@@ -171,13 +174,14 @@ struct DebianRoot: Sendable {
   /// Hooks that give apt the packages that are there already: all that the cache has, or those of the lock and no others.
   private func packageHooks(kept: String, _ context: borrowing StepContext) throws(BuildError) -> [String] {
     guard let locked else {
+      // What the archive has today cannot be known.
+      try context.refuseOffline("\(owner): a Debian \(suite) that no lock says the versions of is")
       return ["mkdir -p \"$1/var/cache/apt/archives\"", "sync-in \(kept) /var/cache/apt/archives"]
     }
     let packages = LockedPackages(
       root: locked, archive: .init(suite: suite, mirror: mirror, owner: owner), kept: kept)
     let (directory, index) = ("\(context.scratch)/locked", "\(context.scratch)/index")
-    let place = DebianArchive.Place(
-      scratch: context.scratch, log: context.log, epoch: context.epoch, cancellation: context.cancellation)
+    let place = context.archivePlace
     context.progress("checking the lock's packages")
     try packages.gather(into: directory, in: place, progress: context.report)
     try packages.writeIndex(of: directory, into: index, in: place)
