@@ -17,6 +17,7 @@ struct LicenseExpression {
   init(_ text: String) {
     // A comma before "and" or "or" closes what is before it.
     let groups = text.split(separator: ",").map { Self.words($0) }.filter { !$0.isEmpty }
+    if groups.isEmpty { append("unknown") }
     for (index, words) in groups.enumerated() {
       var words = words[...]
       if index > 0 { parts.append(.word(Self.operator(words.first).map { _ in Self.take(&words) } ?? "AND")) }
