@@ -14,7 +14,8 @@ struct CopyrightTests {
       ("GPL-3+ with Autoconf exception", "GPL-3.0-or-later WITH Autoconf-exception-2.0"),
       ("GFDL-NIV-1.3+", "GFDL-1.3-no-invariants-or-later"),
       ("public-domain", "[public-domain]"), ("GPL-2+ with OpenSSL exception", "[GPL-2+ with OpenSSL exception]"),
-      ("GPL-9", "[GPL-9]"), ("or", "[or]"), ("", "[unknown]"), (" , ", "[unknown]"), ("GPL-2 or", "GPL-2.0-only OR [unknown]"),
+      ("GPL-9", "[GPL-9]"), ("or", "[or]"), ("", "[unknown]"), (" , ", "[unknown]"),
+      ("GPL-2 or", "GPL-2.0-only OR [unknown]"),
     ])
   func expressions(_ text: String, _ expected: String) {
     #expect(LicenseExpression(text).text { "[\($0)]" } == expected)
