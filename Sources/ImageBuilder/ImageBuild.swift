@@ -14,7 +14,20 @@ public struct ImageBuild: Sendable {
     public let reused: Bool
     /// Seconds that it took.
     public let seconds: Double
+    /// The largest files on it, the largest first.
+    public let largest: [File]
   }
+
+  /// A file on an image.
+  public struct File: Encodable, Sendable, Hashable {
+    /// From the medium's root.
+    public let path: String
+    /// Bytes.
+    public let bytes: Int
+  }
+
+  /// How many files are told of.
+  private static let told = 5
 
   private let recipe: Recipe
   private let options: BuildOptions
@@ -42,12 +55,15 @@ public struct ImageBuild: Sendable {
         cache: cache, epoch: plan.epoch, jobs: max(1, options.jobs), isOffline: options.isOffline,
         cancellation: cancellation)
       let results = try executor.run(plan.steps, events: events)
-      let reused = try deliver(Medium(plan: plan, results: results), plan.steps.count, cache, cancellation, events)
+      let medium = Medium(plan: plan, results: results)
+      let reused = try deliver(medium, plan.steps.count, cache, cancellation, events)
+      let largest = try medium.largest(Self.told)
       try cache.removeScratch()
       let output = options.output
       let size = try attempt("cannot read the image") { () throws(SystemError) in try Files.status(output)?.size ?? 0 }
       return Image(
-        path: output, size: size, reused: reused, seconds: Double(MonotonicClock.now() - started) / 1e9)
+        path: output, size: size, reused: reused, seconds: Double(MonotonicClock.now() - started) / 1e9,
+        largest: largest)
     } catch {
       try? cache.removeScratch()
       throw error

@@ -31,6 +31,7 @@ struct BuildCommand: ParsableCommand {
         roost build recipes/quickstart.yaml -o build/quickstart.iso
         roost lock lab.yaml && roost build lab.yaml -o lab.iso --check-reproducible
         roost build lab.yaml -o lab.iso --mirror http://mirror.lab.example/debian --update
+        roost build lab.yaml -o lab.iso --json | jq -r 'select(.event == "finished") | "\\(.seconds) \\(.name)"'
         roost build recipes/demo.yaml -o build/demo.iso --source freebsd-base=$HOME/base.txz
         roost build recipes/plan9.yaml -o build/plan9.iso --source plan9=$HOME/src/plan9
         roost build lab.yaml -o lab.iso --set course=networks --set memory="512 MiB"
@@ -70,6 +71,9 @@ struct BuildCommand: ParsableCommand {
   @Flag(help: "Fetch nothing: take what the cache has, or fail.")
   var offline = false
 
+  @Flag(help: "Print what happens as JSON, an object per line, instead of showing it.")
+  var json = false
+
   @Flag(name: [.short, .long], help: "Print nothing but errors.")
   var quiet = false
 
@@ -78,6 +82,8 @@ struct BuildCommand: ParsableCommand {
   func validate() throws {
     try roost.appliance.refuse(for: "build")
     guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
+    if json, quiet { throw ValidationError("--json prints what --quiet does not; leave one out.") }
+    if json, checkReproducible { throw ValidationError("--json is for one build; leave --check-reproducible out.") }
     if offline, update { throw ValidationError("--offline and --update contradict each other.") }
     if lock != nil, noLock { throw ValidationError("--lock and --no-lock contradict each other.") }
   }
@@ -142,12 +148,21 @@ struct BuildCommand: ParsableCommand {
 
   private func build(_ recipe: Recipe, _ options: BuildOptions) throws {
     let cancellation = Cancellation()
-    let screen = BuildScreen(isQuiet: quiet)
-    let watch = try InterruptWatch(cancellation, say: screen.say, tick: screen.tick)
+    let screen = BuildScreen(isQuiet: quiet || json)
+    let isJSON = json
+    let say: @Sendable (String) -> Void = { text in
+      if isJSON { StandardStream.error.write("\(text)\n") } else { screen.say(text) }
+    }
+    let watch = try InterruptWatch(cancellation, say: say, tick: screen.tick)
     let outcome: Result<ImageBuild.Image, BuildError>
+    var names: [String] = []
     do throws(BuildError) {
       outcome = .success(
-        try ImageBuild(recipe, options).run(cancellation: cancellation) { screen.show($0) })
+        try ImageBuild(recipe, options).run(cancellation: cancellation) { event in
+          if case .planned(let steps) = event { names = steps }
+          if json { StandardStream.output.write("\(event.json(steps: names))\n") }
+          screen.show(event)
+        })
     } catch {
       outcome = .failure(error)
     }
@@ -155,10 +170,10 @@ struct BuildCommand: ParsableCommand {
     screen.finish()
     switch outcome {
     case .success(let image):
-      screen.say(
-        "\(image.path): \(BuildScreen.size(image.size)), \(image.reused ? "unchanged" : "written")"
-          + ", in \(BuildScreen.seconds(image.seconds))")
+      if json { StandardStream.output.write("\(image.json)\n") }
+      screen.summarize(image)
     case .failure(let error):
+      if json { StandardStream.output.write("\(error.json)\n") }
       StandardStream.error.write("roost build: \(error)\n")
       throw ExitCode(error.code == .cancelled ? 130 : 1)
     }

@@ -15,6 +15,8 @@ final class BuildScreen: Sendable {
   private struct State {
     var names: [String] = []
     var running: [Running] = []
+    /// Seconds by the names of the steps that were made.
+    var made: [(name: String, seconds: Double)] = []
     /// Below the finished ones, a line for each that is running.
     var live: LiveLines
   }
@@ -44,6 +46,7 @@ final class BuildScreen: Sendable {
         state.running[position].text = text
       case .finished(let index, let reused, let seconds, let bytes):
         state.running.removeAll { $0.index == index }
+        if !reused { state.made.append((index < state.names.count ? state.names[index] : "", seconds)) }
         let result = reused ? "unchanged" : Self.seconds(seconds)
         state.live.say("\(label(state, index, padded: true)) \(pad(result, 10)) \(pad(Self.size(bytes), 9))")
       case .failed(let index):
@@ -52,6 +55,26 @@ final class BuildScreen: Sendable {
       }
       draw(&state)
     }
+  }
+
+  /// How many steps and files a summary has of each.
+  private static let told = 3
+  /// Seconds that are worth a word.
+  private static let long = 5.0
+
+  /// Says what was made, what took long, and what is big.
+  func summarize(_ image: ImageBuild.Image) {
+    say(
+      "\(image.path): \(Self.size(image.size)), \(image.reused ? "unchanged" : "written"), "
+        + "in \(Self.seconds(image.seconds))")
+    guard !image.reused else { return }
+    let slow = state.withLock { $0.made }.filter { $0.seconds >= Self.long }.sorted { $0.seconds > $1.seconds }
+    if !slow.isEmpty {
+      let words = slow.prefix(Self.told).map { "\($0.name) (\(Self.seconds($0.seconds)))" }
+      say("  took long: \(words.joined(separator: "; "))")
+    }
+    let words = image.largest.prefix(Self.told).map { "\($0.path) (\(Self.size($0.bytes)))" }
+    say("  is big: \(words.joined(separator: ", "))")
   }
 
   /// Shows a line of its own.

@@ -100,10 +100,11 @@ private struct Copyrights {
 
 /// JSON whose bytes follow from what it says.
 enum StableJSON {
-  /// Indented, keys sorted, a newline at the end.
-  static func encode(_ value: some Encodable) throws(BuildError) -> [UInt8] {
+  /// Keys sorted, and a newline at the end; indented, or in one line.
+  static func encode(_ value: some Encodable, isIndented: Bool = true) throws(BuildError) -> [UInt8] {
     let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    if isIndented { encoder.outputFormatting.insert(.prettyPrinted) }
     do {
       return Array(try encoder.encode(value)) + [10]
     } catch {

@@ -31,6 +31,21 @@ struct Medium {
     return files
   }
 
+  /// The `count` largest of them, the largest first.
+  func largest(_ count: Int) throws(BuildError) -> [ImageBuild.File] {
+    var found: [ImageBuild.File] = []
+    for (path, file) in try files() {
+      let bytes: Int
+      switch file {
+      case .bytes(let content): bytes = content.count
+      case .host(let source, _): bytes = (try? Files.status(source, followingLinks: true))?.size ?? 0
+      case .step(let input): bytes = (try? Files.status("\(try directory(input.step))/\(input.file)"))?.size ?? 0
+      }
+      found.append(ImageBuild.File(path: path, bytes: bytes))
+    }
+    return Array(found.sorted { ($1.bytes, $0.path) < ($0.bytes, $1.path) }.prefix(count))
+  }
+
   /// What decides the image's bytes.
   func key() throws(BuildError) -> SHA256.Digest {
     var text = "medium \(Self.version) \(plan.epoch) \(plan.recipe.digest)\n"
