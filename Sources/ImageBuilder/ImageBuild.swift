@@ -87,8 +87,8 @@ public struct ImageBuild: Sendable {
     let started = MonotonicClock.now()
     let record = try OutputRecord(options.output, cache)
     let key = try medium.key()
-    try medium.writeBillOfMaterials(beside: options.output)
     if let size = record.size(ifMadeFrom: key) {
+      try medium.writeBillOfMaterials(beside: options.output)
       events(.finished(index, reused: true, seconds: 0, bytes: size))
       return true
     }
@@ -98,6 +98,8 @@ public struct ImageBuild: Sendable {
         guard progress.total > 0 else { return }
         events(.progress(index, "\(progress.done * 100 / progress.total) %"))
       }
+      // Beside an image that is there, and no other.
+      try medium.writeBillOfMaterials(beside: options.output)
       let size = try record.store(key)
       events(
         .finished(index, reused: false, seconds: Double(MonotonicClock.now() - started) / 1e9, bytes: size))

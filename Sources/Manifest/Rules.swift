@@ -25,6 +25,8 @@ package enum Limits {
   package static let aliases = 30
   package static let nesting = 64
   /// Users, services or the like of one system.
+  /// Levels of zstd.
+  package static let compression = 1...22
   package static let customEntries = 256
   package static let customFiles = 1024
   package static let customFileSize = 64 << 20  // bytes

@@ -24,6 +24,8 @@ public struct Recipe: Sendable, Hashable {
   public let api: API?
   /// Whether memory is moved between domains as they need it.
   public let balancer: Bool
+  /// How the image is packed.
+  public let image: ImageSettings
   /// Folder of the recipe's file; relative paths in it start here. Not a part of the digest.
   public let directory: String
 
@@ -39,6 +41,24 @@ public struct Recipe: Sendable, Hashable {
     public let commandLine: String
     /// What else is said of its system; no services and no first boot, which are guests'.
     public let customization: Customization
+  }
+
+  /// How an image is packed.
+  public struct ImageSettings: Sendable, Hashable {
+    /// What its file systems are compressed by.
+    public let compression: Compression
+    /// How hard, 1...22, with zstd; nil for what suits each.
+    public let level: Int?
+
+    /// Ways to compress that the kernel reads.
+    public enum Compression: String, Sendable, Hashable, CaseIterable {
+      /// Fast to read.
+      case zstd
+      /// Smaller, slower to make and to read.
+      case xz
+    }
+
+    static let standard = ImageSettings(compression: .zstd, level: nil)
   }
 
   /// Live storage.
@@ -239,6 +259,7 @@ extension Recipe {
     text.add("control-domain.packages", controlDomain.packages)
     if !controlDomain.commandLine.isEmpty { text.add("control-domain.command-line", controlDomain.commandLine) }
     if !controlDomain.customization.isEmpty { text.add("control-domain.system", controlDomain.customization.words) }
+    if image != .standard { text.add("image", [image.compression.rawValue, image.level.map { "\($0)" } ?? ""]) }
     text.add("storage.ram", "\(storage.ramBytes)")
     for remote in storage.remotes {
       text.add("remote", [remote.name, remote.address.description, remote.use.rawValue, remote.attach ?? ""])

@@ -43,6 +43,7 @@ struct RecipeDecoder {
     else { return nil }
     let name = reader.checked(fields, "name", required: true, Names.problem)
     let controlDomain = controlDomain(fields)
+    let image = image(fields)
     let storage = storage(fields)
     let subnet = network(fields)
     let networks = networks(fields)
@@ -55,11 +56,11 @@ struct RecipeDecoder {
     if let storage { checkRemotes(storage.remotes, domains, recipe: fields) }
     let others = networks.values.compactMap { $0 }.sorted { $0.name < $1.name }
     if let subnet { checkRoom(subnet, others, domains, recipe: fields) }
-    guard let name, let controlDomain, let storage, let subnet, !domains.isEmpty else { return nil }
+    guard let name, let controlDomain, let image, let storage, let subnet, !domains.isEmpty else { return nil }
     return Recipe(
       name: name, controlDomain: controlDomain, storage: storage, network: .init(subnet: subnet),
       networks: others, sources: sources.compactMapValues { $0 }, domains: domains, api: api, balancer: balancer,
-      directory: directory)
+      image: image, directory: directory)
   }
 
   private mutating func controlDomain(_ recipe: NodeReader.Fields) -> Recipe.ControlDomain? {
@@ -94,6 +95,18 @@ struct RecipeDecoder {
         "'command-line' in the control domain: '\(NodeReader.shown(String(word)))' is for Roost to say")
     }
     return text
+  }
+
+  private mutating func image(_ recipe: NodeReader.Fields) -> Recipe.ImageSettings? {
+    guard let node = recipe.values["image"]?.value else { return .standard }
+    guard let fields = reader.fields(node, .image) else { return nil }
+    let compression = reader.choice(fields, "compression", Recipe.ImageSettings.Compression.self, default: .zstd)
+    guard fields.has("level") else { return .init(compression: compression, level: nil) }
+    guard compression == .zstd else {
+      reader.report(fields.mark(of: "level"), "'level' is zstd's; \(compression.rawValue) has none: leave it out")
+      return nil
+    }
+    return .init(compression: compression, level: reader.number(fields, "level", in: Limits.compression, default: 12))
   }
 
   private mutating func storage(_ recipe: NodeReader.Fields) -> Recipe.StorageSettings? {
@@ -160,6 +173,7 @@ extension Shape {
       Key("variables", .named(.text), "What '${name}' stands for in values; --set NAME=VALUE comes first."),
       Key("name", .label, "What the appliance is called."),
       Key("control-domain", .group(controlDomain), "The domain that owns the hardware."),
+      Key("image", .group(image), "How the image is packed."),
       Key("storage", .group(storage), "Where guests' writes go."),
       Key("network", .group(network), "The network that all appliances have."),
       Key("networks", .named(.group(virtualNetwork)), "Networks beside that one, by their names."),
@@ -180,6 +194,16 @@ extension Shape {
       Key("command-line", .text, "What its kernel is told beside what Roost tells it."),
       Key("at-start", .list(.text), "Shell commands that are run at each start."),
     ] + Key.system)
+
+  fileprivate static let image = Shape(
+    "image", "the image",
+    [
+      Key(
+        "compression", .words(of: Recipe.ImageSettings.Compression.self),
+        "What its file systems are compressed by: zstd is fast to read, xz smaller; zstd if left out."),
+      Key(
+        "level", .number(Limits.compression), "How hard zstd tries, 1 to 22; what suits each file system if left out."),
+    ])
 
   fileprivate static let storage = Shape(
     "storage", "the storage",

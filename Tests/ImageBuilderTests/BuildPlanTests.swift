@@ -259,6 +259,26 @@ struct BuildPlanTests {
     #expect(Set(control.keys.filter { control[$0] != before[$0] }) == always.union([ControlRoot.stepName]))
   }
 
+  @Test("How the image is packed changes what is packed, and nothing before it")
+  func compression() throws {
+    let directory = try TemporaryDirectory()
+    let before = settings(try plan(Self.guests, in: directory))
+    func changes(_ image: String) throws -> (Set<String>, [String: [String]]) {
+      let after = settings(try plan(Self.guests, in: directory, api: "image: \(image)\n"))
+      return (Set(after.keys.filter { after[$0] != before[$0] }), after)
+    }
+    let always: Set<String> = [BootLoader.stepName, BillOfMaterials.stepName]
+    let (names, xz) = try changes("{compression: xz}")
+    #expect(names == always.union([ControlRoot.stepName, ImagesVolume.stepName]))
+    #expect(xz[ControlRoot.stepName]?.contains("-Xbcj") == true)
+    #expect(xz[ImagesVolume.stepName]?.contains("-Xbcj") == false)
+    #expect(try changes("{level: 3}").1[ControlRoot.stepName]?.contains("3") == true)
+    // What suits is not the same everywhere.
+    #expect(before[ControlRoot.stepName]?.contains("12") == true)
+    #expect(before[ImagesVolume.stepName]?.contains("9") == true)
+    #expect(try changes("{compression: zstd}").0.isEmpty)
+  }
+
   @Test("A Debian guest's initramfs has the drivers of what its disk is attached to")
   func debianDrivers() throws {
     let directory = try TemporaryDirectory()

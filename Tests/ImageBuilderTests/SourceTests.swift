@@ -25,7 +25,7 @@ struct SourceTests {
       Recipe(
         name: recipe.name, controlDomain: recipe.controlDomain, storage: recipe.storage, network: recipe.network,
         networks: recipe.networks, sources: ["it": source], domains: recipe.domains, api: nil, balancer: false,
-        directory: recipe.directory), copies: copies,
+        image: recipe.image, directory: recipe.directory), copies: copies,
       versions: [:])
   }
 

@@ -64,7 +64,9 @@ struct LockedPackages: Sendable {
       mkdir roost-fetched
       lost=
       for package in \(list); do
-        apt-cache show "$package" >/dev/null 2>&1 || { lost=yes; echo "ROOST-LOST $package"; }
+        # It does not fail for a version that is not there: it shows nothing, or another one.
+        apt-cache show "$package" 2>/dev/null | grep -qxF "Version: ${package#*=}" \\
+          || { lost=yes; echo "ROOST-LOST $package"; }
       done
       cd roost-fetched
       [ -n "$lost" ] || apt-get -q download \(list)

@@ -86,6 +86,7 @@ struct BuildPlan: Sendable {
     steps.append(
       ControlRoot(
         hostname: recipe.controlDomain.hostname, root: control.name, hasGateway: recipe.api != nil,
+        compression: .root(recipe.image),
         changes: try SystemChanges(recipe.controlDomain.customization, owner: "control domain", recipe: recipe)
       ).step(epoch: epoch, versions: versions))
     steps.append(
@@ -111,8 +112,10 @@ struct BuildPlan: Sendable {
     let identity = ([recipe.name] + domains.map { "\($0.domain.name) \($0.domain.sourceDigest)" }).joined(
       separator: "\n")
     steps.append(
-      ImagesVolume(images: images, ramBytes: recipe.storage.ramBytes, seed: SHA256.hash("images\n\(identity)"))
-        .step(epoch: epoch, versions: versions))
+      ImagesVolume(
+        images: images, ramBytes: recipe.storage.ramBytes, compression: .disks(recipe.image),
+        seed: SHA256.hash("images\n\(identity)")
+      ).step(epoch: epoch, versions: versions))
     // 5. The boot loader.
     steps.append(BootLoader(volume: VolumeUUID(digest: recipe.digest)).step(epoch: epoch, versions: versions))
     // 6. What is in it.

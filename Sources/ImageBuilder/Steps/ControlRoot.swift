@@ -9,6 +9,7 @@ struct ControlRoot: Sendable {
   let root: String
   /// Whether the HTTP interface is served.
   let hasGateway: Bool
+  let compression: Squashfs
   /// What the recipe adds.
   let changes: SystemChanges
 
@@ -60,8 +61,8 @@ struct ControlRoot: Sendable {
     let entries = entries
     let programs = Programs.names + (hasGateway ? [Programs.gateway] : [])
     return Step(
-      name: Self.stepName, kind: "control-root", version: 3,
-      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", hostname] + Self.omitted
+      name: Self.stepName, kind: "control-root", version: 4,
+      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", hostname] + compression.options + Self.omitted
         + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + changes.settings
         + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
       inputs: [.init(step: root, file: DebianRoot.archive)]
@@ -98,12 +99,9 @@ struct ControlRoot: Sendable {
       try context.run(
         [
           "sh", "-c",
-          """
-          exec mksquashfs - "$1" -tar -noappend -comp zstd -Xcompression-level 12 -b 256K -no-progress -quiet \
-            -processors 2 < "$2"
-          """,
-          "sh", "\(context.output)/\(Self.file)", tar,
-        ], doing: "cannot compress the control domain's root")
+          "output=$1; tree=$2; shift 2; exec mksquashfs - \"$output\" -tar \"$@\" <\"$tree\"", "sh",
+          "\(context.output)/\(Self.file)", tar,
+        ] + compression.arguments, doing: "cannot compress the control domain's root")
     }
   }
 }

@@ -17,6 +17,7 @@ struct ImagesVolume: Sendable {
 
   let images: [Image]
   let ramBytes: Int
+  let compression: Squashfs
   /// What identifiers are derived from.
   let seed: SHA256.Digest
 
@@ -28,7 +29,7 @@ struct ImagesVolume: Sendable {
   static let volumeFile = "images.pv"
 
   func step(epoch: Int, versions: [String: String]) -> Step {
-    var settings = ["\(epoch)", versions["squashfs-tools"] ?? "", "\(ramBytes)", "\(seed)"]
+    var settings = ["\(epoch)", versions["squashfs-tools"] ?? "", "\(ramBytes)", "\(seed)"] + compression.options
     var inputs: [Step.Input] = []
     for image in images {
       switch image.source {
@@ -40,7 +41,7 @@ struct ImagesVolume: Sendable {
       }
     }
     return Step(
-      name: Self.stepName, kind: "images", version: 1, settings: settings, inputs: inputs,
+      name: Self.stepName, kind: "images", version: 2, settings: settings, inputs: inputs,
       outputs: [Self.squashfs, Self.template, Self.facts]
     ) { context throws(BuildError) in try make(context) }
   }
@@ -72,9 +73,7 @@ struct ImagesVolume: Sendable {
     }
     context.progress("compressing \(result.imageBytes >> 20) MiB")
     try context.run(
-      [
-        "mksquashfs", volume, "\(output)/\(Self.squashfs)", "-noappend", "-comp", "zstd", "-Xcompression-level", "9",
-        "-b", "128K", "-all-root", "-no-xattrs", "-no-progress", "-quiet", "-processors", "2",
-      ], doing: "cannot compress the disks")
+      ["mksquashfs", volume, "\(output)/\(Self.squashfs)", "-all-root", "-no-xattrs"] + compression.arguments,
+      doing: "cannot compress the disks")
   }
 }

@@ -1,0 +1,44 @@
+import Testing
+
+@testable import Recipe
+
+@Suite("How an image is packed")
+struct ImageWordsTests {
+  private func parse(_ image: String) throws(RecipeError) -> Recipe {
+    try Recipe.parse(
+      """
+      name: test
+      control-domain: {suite: trixie}
+      \(image)
+      domains:
+        - {name: one, os: Hatchling, memory: 32 MiB, source: {hatchling: {}}, ready: {console: "> ", timeout: 60 s}}
+
+      """, file: "recipe.yaml")
+  }
+
+  @Test("Left out, it is zstd as hard as suits; the digest knows what is said and no more")
+  func values() throws {
+    let plain = try parse("")
+    #expect(plain.image.compression == .zstd && plain.image.level == nil)
+    #expect(try parse("image: {compression: zstd}").digest == plain.digest)
+    let xz = try parse("image: {compression: xz}")
+    #expect(xz.image.compression == .xz && xz.digest != plain.digest)
+    let hard = try parse("image: {level: 22}")
+    #expect(hard.image.level == 22 && hard.digest != plain.digest)
+  }
+
+  @Test(
+    "Mistakes have their place",
+    arguments: [
+      ("image: {compression: gzip}", "3:22: error: 'compression' in the image must be one of zstd, xz, not 'gzip'"),
+      ("image: {level: 23}", "3:16: error: 'level' in the image must be a whole number from 1 to 22, not '23'"),
+      ("image: {compression: xz, level: 9}", "3:33: error: 'level' is zstd's; xz has none"),
+      ("image: {levle: 3}", "3:9: error: unknown key 'levle' in the image; did you mean 'level'?"),
+      ("image: small", "3:8: error: the image must have keys"),
+    ])
+  func mistakes(image: String, expected: String) {
+    #expect {
+      _ = try parse(image)
+    } throws: { "\($0)".contains("recipe.yaml:\(expected)") }
+  }
+}
