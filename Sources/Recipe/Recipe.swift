@@ -49,6 +49,8 @@ public struct Recipe: Sendable, Hashable {
     public let compression: Compression
     /// How hard, 1...22, with zstd; nil for what suits each.
     public let level: Int?
+    /// Who signs what UEFI starts.
+    public let secureBoot: SecureBoot
 
     /// Ways to compress that the kernel reads.
     public enum Compression: String, Sendable, Hashable, CaseIterable {
@@ -58,7 +60,17 @@ public struct Recipe: Sendable, Hashable {
       case xz
     }
 
-    static let standard = ImageSettings(compression: .zstd, level: nil)
+    static let standard = ImageSettings(compression: .zstd, level: nil, secureBoot: .debian)
+  }
+
+  /// Who signs what UEFI starts: with Secure Boot on, firmware starts nothing else.
+  public enum SecureBoot: Sendable, Hashable {
+    /// Debian: its shim, which most firmware trusts, starts its GRUB and kernel.
+    case debian
+    /// Nobody: GRUB is made for this medium alone, and is smaller.
+    case none
+    /// Whoever has the key of the recipe's: kernel, initramfs and command line are one signed program.
+    case key(Certificate)
   }
 
   /// Live storage.
@@ -259,7 +271,14 @@ extension Recipe {
     text.add("control-domain.packages", controlDomain.packages)
     if !controlDomain.commandLine.isEmpty { text.add("control-domain.command-line", controlDomain.commandLine) }
     if !controlDomain.customization.isEmpty { text.add("control-domain.system", controlDomain.customization.words) }
-    if image != .standard { text.add("image", [image.compression.rawValue, image.level.map { "\($0)" } ?? ""]) }
+    if image.compression != .zstd || image.level != nil {
+      text.add("image", [image.compression.rawValue, image.level.map { "\($0)" } ?? ""])
+    }
+    switch image.secureBoot {
+    case .debian: break
+    case .none: text.add("image.secure-boot", "none")
+    case .key(let pair): text.add("image.secure-boot", [pair.key, pair.certificate])
+    }
     text.add("storage.ram", "\(storage.ramBytes)")
     for remote in storage.remotes {
       text.add("remote", [remote.name, remote.address.description, remote.use.rawValue, remote.attach ?? ""])

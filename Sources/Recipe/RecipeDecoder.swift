@@ -101,12 +101,14 @@ struct RecipeDecoder {
     guard let node = recipe.values["image"]?.value else { return .standard }
     guard let fields = reader.fields(node, .image) else { return nil }
     let compression = reader.choice(fields, "compression", Recipe.ImageSettings.Compression.self, default: .zstd)
-    guard fields.has("level") else { return .init(compression: compression, level: nil) }
+    guard let secureBoot = secureBoot(fields) else { return nil }
+    guard fields.has("level") else { return .init(compression: compression, level: nil, secureBoot: secureBoot) }
     guard compression == .zstd else {
       reader.report(fields.mark(of: "level"), "'level' is zstd's; \(compression.rawValue) has none: leave it out")
       return nil
     }
-    return .init(compression: compression, level: reader.number(fields, "level", in: Limits.compression, default: 12))
+    let level = reader.number(fields, "level", in: Limits.compression, default: 12)
+    return .init(compression: compression, level: level, secureBoot: secureBoot)
   }
 
   private mutating func storage(_ recipe: NodeReader.Fields) -> Recipe.StorageSettings? {
@@ -203,6 +205,9 @@ extension Shape {
         "What its file systems are compressed by: zstd is fast to read, xz smaller; zstd if left out."),
       Key(
         "level", .number(Limits.compression), "How hard zstd tries, 1 to 22; what suits each file system if left out."),
+      Key(
+        "secure-boot", .either([.words(of: SecureBootWord.self), .group(secureBoot)]),
+        "Who signs what UEFI starts: debian, none, or who has a key; debian if left out."),
     ])
 
   fileprivate static let storage = Shape(

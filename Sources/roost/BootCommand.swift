@@ -21,6 +21,9 @@ struct BootCommand: ParsableCommand {
             Boot as a CD by BIOS, in this terminal. Ctrl-a x leaves.
         roost boot build/quickstart.iso --uefi --usb --memory 6GiB --cpus 4
             Boot as a USB stick by UEFI.
+        roost boot build/quickstart.iso --secure-boot
+            UEFI starts what Microsoft or who it trusts signed, and nothing
+            else. --uefi-variables names a file with other owners' keys.
         roost boot build/quickstart.iso --headless --until-ready --timeout 600
             For scripts: exit 0 as soon as every domain that starts by
             itself is ready, with a line for each. Otherwise exit 1 and say
@@ -32,6 +35,13 @@ struct BootCommand: ParsableCommand {
 
   @Flag(help: "Start the boot loader by BIOS (the default) or UEFI.")
   var firmware: Firmware = .bios
+
+  @Flag(help: "Boot by UEFI that starts nothing which is not signed.")
+  var secureBoot = false
+
+  @Option(
+    help: ArgumentHelp("Let UEFI start with a copy of these variables.", valueName: "file"), completion: .file())
+  var uefiVariables: String?
 
   @Flag(help: "Present the image as a USB stick instead of a CD.")
   var usb = false
@@ -69,8 +79,12 @@ struct BootCommand: ParsableCommand {
 
   @ParentCommand var roost: Roost
 
-  func validate() throws {
+  mutating func validate() throws {
     try roost.appliance.refuse(for: "boot")
+    if secureBoot { firmware = .uefi }
+    if uefiVariables != nil, firmware != .uefi {
+      throw ValidationError("--uefi-variables is for UEFI: add --uefi or --secure-boot.")
+    }
     if let timeout {
       guard untilReady else { throw ValidationError("--timeout needs --until-ready: nothing else is waited for.") }
       guard (1...86_400).contains(timeout) else { throw ValidationError("--timeout must be 1 to 86400 seconds.") }
@@ -80,6 +94,8 @@ struct BootCommand: ParsableCommand {
   func run() throws {
     var options = BootOptions(iso: iso)
     options.firmware = firmware == .uefi ? .uefi : .bios
+    options.secureBoot = secureBoot
+    options.variables = uefiVariables
     options.usb = usb
     options.memory = memory.bytes
     options.cpus = cpus

@@ -279,6 +279,37 @@ struct BuildPlanTests {
     #expect(try changes("{compression: zstd}").0.isEmpty)
   }
 
+  @Test("Who signs decides what is taken out of the packages; a key's file is read, and its content counts")
+  func secureBoot() throws {
+    let directory = try TemporaryDirectory()
+    func root(_ image: String) throws -> Step {
+      let plan = try plan(Self.guests, in: directory, api: image)
+      return try #require(plan.steps.first { $0.name == plan.controlRoot })
+    }
+    func loader(_ image: String) throws -> Step {
+      try #require(plan(Self.guests, in: directory, api: image).steps.first { $0.name == BootLoader.stepName })
+    }
+    let (debian, none) = ("", "image: {secure-boot: none}\n")
+    let own = "image: {secure-boot: {key: db.key, certificate: db.pem}}\n"
+    #expect(throws: BuildError.self) { try loader(own) }
+    try Files.write("-----BEGIN CERTIFICATE-----\n", to: "\(directory.path)/db.pem")
+    try Files.write("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", to: "\(directory.path)/db.key")
+    #expect { try loader(own) } throws: { "\($0)".contains("has a passphrase") }
+    try Files.write("-----BEGIN PRIVATE KEY-----\n1\n", to: "\(directory.path)/db.key")
+    #expect(try root(debian).outputs.suffix(3) == ["shimx64.efi", "mmx64.efi", "grubx64.efi"])
+    #expect(try loader(debian).inputs.map(\.file) == ["shimx64.efi", "mmx64.efi", "grubx64.efi"])
+    #expect(try !root(none).outputs.contains { $0.hasSuffix(".efi") && !$0.hasPrefix("memtest") })
+    #expect(try loader(none).inputs.isEmpty)
+    #expect(try root(own).outputs.last == "linuxx64.efi.stub")
+    #expect(
+      try loader(own).inputs.map(\.file) == [
+        "linuxx64.efi.stub", DebianRoot.kernel, Initramfs.file, ControlRoot.rootDigest,
+      ])
+    let before = try loader(own).settings
+    try Files.write("-----BEGIN PRIVATE KEY-----\n2\n", to: "\(directory.path)/db.key")
+    #expect(try loader(own).settings != before)
+  }
+
   @Test("A Debian guest's initramfs has the drivers of what its disk is attached to")
   func debianDrivers() throws {
     let directory = try TemporaryDirectory()

@@ -25,10 +25,10 @@ import Testing
 
   @Test func bootParametersAreComplete() throws {
     let digest = SHA256.hash("root")
-    let line = "roost.medium=2026-01-02-03-04-05-00 roost.root=sha256-4m:\(digest)"
+    let line = "roost.medium=2026-01-02-03-04-05-00 roost.root=verity:\(digest)"
     let parameters = try BootParameters(KernelCommandLine(line))
     #expect(parameters.medium == "2026-01-02-03-04-05-00")
-    #expect(parameters.root == .chunked(digest))
+    #expect(parameters.root == digest)
     #expect(parameters.wait == 30)
     #expect(try BootParameters(KernelCommandLine(line + " roost.wait=60")).wait == 60)
     #expect(parameters.download == nil && parameters.file == nil && !parameters.copiesToMemory)
@@ -42,14 +42,15 @@ import Testing
     #expect(fetched.medium == "2026-01-02-03-04-05-00" && fetched.download == "http://server/lab.iso")
     #expect(fetched.downloadDigest == image)
     let any = try BootParameters(
-      KernelCommandLine("roost.root=\(ContentDigest.chunked(digest)) roost.medium=http://10.0.2.2/x.iso"))
+      KernelCommandLine("roost.root=verity:\(digest) roost.medium=http://10.0.2.2/x.iso"))
     #expect(any.medium == nil && any.download == "http://10.0.2.2/x.iso")
   }
 
   @Test(arguments: [
-    "", "roost.medium=x", "roost.root=sha256:00", "roost.medium= roost.root=sha256:00",
-    "roost.medium=x roost.root=sha256:00",
-    "roost.medium=x roost.wait=-1 roost.root=sha256:0000000000000000000000000000000000000000000000000000000000000000",
+    "", "roost.medium=x", "roost.root=verity:00", "roost.medium= roost.root=verity:00",
+    "roost.medium=x roost.root=verity:00",
+    "roost.medium=x roost.root=sha256:\(SHA256.hash("root"))",
+    "roost.medium=x roost.wait=-1 roost.root=verity:0000000000000000000000000000000000000000000000000000000000000000",
   ])
   func badParametersAreExplained(text: String) {
     let error = #expect(throws: InitError.self) { try BootParameters(KernelCommandLine(text)) }

@@ -18,7 +18,7 @@ enum CompleteRecipe {
       files: [{path: /etc/motd, text: "${course}"}]
       users: [{name: root, ssh-keys: ["\(key)"]}]
       sysctl: {kernel.panic: 5}
-    image: {compression: zstd, level: 19}
+    image: {compression: zstd, level: 19, secure-boot: {key: db.key, certificate: db.pem}}
     storage:
       ram: 256 MiB
       remotes: {data: {address: "nbd://192.0.2.1/data", use: disk, attach: debian}}

@@ -27,6 +27,18 @@ struct ImageWordsTests {
     #expect(hard.image.level == 22 && hard.digest != plain.digest)
   }
 
+  @Test("Who signs is Debian, nobody, or who has a key")
+  func secureBoot() throws {
+    let plain = try parse("")
+    #expect(plain.image.secureBoot == .debian)
+    #expect(try parse("image: {secure-boot: debian}").digest == plain.digest)
+    let unsigned = try parse("image: {secure-boot: none, level: 3}")
+    #expect(unsigned.image.secureBoot == .none && unsigned.image.level == 3)
+    let own = try parse("image: {secure-boot: {key: db.key, certificate: db.pem}}")
+    #expect(own.image.secureBoot == .key(.init(certificate: "db.pem", key: "db.key")))
+    #expect(Set([plain.digest, try parse("image: {secure-boot: none}").digest, own.digest]).count == 3)
+  }
+
   @Test(
     "Mistakes have their place",
     arguments: [
@@ -35,6 +47,8 @@ struct ImageWordsTests {
       ("image: {compression: xz, level: 9}", "3:33: error: 'level' is zstd's; xz has none"),
       ("image: {levle: 3}", "3:9: error: unknown key 'levle' in the image; did you mean 'level'?"),
       ("image: small", "3:8: error: the image must have keys"),
+      ("image: {secure-boot: off}", "3:22: error: 'secure-boot' in the image must be one of debian, none, not 'off'"),
+      ("image: {secure-boot: {key: a}}", "3:22: error: 'secure-boot' needs the key 'certificate'"),
     ])
   func mistakes(image: String, expected: String) {
     #expect {

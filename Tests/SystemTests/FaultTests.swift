@@ -27,7 +27,7 @@ struct FaultTests {
     var options = Appliance.Options()
     options.kernel = (
       "build/vmlinuz", "build/initrd.img",
-      "roost.medium=2001-01-01-00-00-00-00 roost.root=sha256:\(String(repeating: "0", count: 64)) console=ttyS0 quiet maxcpus=1"
+      "roost.medium=2001-01-01-00-00-00-00 roost.root=verity:\(String(repeating: "0", count: 64)) console=ttyS0 quiet maxcpus=1"
     )
     let machine = try Appliance.start(options, log: "missing-medium")
     try machine.wait(for: "Roost cannot start:", seconds: 180)

@@ -45,13 +45,15 @@ public struct BootHost: Hashable, Sendable {
   public var availableMemory: Int
   /// UEFI, if it is installed.
   public var firmware: Firmware?
+  /// UEFI that has Secure Boot on and takes Microsoft's signatures, if it is installed.
+  public var secureFirmware: Firmware?
   /// QEMU's program, if it is installed.
   public var qemu: String?
 
   /// A machine as told; `probe` looks at the real one.
   public init(
     kvm: KVMAccess, virtualisation: Virtualisation?, nested: Bool, processors: Int, availableMemory: Int,
-    firmware: Firmware?, qemu: String?
+    firmware: Firmware?, secureFirmware: Firmware? = nil, qemu: String?
   ) {
     self.kvm = kvm
     self.virtualisation = virtualisation
@@ -59,6 +61,7 @@ public struct BootHost: Hashable, Sendable {
     self.processors = processors
     self.availableMemory = availableMemory
     self.firmware = firmware
+    self.secureFirmware = secureFirmware
     self.qemu = qemu
   }
 
@@ -68,6 +71,13 @@ public struct BootHost: Hashable, Sendable {
     Firmware(code: "/usr/share/OVMF/OVMF_CODE.fd", variables: "/usr/share/OVMF/OVMF_VARS.fd"),
     Firmware(code: "/usr/share/edk2/ovmf/OVMF_CODE.fd", variables: "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
     Firmware(code: "/usr/share/edk2/x64/OVMF_CODE.4m.fd", variables: "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+  ]
+
+  /// The same with Secure Boot on.
+  static let secureFirmwareCandidates = [
+    Firmware(code: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+    Firmware(code: "/usr/share/OVMF/OVMF_CODE.secboot.fd", variables: "/usr/share/OVMF/OVMF_VARS.ms.fd"),
+    Firmware(code: "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", variables: "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
   ]
 
   /// Looks at this machine. `root` is put before every path; tests give a directory of their own.
@@ -83,13 +93,15 @@ public struct BootHost: Hashable, Sendable {
     let parameter = virtualisation.flatMap {
       try? Files.readText("\(root)/sys/module/\($0.module)/parameters/nested")
     }
+    func isInstalled(_ firmware: Firmware) -> Bool {
+      Files.exists(root + firmware.code) && Files.exists(root + firmware.variables)
+    }
     return BootHost(
       kvm: kvmAccess("\(root)/dev/kvm"), virtualisation: virtualisation,
       nested: parameter.map { ["1", "Y", "y"].contains($0.prefix(1)) } ?? false, processors: max(1, processors),
       availableMemory: availableMemory((try? Files.readText("\(root)/proc/meminfo")) ?? ""),
-      firmware: firmwareCandidates.first {
-        Files.exists(root + $0.code) && Files.exists(root + $0.variables)
-      },
+      firmware: firmwareCandidates.first(where: isInstalled),
+      secureFirmware: secureFirmwareCandidates.first(where: isInstalled),
       qemu: ProgramSearch(root: root).find("qemu-system-x86_64"))
   }
 

@@ -23,6 +23,17 @@ public struct BootPlan: Hashable, Sendable {
         .cannotBoot,
         "there is no UEFI firmware (OVMF): install it with 'sudo apt-get install ovmf', or boot with --bios")
     }
+    if options.secureBoot, host.secureFirmware == nil {
+      throw ControlError(
+        .cannotBoot, "there is no UEFI firmware with Secure Boot (OVMF): install it with 'sudo apt-get install ovmf'")
+    }
+    var firmware = options.secureBoot ? host.secureFirmware : host.firmware
+    if let variables = options.variables {
+      guard Files.exists(variables) else {
+        throw ControlError(.cannotBoot, "there is no file \(variables) with UEFI's variables: correct --uefi-variables")
+      }
+      firmware?.variables = variables
+    }
     let accelerator = Accelerator(host)
     let cpus = options.cpus ?? accelerator.cpus(on: host)
     guard (1...64).contains(cpus) else {
@@ -52,14 +63,15 @@ public struct BootPlan: Hashable, Sendable {
     self.accelerator = accelerator
     self.cpus = cpus
     self.qemu = qemu
-    firmware = options.firmware == .uefi ? host.firmware : nil
+    self.firmware = options.firmware == .uefi ? firmware : nil
   }
 
   /// What is about to happen, a line each.
   public var summary: [String] {
+    let secure = options.secureBoot ? " with Secure Boot" : ""
     let medium = options.usb ? "a USB stick" : "a CD"
     return [
-      "booting \(options.iso) as \(medium) by \(options.firmware.rawValue),"
+      "booting \(options.iso) as \(medium) by \(options.firmware.rawValue)\(secure),"
         + " \(cpus) CPU\(cpus == 1 ? "" : "s"), \(Self.mebibytes(options.memory))",
       accelerator.summary,
     ]

@@ -10,6 +10,10 @@ public struct BootOptions: Hashable, Sendable {
   public var iso: String
   /// Who starts its boot loader.
   public var firmware: FirmwareKind = .bios
+  /// UEFI starts nothing that is not signed.
+  public var secureBoot = false
+  /// File with UEFI's variables to start with, such as whose signatures it takes; nil for what the firmware comes with.
+  public var variables: String?
   /// The image is a USB stick, not a CD.
   public var usb = false
   /// The machine's memory, in bytes.
@@ -73,6 +77,11 @@ struct QemuCommand: Hashable, Sendable {
       machine += ",pflash0=firmware,pflash1=variables"
       words += blockDevice("firmware", file: firmware.code, readOnly: true)
       words += blockDevice("variables", file: firmware.variables, readOnly: false)
+    }
+    if options.secureBoot {
+      // Only the firmware itself, in system management mode, may write its variables.
+      machine += ",smm=on"
+      words += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     }
     words += ["-machine", machine]
     switch accelerator {

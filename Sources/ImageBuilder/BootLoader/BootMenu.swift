@@ -1,3 +1,4 @@
+public import Binary
 internal import Manifest
 internal import Platform
 
@@ -18,11 +19,11 @@ public struct BootMenu: Sendable {
   ///
   /// - Parameters:
   ///   - medium: what the init finds the medium by.
-  ///   - rootDigest: `sha256:` and 64 hexadecimal digits of the control domain's root.
+  ///   - root: the digest of all blocks' digests of the control domain's root.
   ///   - own: what the recipe adds, which comes last.
-  public static func commandLine(medium: VolumeUUID, rootDigest: String, own: String = "") -> String {
+  public static func commandLine(medium: VolumeUUID, root: SHA256.Digest, own: String = "") -> String {
     let words = [
-      "roost.medium=\(medium)", "roost.root=\(rootDigest)", "console=tty0", "console=ttyS0,115200",
+      "roost.medium=\(medium)", "roost.root=\(Verity.text(root))", "console=tty0", "console=ttyS0,115200",
       // KVM reports each register of the processor that a guest tries and it has not, as an error (level 3).
       "quiet", "loglevel=3", "panic=30",
       // An emulator that is short of time fails the kernel's check of the timer interrupt, and that is a panic.

@@ -10,7 +10,8 @@ enum Tool {
     "mksquashfs": "squashfs-tools", "zstd": "zstd", "gzip": "gzip", "tar": "tar", "strip": "binutils",
     "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
     "curl": "curl", "git": "git", "qemu-img": "qemu-utils", "makefs": "makefs", "sfdisk": "fdisk",
-    "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools",
+    "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools", "veritysetup": "cryptsetup-bin",
+    "objcopy": "binutils", "objdump": "binutils", "osslsigncode": "osslsigncode",
   ]
 
   /// Packages without programs whose files or code end up in an image.
@@ -19,7 +20,7 @@ enum Tool {
   /// Programs that every build runs.
   static let required = [
     "mmdebstrap", "mke2fs", "debugfs", "dumpe2fs", "mksquashfs", "zstd", "tar", "grub-mkimage", "mformat", "mmd",
-    "mcopy",
+    "mcopy", "veritysetup",
   ]
 
   static func missing(_ tool: String) -> BuildError {
@@ -37,6 +38,7 @@ enum Tool {
       default: break
       }
     }
+    if case .key = recipe.image.secureBoot { tools.formUnion(["objcopy", "objdump", "osslsigncode"]) }
     for domain in recipe.domains {
       let system = domain.customization
       if !system.enabledServices.isEmpty || !system.disabledServices.isEmpty { tools.insert("unshare") }

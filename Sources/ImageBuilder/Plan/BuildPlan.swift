@@ -117,7 +117,9 @@ struct BuildPlan: Sendable {
         seed: SHA256.hash("images\n\(identity)")
       ).step(epoch: epoch, versions: versions))
     // 5. The boot loader.
-    steps.append(BootLoader(volume: VolumeUUID(digest: recipe.digest)).step(epoch: epoch, versions: versions))
+    steps.append(
+      BootLoader(recipe, controlRoot: control.name, secureBoot: try SecureBoot(recipe)).step(
+        epoch: epoch, versions: versions))
     // 6. What is in it.
     steps.append(
       try Self.billOfMaterials(recipe, options, control: control, sources, steps, versions).step(epoch: epoch))
@@ -129,7 +131,7 @@ struct BuildPlan: Sendable {
     var root = DebianRoot(
       role: .control, suite: recipe.controlDomain.suite,
       packages: Set(recipe.controlDomain.packages + firmwarePackages(recipe) + gatewayPackages(recipe)).sorted(),
-      mirror: options.mirror, owner: "control domain")
+      mirror: options.mirror, owner: "control domain", bootPrograms: SignedProgram.taken(by: recipe.image.secureBoot))
     root.locked = options.lock?.lock.root(root.want)
     return root
   }
@@ -170,23 +172,11 @@ struct BuildPlan: Sendable {
   /// Refuses what is no PEM file at once; whether they belong together is seen when the appliance reads them.
   private static func certificate(_ recipe: Recipe) throws(BuildError) -> [(path: String, file: DomainFiles.File)] {
     guard let pair = recipe.api?.certificate else { return [] }
-    var files: [(path: String, file: DomainFiles.File)] = []
-    for (path, target, word) in [
-      (pair.certificate, ApplianceManifest.API.certificatePath, "CERTIFICATE"),
-      (pair.key, ApplianceManifest.API.keyPath, "PRIVATE KEY"),
-    ] {
-      let source = recipe.resolve(path)
-      let bytes = try attempt("cannot read a file of the API's") { () throws(SystemError) in try Files.read(source) }
-      let text = String(decoding: bytes, as: UTF8.self)
-      guard text.split(separator: "\n").contains(where: { $0.hasPrefix("-----BEGIN ") && $0.contains("\(word)-----") })
-      else {
-        throw BuildError(
-          .badFile, "\(source) has no PEM block '\(word)'",
-          hint: "correct 'certificate' and 'key' in the recipe's 'api', or leave both out")
-      }
-      files.append((target, .bytes(bytes)))
-    }
-    return files
+    let pem = PEMPair(recipe, pair, of: "api")
+    return [
+      (ApplianceManifest.API.certificatePath, .bytes(try pem.certificate())),
+      (ApplianceManifest.API.keyPath, .bytes(try pem.key())),
+    ]
   }
 
   /// The package that makes a certificate where the recipe brings none.
@@ -203,25 +193,5 @@ struct BuildPlan: Sendable {
         hint: "unset or correct it")
     }
     return epoch
-  }
-}
-
-/// The boot loader's images.
-struct BootLoader: Sendable {
-  let volume: VolumeUUID
-
-  static let stepName = "boot loader: BIOS and UEFI"
-
-  func step(epoch: Int, versions: [String: String]) -> Step {
-    Step(
-      name: Self.stepName, kind: "boot-loader", version: 1,
-      settings: ["\(epoch)", "\(volume)"]
-        + ["grub-common", "grub-pc-bin", "grub-efi-amd64-bin", "mtools", "dosfstools"].map { versions[$0] ?? "" },
-      inputs: [], outputs: GRUBImages.outputs
-    ) { context throws(BuildError) in
-      try GRUBImages.make(
-        in: context.output, scratch: context.scratch, volume: volume, epoch: context.epoch, log: context.log,
-        cancellation: context.cancellation)
-    }
   }
 }

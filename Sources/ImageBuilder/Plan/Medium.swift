@@ -18,6 +18,7 @@ struct Medium {
       ("/roost/vmlinuz", .step(.init(step: plan.controlRoot, file: DebianRoot.kernel))),
       ("/roost/initrd.img", .step(.init(step: "initramfs", file: Initramfs.file))),
       ("/roost/root.squashfs", .step(.init(step: ControlRoot.stepName, file: ControlRoot.file))),
+      ("/roost/root.verity", .step(.init(step: ControlRoot.stepName, file: ControlRoot.tree))),
       (BillOfMaterials.path, .step(.init(step: BillOfMaterials.stepName, file: BillOfMaterials.file))),
       ("/roost/volume-group.conf", .step(.init(step: ImagesVolume.stepName, file: ImagesVolume.template))),
     ]
@@ -53,7 +54,7 @@ struct Medium {
     for output in GRUBImages.outputs {
       text += "\(output) \(try digest(.step(.init(step: BootLoader.stepName, file: output))))\n"
     }
-    text += try bootMenu()
+    text += try bootMenu() + (signedMenu ?? "")
     text += plan.versions["libisofs-dev"] ?? ""
     return SHA256.hash(text)
   }
@@ -65,7 +66,7 @@ struct Medium {
     var image = ISOImage(
       volumeIdentifier: String("ROOST_\(plan.recipe.name.uppercased())".map { $0 == "-" ? "_" : $0 }.prefix(32)),
       volumeUUID: VolumeUUID(digest: plan.recipe.digest), epoch: plan.epoch)
-    try image.addBootLoader(from: try directory(BootLoader.stepName), menu: try bootMenu())
+    try image.addBootLoader(from: try directory(BootLoader.stepName), menu: try bootMenu(), signedMenu: signedMenu)
     image.add(ApplianceManifest.path, .bytes(try manifest()))
     for (target, file) in try files() {
       switch file {
@@ -87,13 +88,17 @@ struct Medium {
     }
   }
 
+  /// Debian's GRUB takes a disc's own tree for the partition that it was started from.
+  private var signedMenu: String? {
+    plan.recipe.image.secureBoot == .debian ? GRUBImages.signedMenu(VolumeUUID(digest: plan.recipe.digest)) : nil
+  }
+
   private func bootMenu() throws(BuildError) -> String {
-    let root = try digest(.step(.init(step: ControlRoot.stepName, file: ControlRoot.file)))
-    guard let digest = SHA256.Digest(hex: root) else { throw BuildError(.content, "a result has no digest") }
+    let root = try ControlRoot.digest(at: "\(try directory(ControlRoot.stepName))/\(ControlRoot.rootDigest)")
     let menu = BootMenu(
       title: "Roost: \(plan.recipe.name)",
       commandLine: BootMenu.commandLine(
-        medium: VolumeUUID(digest: plan.recipe.digest), rootDigest: "\(ContentDigest.chunked(digest))",
+        medium: VolumeUUID(digest: plan.recipe.digest), root: root,
         own: plan.recipe.controlDomain.commandLine))
     return try menu.text(template: plan.bootMenu)
   }

@@ -1,5 +1,6 @@
 internal import Binary
 internal import Manifest
+internal import Platform
 internal import Recipe
 
 /// The control domain's root: Debian's packages and Roost's programs, as a squashfs.
@@ -15,6 +16,9 @@ struct ControlRoot: Sendable {
 
   static let stepName = "control domain: squashfs"
   static let file = "root.squashfs"
+  /// The digests of its blocks (`Verity`), and the digest of all of them, as text.
+  static let tree = "root.verity"
+  static let rootDigest = "root.digest"
 
   /// Leftovers of packaging that a read-only system has no use for.
   private static let omitted = [
@@ -22,6 +26,8 @@ struct ControlRoot: Sendable {
     "usr/lib/x86_64-linux-gnu/perl-base/", "usr/bin/perl", "usr/lib/systemd/",
     "etc/systemd/",
     "usr/lib/udev/hwdb.d/",
+    // What firmware starts is beside the root.
+    "usr/lib/shim/", "usr/lib/grub/",
     // Keys that the package made while it was installed: they would be everybody's. Each start makes its own.
     "etc/ssh/ssh_host_",
   ]
@@ -61,13 +67,14 @@ struct ControlRoot: Sendable {
     let entries = entries
     let programs = Programs.names + (hasGateway ? [Programs.gateway] : [])
     return Step(
-      name: Self.stepName, kind: "control-root", version: 4,
-      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", hostname] + compression.options + Self.omitted
+      name: Self.stepName, kind: "control-root", version: 5,
+      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", versions["cryptsetup-bin"] ?? "", hostname]
+        + compression.options + Self.omitted
         + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + changes.settings
         + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
       inputs: [.init(step: root, file: DebianRoot.archive)]
         + programs.map { .init(step: Programs.stepName, file: $0) },
-      outputs: [Self.file]
+      outputs: [Self.file, Self.tree, Self.rootDigest]
     ) { context throws(BuildError) in
       var all = entries
       for name in programs {
@@ -102,6 +109,30 @@ struct ControlRoot: Sendable {
           "output=$1; tree=$2; shift 2; exec mksquashfs - \"$output\" -tar \"$@\" <\"$tree\"", "sh",
           "\(context.output)/\(Self.file)", tar,
         ] + compression.arguments, doing: "cannot compress the control domain's root")
+      context.progress("digests of its blocks")
+      try Self.makeTree(context)
     }
+  }
+
+  /// Digests as the kernel's dm-verity reads them. Without a salt the same content gives the same tree.
+  static func makeTree(_ context: borrowing StepContext) throws(BuildError) {
+    let root = "\(context.output)/\(rootDigest)"
+    try context.run(
+      [
+        "veritysetup", "format", "--no-superblock", "--hash=sha256", "--salt=-",
+        "--data-block-size=\(Verity.blockBytes)",
+        "--hash-block-size=\(Verity.blockBytes)", "--root-hash-file=\(root)", "\(context.output)/\(file)",
+        "\(context.output)/\(tree)",
+      ], doing: "cannot make the digests of the control domain's root")
+    _ = try digest(at: root)
+  }
+
+  /// The digest in a result `rootDigest`.
+  static func digest(at path: String) throws(BuildError) -> SHA256.Digest {
+    let text = try attempt("cannot read a digest") { () throws(SystemError) in try Files.readText(path) }
+    guard let digest = SHA256.Digest(hex: text.filter { !$0.isWhitespace }) else {
+      throw BuildError(.content, "\(path) has no digest: '\(text.prefix(80))'")
+    }
+    return digest
   }
 }

@@ -22,6 +22,8 @@ struct DebianRoot: Sendable {
   let mirror: String?
   /// The domain that errors name.
   let owner: String
+  /// What UEFI starts of the release's own.
+  var bootPrograms: [SignedProgram] = []
   /// The versions to take; nil for the newest.
   var locked: RecipeLock.Root?
 
@@ -80,7 +82,7 @@ struct DebianRoot: Sendable {
 
   /// Packages that are only unpacked, the kernel's first.
   private var unpackedPackages: [String] {
-    [kernelPackage] + (role == .control ? Self.unpacked.map(\.package) : [])
+    [kernelPackage] + (role == .control ? Self.unpacked.map(\.package) : []) + bootPrograms.map(\.package)
   }
 
   /// What the lock's packages are for.
@@ -102,6 +104,7 @@ struct DebianRoot: Sendable {
 
   var outputs: [String] {
     [Self.archive, Self.kernel, PackageInventory.file] + (role == .control ? [Self.busybox] + Self.memoryTests : [])
+      + bootPrograms.map(\.rawValue)
   }
 
   func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
@@ -207,15 +210,18 @@ struct DebianRoot: Sendable {
     ]
   }
 
-  /// Brings the kernel, the memory test and the static busybox out of the tree.
+  /// Brings the kernel, the memory test, the static busybox and UEFI's programs out of the tree.
   private func takeOut(_ tar: String, _ context: borrowing StepContext) throws(BuildError) {
+    let programs = Dictionary(uniqueKeysWithValues: bootPrograms.map { ($0.path, $0.rawValue) })
     let found = try Tree.extract(tar, cancellation: context.cancellation) { path in
       path.hasPrefix("boot/vmlinuz-") || path.hasPrefix("boot/memtest86+") || path == "usr/bin/busybox"
-        || path == "bin/busybox"
+        || path == "bin/busybox" || programs[path] != nil
     }
     for (path, bytes) in found {
       let name =
-        if path.hasPrefix("boot/memtest86+") {
+        if let program = programs[path] {
+          program
+        } else if path.hasPrefix("boot/memtest86+") {
           Self.memoryTests[path.hasSuffix(".efi") ? 1 : 0]
         } else {
           path.hasPrefix("boot/") ? Self.kernel : Self.busybox
@@ -255,7 +261,8 @@ extension DebianRoot {
       "dpkg-deb -f \"$newest\" >\"$root/\(PackageInventory.unpackedDirectory)/$image\"",
     ]
     if role == .control {
-      for (package, files) in Self.unpacked {
+      let programs = bootPrograms.map { (package: $0.package, files: ["./\($0.path)"]) }
+      for (package, files) in Self.unpacked + programs {
         lines += fetching(package)
         lines += [
           "dpkg-deb --fsys-tarfile \"$newest\" \\",

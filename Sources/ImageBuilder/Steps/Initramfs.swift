@@ -17,7 +17,7 @@ struct Initramfs: Sendable {
     "usbhid", "hid", "hid_generic", "hid_apple", "hid_logitech_dj", "i8042", "atkbd", "virtio_pci", "virtio_blk",
     "virtio_scsi", "virtio_mmio", "virtio_console", "virtio_rng", "mmc_block", "sdhci_pci", "sdhci_acpi", "rtsx_pci",
     "rtsx_pci_sdmmc", "megaraid_sas", "mpt3sas", "vmw_pvscsi", "hv_storvsc", "hv_vmbus", "xen_blkfront",
-    "crc32c_generic", "crc32c_intel", "libcrc32c", "dm_mod", "dm_multipath", "dm_round_robin",
+    "crc32c_generic", "crc32c_intel", "libcrc32c", "dm_mod", "dm_multipath", "dm_round_robin", "dm_verity",
     // What sticks with many images are formatted with.
     "exfat", "ntfs3", "ext4",
     // Network cards that images are fetched over.

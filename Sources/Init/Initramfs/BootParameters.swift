@@ -1,4 +1,5 @@
 public import Binary
+internal import Platform
 
 /// What Roost's part of the kernel command line says.
 public struct BootParameters: Sendable {
@@ -12,8 +13,8 @@ public struct BootParameters: Sendable {
   public let file: String?
   /// Whether the medium is read into memory, and not needed any more.
   public let copiesToMemory: Bool
-  /// The digest of root.squashfs.
-  public let root: ContentDigest
+  /// The root of the digests of root.squashfs (`Verity`).
+  public let root: SHA256.Digest
   /// How long to wait for the medium, in seconds.
   public let wait: Int
 
@@ -38,10 +39,10 @@ public struct BootParameters: Sendable {
         .badParameter, "the kernel command line has no roost.root=, the digest of the root file system.",
         remedies: remedies)
     }
-    guard let root = ContentDigest(text) else {
+    guard let root = Verity.root(text) else {
       throw InitError(
         .badParameter, "the kernel command line's roost.root= is not a digest.",
-        details: ["It is: \(text)", "Digests look like sha256-4m: or sha256: and 64 hexadecimal digits."],
+        details: ["It is: \(text)", "It looks like verity: and 64 hexadecimal digits."],
         remedies: remedies)
     }
     let seconds = line["roost.wait"] ?? "30"

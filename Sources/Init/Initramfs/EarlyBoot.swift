@@ -9,6 +9,7 @@ public enum EarlyBoot {
   private static let root = "/run/roost/root"
   private static let overlay = "/run/roost/overlay"
   private static let newRoot = "/new-root"
+  private static let mapping = "roost-root"
   private static let next = "/usr/sbin/roost-init"
 
   /// Boots. `fault` is the signal of a fault that ended this program's earlier life as PID 1.
@@ -85,9 +86,11 @@ public enum EarlyBoot {
     case .device(let device): try mountMedium(place, at: StickMappings.make(over: device, &modules))
     case .file(let file, _): try mountMedium(place, image: file)
     }
+    modules.load(VerifiedFile.modules)
     let image = "\(medium)/roost/root.squashfs"
-    try verify(image, parameters.root, on: place)
-    try mountRoot(image)
+    let file = VerifiedFile(
+      name: mapping, file: image, tree: "\(medium)/roost/root.verity", root: parameters.root)
+    try mountRoot(try verify(file, on: place))
     try leave()
   }
 
@@ -97,6 +100,7 @@ public enum EarlyBoot {
       while let mount = try? Mount.find(at: target) {
         guard (try? Mount.unmount(mount.target, lazily: true)) != nil else { break }
       }
+      if target == root { VerifiedFile.remove(mapping) }
     }
     StickMappings.remove()
   }
@@ -181,17 +185,16 @@ public enum EarlyBoot {
     }
   }
 
-  private static func verify(
-    _ image: String, _ expected: ContentDigest, on place: MediumPlace
-  ) throws(InitError) {
-    let found: ContentDigest
+  /// Makes the device that is checked, and checks all of it: what is damaged shows before anything of it runs.
+  private static func verify(_ file: VerifiedFile, on place: MediumPlace) throws(InitError) -> String {
     let start = MonotonicClock.now()
-    var size = 0
+    let device: String
+    let finding: VerifiedFile.Finding
     do throws(SystemError) {
-      size = try FileDescriptor(opening: image).length()
+      device = try file.map()
       var told = 0
-      found = try FileDigest.compute(like: expected, image) { done in
-        let percent = size > 0 ? done / (size / 100 + 1) : 100
+      finding = try file.check(device) { done, bytes in
+        let percent = done * 100 / bytes
         if percent >= told + 10 {
           told = percent
           Consoles.write("\rRoost: checking the root file system, \(percent) % ")
@@ -203,15 +206,18 @@ public enum EarlyBoot {
         .mediumUnreadable, "the root file system on \(place.description) cannot be read.", details: ["\(error)"],
         remedies: damaged)
     }
-    guard found == expected else {
+    switch finding {
+    case .changed(let position):
       throw InitError(
-        .mediumCorrupt, "the root file system on \(place.description) is damaged.",
+        .mediumCorrupt, "the root file system on \(place.description) is not the one that was built.",
         details: [
-          "File: /roost/root.squashfs, \(size) bytes", "Its digest is      \(found)", "but was built with \(expected)",
+          "File: /roost/root.squashfs, differs from byte \(position) on", "The digest of all of it was \(file.root)",
         ], remedies: damaged)
+    case .whole(let bytes):
+      let milliseconds = (MonotonicClock.now() - start) / 1_000_000
+      Consoles.say("the root file system is as it was built (\(bytes >> 20) MiB checked in \(milliseconds) ms)")
+      return device
     }
-    let milliseconds = (MonotonicClock.now() - start) / 1_000_000
-    Consoles.say("the root file system is as it was built (\(size >> 20) MiB checked in \(milliseconds) ms)")
   }
 
   private static let damaged = [
@@ -219,12 +225,10 @@ public enum EarlyBoot {
     "Optical discs: clean it, or try another drive. Sticks: try another one.",
   ]
 
-  private static func mountRoot(_ image: String) throws(InitError) {
+  private static func mountRoot(_ device: String) throws(InitError) {
     do throws(SystemError) {
       for directory in [root, overlay, newRoot] { try Files.makeDirectories(directory) }
-      let loop = try LoopDevice.attach(image, readOnly: true)
-      defer { try? loop.detach() }  // the kernel keeps it for as long as it is mounted
-      try Mount.mount(loop.path, at: root, type: "squashfs", .readOnly)
+      try Mount.mount(device, at: root, type: "squashfs", .readOnly)
       try Mount.mount("tmpfs", at: overlay, type: "tmpfs", options: "mode=755")
       try Files.makeDirectories("\(overlay)/upper")
       try Files.makeDirectories("\(overlay)/work")

@@ -75,6 +75,10 @@ final class Scratch {
     try scratch.write("", to: "usr/share/OVMF/OVMF_CODE_4M.fd")
     try scratch.write("", to: "usr/share/OVMF/OVMF_VARS_4M.fd")
     #expect(BootHost.probe(root: scratch.path).firmware?.code.hasSuffix("OVMF_CODE_4M.fd") == true)
+    #expect(BootHost.probe(root: scratch.path).secureFirmware == nil)
+    try scratch.write("", to: "usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+    try scratch.write("", to: "usr/share/OVMF/OVMF_VARS_4M.ms.fd")
+    #expect(BootHost.probe(root: scratch.path).secureFirmware?.variables.hasSuffix("OVMF_VARS_4M.ms.fd") == true)
   }
 
   @Test func programsMustBeExecutable() throws {
@@ -91,6 +95,7 @@ extension BootHost {
   static var capable: BootHost {
     BootHost(
       kvm: .usable, virtualisation: .amd, nested: true, processors: 8, availableMemory: 16 << 30,
-      firmware: .init(code: "/fw/code.fd", variables: "/fw/vars.fd"), qemu: "/usr/bin/qemu-system-x86_64")
+      firmware: .init(code: "/fw/code.fd", variables: "/fw/vars.fd"),
+      secureFirmware: .init(code: "/fw/secure.fd", variables: "/fw/microsoft.fd"), qemu: "/usr/bin/qemu-system-x86_64")
   }
 }

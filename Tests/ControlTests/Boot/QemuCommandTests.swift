@@ -60,6 +60,12 @@ import Testing
     #expect(blocks.contains("driver=file,node-name=variables-file,filename=/tmp/vars.fd,read-only=off"))
   }
 
+  @Test func secureBootHasAFirmwareThatAloneWritesItsVariables() {
+    let words = arguments(firmware: .init(code: "/fw/code.fd", variables: "/tmp/vars.fd")) { $0.secureBoot = true }
+    #expect(values("-machine", in: words) == ["q35,pflash0=firmware,pflash1=variables,smm=on"])
+    #expect(values("-global", in: words) == ["driver=cfi.pflash01,property=secure,value=on"])
+  }
+
   @Test func theSerialLineIsTheTerminalOrAFile() {
     let shown = values("-chardev", in: arguments())
     #expect(shown.contains("stdio,id=serial,mux=on,signal=off,logfile=/run/serial.log,logappend=off"))
@@ -109,6 +115,25 @@ import Testing
     #expect(plan.summary.first?.hasSuffix("a.iso as a USB stick by UEFI, 2 CPUs, 4 GiB") == true)
     #expect(plan.summary.last?.contains("KVM with nested AMD-V") == true)
     #expect(plan.firmware == BootHost.capable.firmware)
+  }
+
+  @Test func variablesOfTheUsersReplaceTheFirmwares() throws {
+    let scratch = try Scratch()
+    var options = BootOptions(iso: try image(scratch))
+    options.firmware = .uefi
+    options.secureBoot = true
+    let plan = try BootPlan(options, host: .capable)
+    #expect(plan.firmware == BootHost.capable.secureFirmware)
+    #expect(plan.summary.first?.contains("by UEFI with Secure Boot,") == true)
+    try scratch.write("", to: "own.fd")
+    options.variables = "\(scratch.path)/own.fd"
+    #expect(try BootPlan(options, host: .capable).firmware?.code == BootHost.capable.secureFirmware?.code)
+    #expect(try BootPlan(options, host: .capable).firmware?.variables == "\(scratch.path)/own.fd")
+    options.variables = "\(scratch.path)/none.fd"
+    #expect(refusal(options).contains("none.fd with UEFI's variables"))
+    var host = BootHost.capable
+    host.secureFirmware = nil
+    #expect(refusal(options, host).contains("with Secure Boot (OVMF): install it with 'sudo apt-get install ovmf'"))
   }
 
   @Test func emulatedMachinesHaveAProcessorThatRunsNoGuest() throws {

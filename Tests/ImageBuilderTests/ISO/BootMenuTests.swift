@@ -11,8 +11,9 @@ import Testing
 
   @Test func fillsTheTemplate() throws {
     let uuid = VolumeUUID(digest: SHA256.hash("a volume for tests"))
-    let line = BootMenu.commandLine(medium: uuid, rootDigest: "sha256:00ff")
-    #expect(line.hasPrefix("roost.medium=2012-08-10-05-11-09-89 roost.root=sha256:00ff console=tty0 "))
+    let line = BootMenu.commandLine(medium: uuid, root: SHA256.hash("root"))
+    #expect(
+      line.hasPrefix("roost.medium=2012-08-10-05-11-09-89 roost.root=verity:\(SHA256.hash("root")) console=tty0 "))
     let text = try BootMenu(title: "Roost quickstart", commandLine: line).text(template: Self.template)
     #expect(text.contains("menuentry \"Roost quickstart\" --id roost {"))
     #expect(text.contains("  linux /roost/vmlinuz \(line) $1 $2\n"))

@@ -65,9 +65,15 @@ final class TestImage: Sendable {
     let scratch = "\(directory)/scratch"
     try Files.makeDirectories(output)
     try Files.makeDirectories(scratch)
-    try GRUBImages.make(in: output, scratch: scratch, volume: Self.uuid, epoch: Self.epoch)
+    let context = StepContext(
+      output: output, scratch: scratch, log: "\(directory)/log", epoch: Self.epoch, cache: directory,
+      cancellation: Cancellation(), results: [:], report: { _ in })
+    try GRUBImages.make(volume: Self.uuid, context)
+    let program = try GRUBImages.makeEFI(volume: Self.uuid, context)
+    try EFIPartition(files: [.init(EFIPartition.program, from: program)], volume: Self.uuid).make(
+      "\(output)/\(GRUBImages.efiPartition)", context)
     var image = try tree()
-    try image.addBootLoader(from: output, menu: menu)
+    try image.addBootLoader(from: output, menu: menu, signedMenu: nil)
     return image
   }
 }
