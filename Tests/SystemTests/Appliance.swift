@@ -76,11 +76,11 @@ enum Appliance {
 struct DamagedImage: ~Copyable {
   let path: String
 
-  /// Copies `iso` and changes one byte in the middle of the control domain's root.
-  init(of iso: String) throws {
+  /// Copies `iso` and changes one byte in the middle of a file, which is the control domain's root unless told.
+  init(of iso: String, file name: String = "/roost/root.squashfs") throws {
     path = "build/damaged.iso"
     try Self.run(["cp", "--reflink=auto", iso, path])
-    let (start, length) = try Self.extent(of: "/roost/root.squashfs", in: iso)
+    let (start, length) = try Self.extent(of: name, in: iso)
     let file = try FileDescriptor(opening: path, .readWrite)
     let offset = start + length / 2
     let byte = try file.read(upTo: 1, at: offset)
