@@ -80,7 +80,7 @@ extension Machine {
     if network.usesKernel, let server = try VhostPort(port, memory: memory, log: configuration.log) {
       return try makeServedNetwork(network, server)
     }
-    let pump = NetworkPump(loop)
+    let pump = NetworkPump(loop, log: configuration.log)
     let function = try attach(
       Device(port, mac: network.mac), named: "the network interface on \(network.tap)",
       ringsAtStart: Device.receiveQueue
@@ -114,7 +114,7 @@ extension Machine {
       memory: memory, frames: tap, mac: network.mac, interrupt: wires.input(PCIBus.wire(device: address.device)),
       onRoom: { room.signal() })
     functions.append((address, function))
-    let pump = NetworkPump(loop)
+    let pump = NetworkPump(loop, log: configuration.log)
     try pump.start(tap.file.rawValue, network.tap) { function.receiveFrames() }
     try refusal(.system, "the network cannot be awaited") { () throws(SystemError) in
       _ = try loop.add(room.event.file.rawValue, .readable) { _ in
@@ -197,37 +197,6 @@ private final class RoomEvent: Sendable {
 
   func signal() {
     try? event.signal()
-  }
-}
-
-/// Moves frames from a tap to the guest, and waits for the tap only while the guest has room for them.
-/// Belongs to the event loop.
-private final class NetworkPump {
-  private let loop: EventLoop
-  private var descriptor: Int32 = -1
-  private var receive: () -> Bool = { false }
-  private var token: UInt64?
-  private var isWaiting = true
-
-  init(_ loop: EventLoop) {
-    self.loop = loop
-  }
-
-  /// Pumps from the tap `name` at `descriptor`; `receive` moves what waits and says whether the guest has room.
-  func start(_ descriptor: Int32, _ name: String, receive: @escaping () -> Bool) throws(HypervisorError) {
-    self.descriptor = descriptor
-    self.receive = receive
-    token = try refusal(.device, "the tap \(name) cannot be awaited") { () throws(SystemError) in
-      try loop.add(descriptor, .readable) { [self] _ in pump() }
-    }
-  }
-
-  func pump() {
-    guard let token else { return }
-    let hasRoom = receive()
-    guard hasRoom != isWaiting else { return }
-    isWaiting = hasRoom
-    loop.change(token, descriptor, hasRoom ? .readable : [])
   }
 }
 
