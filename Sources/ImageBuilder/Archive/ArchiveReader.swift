@@ -1,64 +1,94 @@
 internal import CArchive
 internal import Platform
 
-/// Reads an archive, member by member, through libarchive.
+/// Reads an archive, member by member, through libarchive. The archive may be hostile: what it unpacks to is bounded, and
+/// paths that lead out of it are refused.
 ///
 /// Confined to the thread that made it.
 @safe
 final class ArchiveReader {
+  /// What a file may be.
+  enum Form {
+    /// An archive or a disc, packed or not.
+    case any
+    /// A tar that is not packed.
+    case tar
+    /// An ISO 9660 image, whatever else it may look like.
+    case iso
+    /// One packed file, as an archive with one member.
+    case packed
+    /// The same, packed in one of the ways that OCI images know.
+    case layer
+  }
+
   private let archive: OpaquePointer
   private let path: String
+  private let limits: ArchiveLimits
+  private var entries = 0
+  /// Bytes that members say they have, or had.
+  private var bytes = 0
   /// The current member in libarchive's own form; it lives until the next member is read.
   @unsafe private(set) var rawEntry: OpaquePointer?
 
-  /// Opens an archive file, whatever its format and compression.
-  init(_ path: String) throws(BuildError) {
+  /// Opens an archive file.
+  init(_ path: String, _ form: Form = .any, limits: ArchiveLimits = .standard) throws(BuildError) {
+    ArchiveNames.areUTF8()
     self.path = path
+    self.limits = limits
     // SAFETY: the handle is freed in deinit, once; the path's C string lives for the call that takes it.
     guard let archive = unsafe archive_read_new() else {
       throw BuildError(.system, "no memory to read \(path)")
     }
     unsafe self.archive = archive
-    unsafe archive_read_support_format_all(archive)
-    unsafe archive_read_support_filter_all(archive)
-    guard unsafe archive_read_open_filename(archive, path, 1 << 20) == ARCHIVE_OK else {
+    unsafe Self.prepare(archive, form)
+    guard unsafe archive_read_open_filename(archive, path, form == .iso ? 1 << 16 : 1 << 20) == ARCHIVE_OK else {
       throw failure("open")
     }
   }
 
-  /// Opens an ISO 9660 image, whatever else its file may look like.
-  init(iso path: String) throws(BuildError) {
-    self.path = path
-    // SAFETY: as above.
-    guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(path)") }
-    unsafe self.archive = archive
-    unsafe archive_read_support_format_iso9660(archive)
-    guard unsafe archive_read_open_filename(archive, path, 1 << 16) == ARCHIVE_OK else {
-      throw failure("open")
+  /// Says what is understood. libarchive knows more: a format whose members are files of this machine (mtree), and ways of
+  /// packing for which it runs programs (lrzip, lzop, grzip).
+  @unsafe
+  private static func prepare(_ archive: OpaquePointer, _ form: Form) {
+    // SAFETY: the caller's handle is valid.
+    switch form {
+    case .any:
+      unsafe archive_read_support_format_tar(archive)
+      unsafe archive_read_support_format_cpio(archive)
+      unsafe archive_read_support_format_zip(archive)
+      unsafe archive_read_support_format_7zip(archive)
+      unsafe archive_read_support_format_ar(archive)
+      unsafe archive_read_support_format_iso9660(archive)
+    case .tar: unsafe archive_read_support_format_tar(archive)
+    case .iso: unsafe archive_read_support_format_iso9660(archive)
+    case .packed, .layer: unsafe archive_read_support_format_raw(archive)
     }
-  }
-
-  /// Opens one compressed file of this machine as an archive with one member.
-  init(packed path: String) throws(BuildError) {
-    self.path = path
-    // SAFETY: as above.
-    guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(path)") }
-    unsafe self.archive = archive
-    unsafe archive_read_support_format_raw(archive)
-    unsafe archive_read_support_filter_all(archive)
-    guard unsafe archive_read_open_filename(archive, path, 1 << 20) == ARCHIVE_OK else {
-      throw failure("open")
+    switch form {
+    case .tar, .iso: return
+    case .layer: break
+    case .any, .packed:
+      unsafe archive_read_support_filter_bzip2(archive)
+      unsafe archive_read_support_filter_compress(archive)
+      unsafe archive_read_support_filter_lz4(archive)
+      unsafe archive_read_support_filter_lzip(archive)
+      unsafe archive_read_support_filter_lzma(archive)
+      unsafe archive_read_support_filter_xz(archive)
     }
+    unsafe archive_read_support_filter_gzip(archive)
+    unsafe archive_read_support_filter_zstd(archive)
   }
 
   /// Opens one compressed file as an archive with one member.
-  init(compressed bytes: [UInt8], name: String) throws(BuildError) {
+  init(
+    compressed bytes: [UInt8], name: String, limits: ArchiveLimits = .standard
+  ) throws(BuildError) {
+    ArchiveNames.areUTF8()
     path = name
+    self.limits = limits
     // SAFETY: libarchive reads from `retained` until the handle is freed; deinit frees both, the handle first.
     guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(name)") }
     unsafe self.archive = archive
-    unsafe archive_read_support_format_raw(archive)
-    unsafe archive_read_support_filter_all(archive)
+    unsafe Self.prepare(archive, .packed)
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 16)
     unsafe copy.copyBytes(from: bytes)
     unsafe retained = copy
@@ -93,9 +123,12 @@ final class ArchiveReader {
         default: .other
         }
     }
+    let size = unsafe Int(archive_entry_size(entry))
+    try count(name, size)
+    if case .hardLink(let target) = kind { try check(target, "a hard link to") }
     return ArchiveEntry(
       path: Self.normalise(name), kind: kind, permissions: unsafe UInt32(archive_entry_perm(entry)),
-      size: unsafe Int(archive_entry_size(entry)),
+      size: size,
       owner: unsafe UInt32(truncatingIfNeeded: archive_entry_uid(entry)),
       group: unsafe UInt32(truncatingIfNeeded: archive_entry_gid(entry)))
   }
@@ -109,6 +142,7 @@ final class ArchiveReader {
       initialized = max(got, 0)
     }
     if got < 0 { throw failure("read") }
+    try checkBytes()
     return bytes
   }
 
@@ -119,6 +153,9 @@ final class ArchiveReader {
       let bytes = try read(upTo: 1 << 20)
       if bytes.isEmpty { return all }
       all += bytes
+      guard all.count <= limits.memory else {
+        throw refusal("has a file of more than \(limits.memory >> 20) MiB where a small one should be")
+      }
     }
   }
 
@@ -156,6 +193,50 @@ final class ArchiveReader {
     let reader = try ArchiveReader(compressed: bytes, name: name)
     guard try reader.next() != nil else { return [] }
     return try reader.readAll()
+  }
+
+  /// Counts a member that says it has `size` bytes, before any of it is unpacked.
+  private func count(_ name: String, _ size: Int) throws(BuildError) {
+    entries += 1
+    guard entries <= limits.entries else {
+      throw refusal("has more than \(limits.entries) files and folders")
+    }
+    let (sum, overflow) = bytes.addingReportingOverflow(max(size, 0))
+    guard !overflow else { throw tooLarge }
+    bytes = sum
+    try checkBytes()
+    try check(name, "the path")
+  }
+
+  private func checkBytes() throws(BuildError) {
+    // SAFETY: the handle is valid until deinit. The last filter is the file itself, the first what is unpacked.
+    let (packed, unpacked) = unsafe (Int(archive_filter_bytes(archive, -1)), Int(archive_filter_bytes(archive, 0)))
+    let most = max(bytes, unpacked)
+    guard most <= limits.bytes else { throw tooLarge }
+    guard let ratio = limits.ratio, unpacked > limits.ratioStart, unpacked / max(packed, 1) > ratio else { return }
+    throw refusal("unpacks to more than \(ratio) times its size (\(unpacked >> 20) MiB so far)")
+  }
+
+  private func check(_ name: String, _ what: String) throws(BuildError) {
+    let parts = name.split(separator: "/")
+    if parts.contains("..") { throw refusal("has \(what) '\(Self.shown(name))', which leads out of it") }
+    guard name.utf8.count <= ArchiveLimits.path, parts.allSatisfy({ $0.utf8.count <= ArchiveLimits.name }) else {
+      throw refusal("has \(what) '\(Self.shown(name))', which is longer than a path may be")
+    }
+  }
+
+  /// A hostile name in a message.
+  private static func shown(_ name: String) -> String {
+    let text = EscapedText.make(name)
+    return text.count <= 80 ? text : "\(text.prefix(80))…"
+  }
+
+  private var tooLarge: BuildError { refusal("unpacks to more than \(limits.bytes >> 20) MiB") }
+
+  private func refusal(_ text: String) -> BuildError {
+    BuildError(
+      .badFile, "the archive \(path) \(text)",
+      hint: "nothing of it was kept; if its makers mean no harm, repack what is needed of it")
   }
 
   private static func normalise(_ path: String) -> String {

@@ -22,6 +22,7 @@ final class ArchiveWriter {
 
   /// Creates the file.
   init(_ path: String, _ format: Format, epoch: Int) throws(BuildError) {
+    ArchiveNames.areUTF8()
     self.path = path
     self.epoch = epoch
     // SAFETY: the handle is freed in deinit, once; the path's C string lives for the call that takes it.

@@ -20,7 +20,7 @@ struct SpooledTree {
     let reader = try ArchiveReader(archive)
     while let entry = try reader.next() {
       try cancellation.check()
-      if entry.path.isEmpty || omits(entry.path) || entry.path.split(separator: "/").contains("..") { continue }
+      if entry.path.isEmpty || omits(entry.path) { continue }
       let content: TreeEntry.Content
       switch entry.kind {
       case .directory: content = .directory
@@ -46,11 +46,16 @@ struct SpooledTree {
 
   /// Where a file's content lies; nil for what is no file.
   func content(_ path: String) -> String? {
-    switch entries[path]?.content {
-    case .file(let place)?: place
-    case .hardLink(let target)? where target != path: content(target)
-    default: nil
+    var path = path
+    // Links of links are few, and a hostile archive has some that lead in a circle.
+    for _ in 0..<Tree.hardLinkLimit {
+      switch entries[path]?.content {
+      case .file(let place)?: return place
+      case .hardLink(let target)?: path = target
+      default: return nil
+      }
     }
+    return nil
   }
 
   /// Bytes of the files, each rounded up to whole blocks, and the number of entries.
@@ -78,7 +83,14 @@ struct SpooledTree {
       var above = ""
       for part in path.split(separator: "/").dropLast() {
         above += (above.isEmpty ? "" : "/") + part
-        if complete[above] == nil { complete[above] = .directory(above) }
+        guard let entry = complete[above] else {
+          complete[above] = .directory(above)
+          continue
+        }
+        if case .directory = entry.content { continue }
+        throw BuildError(
+          .badFile, "an archive has \(EscapedText.make(path)), and \(EscapedText.make(above)) above it is no folder",
+          hint: "its makers' own archive is not like this: compare its digest with what they publish")
       }
     }
     let sorted = complete.values.map { (depth: $0.path.count { $0 == "/" }, entry: $0) }.sorted { left, right in

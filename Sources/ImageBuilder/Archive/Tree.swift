@@ -85,9 +85,13 @@ enum Tree {
     return found
   }
 
+  /// How many hard links lead to a file, one to the other.
+  static let hardLinkLimit = 16
+
   /// Writes the member at `path` of an archive to a file. `name` is the archive's in messages.
   static func extract(
-    _ path: String, of archive: String, called name: String, to output: String, cancellation: Cancellation
+    _ path: String, of archive: String, called name: String, to output: String, links: Int = hardLinkLimit,
+    cancellation: Cancellation
   ) throws(BuildError) {
     let reader = try ArchiveReader(archive)
     while let entry = try reader.next() {
@@ -102,8 +106,9 @@ enum Tree {
       case .symbolicLink(let target):
         throw BuildError(
           .badFile, "\(path) of \(name) is a link to \(target)", hint: "name the file itself in the recipe")
-      case .hardLink(let target) where target != path:
-        return try extract(target, of: archive, called: name, to: output, cancellation: cancellation)
+      case .hardLink(let target) where target != path && links > 0:
+        return try extract(
+          target, of: archive, called: name, to: output, links: links - 1, cancellation: cancellation)
       case .directory, .hardLink, .other:
         throw BuildError(.badFile, "\(path) of \(name) is no file", hint: "correct the path in the recipe")
       }

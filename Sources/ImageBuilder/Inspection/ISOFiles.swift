@@ -17,7 +17,7 @@ struct ISOFiles {
     _ path: String, length: Int, digests: Bool, wanted: [String: Int], cancellation: Cancellation
   ) throws(BuildError) {
     do throws(BuildError) {
-      try read(try ArchiveReader(iso: path), path, length, digests, wanted, cancellation)
+      try read(try ArchiveReader(path, .iso), path, length, digests, wanted, cancellation)
     } catch {
       guard error.code == .content else { throw error }
       throw BuildError(

@@ -59,7 +59,7 @@ enum DiskImage {
     _ input: String, called name: String, to output: String, _ context: borrowing StepContext
   ) throws(BuildError) {
     context.progress("unpacking")
-    let reader = try ArchiveReader(packed: input)
+    let reader = try ArchiveReader(input, .packed, limits: .disk)
     guard try reader.next() != nil else { throw BuildError(.badFile, "\(name) has nothing in it") }
     let file = try attempt("cannot write \(output)") { () throws(SystemError) in
       try FileDescriptor(opening: output, [.readWrite, .create, .truncate])
