@@ -37,7 +37,7 @@ extension RecipeDecoder {
   ]
 
   /// The entries of a list, each as `read` has it; an entry is nil where it is wrong.
-  private mutating func entries<Value>(
+  mutating func entries<Value>(
     _ fields: NodeReader.Fields, _ key: String, example: String, limit: Int,
     _ read: (inout Self, Node) -> Value?
   ) -> [Value] {
@@ -91,26 +91,33 @@ extension RecipeDecoder {
   }
 
   private mutating func kernelSettings(_ system: NodeReader.Fields) -> [String: String] {
-    guard let node = system.values["sysctl"]?.value else { return [:] }
+    texts(system, "sysctl", example: "{net.ipv4.ip_forward: 1}", SystemNames.settingProblem)
+  }
+
+  /// Texts by names of the recipe's own, after `check` of each name.
+  mutating func texts(
+    _ owner: NodeReader.Fields, _ key: String, example: String, _ check: (String) -> String?
+  ) -> [String: String] {
+    guard let node = owner.values[key]?.value else { return [:] }
     guard case .mapping(let mapping) = node else {
       reader.report(
         node.mark,
-        "'sysctl' in \(system.what) must have settings as its keys, as in {net.ipv4.ip_forward: 1}, not "
+        "'\(key)' in \(owner.what) must have settings as its keys, as in \(example), not "
           + NodeReader.describe(node))
       return [:]
     }
     guard mapping.count <= Limits.customEntries else {
-      reader.report(node.mark, "'sysctl' has \(mapping.count) entries; \(Limits.customEntries) are the most")
+      reader.report(node.mark, "'\(key)' has \(mapping.count) entries; \(Limits.customEntries) are the most")
       return [:]
     }
     let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
-    guard let fields = reader.fields(node, "'sysctl'", keys: names) else { return [:] }
+    guard let fields = reader.fields(node, "'\(key)'", keys: names) else { return [:] }
     var settings: [String: String] = [:]
     for (name, field) in fields.values {
-      if let problem = SystemNames.settingProblem(name) {
+      if let problem = check(name) {
         reader.report(field.keyMark, "'\(NodeReader.shown(name))' \(problem)")
       }
-      settings[name] = reader.scalar(field.value, "'\(name)' in 'sysctl'")
+      settings[name] = reader.scalar(field.value, "'\(name)' in '\(key)'")
     }
     return settings
   }
@@ -211,25 +218,29 @@ extension RecipeDecoder {
 
   /// The key's value as a file in the folder of the recipe that says it, or below: a recipe from elsewhere must not take
   /// what it likes of this machine into an image. The path is as seen from the recipe's folder, and as it can be opened.
-  private mutating func hostFile(_ fields: NodeReader.Fields, _ key: String) -> (path: String, opened: String)? {
+  mutating func hostFile(
+    _ fields: NodeReader.Fields, _ key: String, isFolder: Bool = false
+  ) -> (path: String, opened: String)? {
     let mark = fields.mark(of: key)
     guard let text = reader.checked(fields, key, Self.hostPathProblem) else { return nil }
     let folder = FilePath.join(directory, reader.lines.folder(of: mark).isEmpty ? "." : reader.lines.folder(of: mark))
     let opened = FilePath.join(folder, text)
     func refuse(_ reason: String) -> (path: String, opened: String)? {
-      reader.report(mark, "'\(key)' in a file: '\(NodeReader.shown(text))' \(reason)")
+      reader.report(mark, "'\(key)' in \(isFolder ? fields.what : "a file"): '\(NodeReader.shown(text))' \(reason)")
       return nil
     }
     do throws(SystemError) {
       guard let status = try Files.status(opened, followingLinks: true) else { return refuse("is not there") }
-      guard status.kind == .regular else {
+      if isFolder {
+        guard status.kind == .directory else { return refuse("is no folder") }
+      } else if status.kind != .regular {
         return refuse(status.kind == .directory ? "is a folder; name its files" : "is no file but a device or the like")
       }
       let root = try Files.resolve(folder)
       guard try Files.resolve(opened).hasPrefix(root == "/" ? root : root + "/") else {
         return refuse("leads out of the recipe's folder; put a copy there")
       }
-      guard status.size <= Limits.customFileSize else {
+      guard isFolder || status.size <= Limits.customFileSize else {
         return refuse("is larger than \(Limits.customFileSize >> 20) MiB; give the guest a disk with it instead")
       }
     } catch {

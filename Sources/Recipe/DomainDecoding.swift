@@ -35,7 +35,7 @@ extension RecipeDecoder {
   /// How a source boots whose domain does not say; nil where the kernel's file tells.
   private static func naturalBoot(of source: Recipe.DomainSource?) -> BootMethod? {
     switch source {
-    case .debian?: .linux
+    case .debian?, .image?, .folder?: .linux
     case .hatchling?: .pvh
     case .freebsd?: .freebsd
     case .plan9?: .plan9
@@ -131,6 +131,11 @@ extension RecipeDecoder {
       if !fields.has("disk") { reader.missing("disk", in: fields) }
       if let boot, boot != .linux, !boot.isFirmware {
         reader.report(fields.mark(of: "boot"), "a Debian domain boots with 'boot: linux', 'bios' or 'uefi'")
+      }
+    case .image, .folder:
+      if !fields.has("disk") { reader.missing("disk", in: fields) }
+      if boot != .linux {
+        reader.report(fields.mark(of: "boot"), "a root that is an image or a folder boots with 'boot: linux'")
       }
     case .hatchling:
       if boot != .pvh { reader.report(fields.mark(of: "boot"), "hatchling boots with 'boot: pvh'") }
@@ -232,6 +237,8 @@ extension RecipeDecoder {
     case .hatchling?: natural = "hatchling> "
     case .freebsd?: natural = "login:"
     case .plan9?: natural = "term% "
+    case .image(let root)?: natural = root.launch.readyText
+    case .folder(let root)?: natural = root.launch.readyText
     default: break
     }
     guard let node = domain.values["ready"]?.value else {
@@ -263,6 +270,7 @@ extension RecipeDecoder {
     case .hatchling: "Hatchling"
     case .freebsd: "FreeBSD"
     case .plan9: "Plan 9"
+    case .image, .folder: "Linux"
     case .files: "unknown"
     }
   }

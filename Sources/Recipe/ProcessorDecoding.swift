@@ -33,6 +33,7 @@ extension RecipeDecoder {
     case .freebsd?: return "FreeBSD has no driver for processors that come while it runs"
     case .plan9?: return "Plan 9 has no driver for processors that come while it runs"
     case .hatchling?: return "hatchling uses one processor"
+    case .image?, .folder?: return "in an image or a folder nothing switches processors on that come while it runs"
     default: break
     }
     return boot?.isFirmware == true ? "firmware starts all processors that there can be" : nil

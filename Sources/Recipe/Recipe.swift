@@ -195,6 +195,10 @@ public struct Recipe: Sendable, Hashable {
     case freebsd(base: String, kernel: String, hostname: String)
     /// A small Plan 9 out of a repository of its distribution.
     case plan9(tree: String, kernel: Plan9Kernel, hostname: String)
+    /// A root file system that is an OCI image, with Debian's kernel.
+    case image(ImageRoot)
+    /// A root file system that is a folder, with Debian's kernel.
+    case folder(FolderRoot)
     /// Files that are there already.
     case files(Files)
   }
@@ -437,6 +441,14 @@ extension Recipe.Domain {
       text.add("plan9.tree", tree)
       text.add("plan9.kernel", kernel.rawValue)
       text.add("plan9.hostname", hostname)
+    case .image(let root):
+      text.add("oci.image", root.image.words)
+      text.add("oci.reference", root.reference ?? "")
+      text.add("oci.launch", root.launch.words)
+    case .folder(let root):
+      text.add("directory.path", root.path)
+      text.add("directory.owner", root.owner)
+      text.add("directory.launch", root.launch.words)
     case .files(let files):
       text.add("kernel", files.kernel.words)
       text.add("initrd", files.initrd.words)

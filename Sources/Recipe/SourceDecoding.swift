@@ -14,7 +14,7 @@ struct DecodedSource {
   /// True if there is something for the domain's disk to begin with, right or wrong.
   var hasImage: Bool {
     switch kind {
-    case .debian, .freebsd, .plan9: true
+    case .debian, .freebsd, .plan9, .image, .folder: true
     case .hatchling: false
     case .files: ["image", "root", "efi"].contains { fields?.has($0) == true }
     }
@@ -25,7 +25,7 @@ struct DecodedSource {
 extension RecipeDecoder {
   private static let fileKeys = ["kernel", "initrd", "modules", "command-line", "root", "image", "efi"]
   /// Keys that say what kind of source it is.
-  private static let kinds = ["debian", "freebsd", "plan9", "hatchling", "kernel", "efi"]
+  private static let kinds = ["debian", "freebsd", "plan9", "oci", "directory", "hatchling", "kernel", "efi"]
 
   /// The domain's source. Where firmware runs, one may be left out or have no kernel.
   mutating func source(_ domain: NodeReader.Fields, name: String?, isFirmware: Bool) -> DecodedSource? {
@@ -57,6 +57,8 @@ extension RecipeDecoder {
       case "debian": debian(fields, name: name, &customization)
       case "freebsd": freebsd(fields, name: name)
       case "plan9": plan9(fields, name: name)
+      case "oci": imageRoot(fields, name: name)
+      case "directory": folderRoot(fields, name: name)
       default: hatchling(fields)
       }
     return made.map { DecodedSource(kind: $0, fields: fields, customization: customization) }
@@ -218,6 +220,8 @@ extension Shape {
       Key("debian", .group(debian), "A Debian, made of its packages."),
       Key("freebsd", .group(freebsd), "A FreeBSD, made of its release's archives."),
       Key("plan9", .group(plan9), "A small Plan 9, made of a repository of its distribution."),
+      Key("oci", .group(imageRoot), "A system or a program out of an OCI image."),
+      Key("directory", .group(folderRoot), "The same out of a folder."),
       Key("hatchling", .group(hatchling), "The bare-metal guest that comes with Roost: {}."),
       Key("kernel", .file, "A kernel that is entered."),
       Key("initrd", .file, "Its initial RAM disk."),

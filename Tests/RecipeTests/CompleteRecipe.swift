@@ -114,6 +114,32 @@ enum CompleteRecipe {
         boot: linux
         ready: {console: x}
         source: {kernel: kernel, initrd: initrd}
+      - name: image
+        memory: 128 MiB
+        disk: 256 MiB
+        source:
+          oci:
+            image: {from: base}
+            reference: app:1
+            suite: trixie
+            hostname: app
+            command: [/bin/app]
+            environment: {LANG: C.UTF-8}
+            start: auto
+            restart: on-failure
+      - name: folder
+        memory: 128 MiB
+        disk: 256 MiB
+        source:
+          directory:
+            path: tree
+            owner: "0:0"
+            suite: trixie
+            hostname: app
+            command: [/bin/app]
+            environment: {LANG: C.UTF-8}
+            start: command
+            restart: always
       - {name: program, memory: 64 MiB, source: {efi: p.efi}, boot: uefi, ready: {console: x}}
       - {name: disk, memory: 64 MiB, floppy: f.img, boot: bios, source: {image: d.img}, ready: {console: x}}
 
@@ -123,6 +149,7 @@ enum CompleteRecipe {
   static func within<Value>(_ body: (String) throws -> Value) throws -> Value {
     let directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-schema.")
     defer { try? Files.removeTree(directory) }
+    try Files.makeDirectories("\(directory)/tree")
     try Files.write("own", to: "\(directory)/own")
     try Files.write("for ${course}", to: "\(directory)/template")
     return try body(directory)

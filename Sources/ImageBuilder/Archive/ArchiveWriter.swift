@@ -49,11 +49,13 @@ final class ArchiveWriter {
     isOpen = false
   }
 
-  /// Copies the member that `reader` is at, with its owner, mode and attributes.
-  func copy(_ reader: ArchiveReader, _ entry: ArchiveEntry) throws(BuildError) {
+  /// Copies the member that `reader` is at, with its owner, mode and attributes. Of what is `isForeign` those attributes
+  /// stay that mean the same in every system.
+  func copy(_ reader: ArchiveReader, _ entry: ArchiveEntry, isForeign: Bool = false) throws(BuildError) {
     // SAFETY: the reader's entry lives until its next member is read, which is after this function.
     guard let raw = unsafe reader.rawEntry else { return }
     unsafe setTimes(raw, earliest: true)
+    if isForeign { unsafe keepCommonAttributes(raw) }
     // Without the `./` that tools put before names, and mksquashfs refuses.
     unsafe archive_entry_set_pathname(raw, entry.path)
     if case .hardLink(let target) = entry.kind { unsafe archive_entry_set_hardlink(raw, target) }
@@ -66,12 +68,37 @@ final class ArchiveWriter {
     }
   }
 
+  /// Leaves an entry its capabilities and what users said of it: no labels, access lists, flags.
+  @unsafe
+  private func keepCommonAttributes(_ raw: OpaquePointer) {
+    var kept: [(name: String, value: [UInt8])] = []
+    // SAFETY: the caller's entry is valid; names and values live until the attributes are cleared, and are copied before.
+    unsafe archive_entry_xattr_reset(raw)
+    var name: UnsafePointer<CChar>?
+    var value: UnsafeRawPointer?
+    var size = 0
+    while unsafe archive_entry_xattr_next(raw, &name, &value, &size) == ARCHIVE_OK {
+      guard let text = unsafe name.map({ unsafe String(cString: $0) }), let value = unsafe value else { continue }
+      if text == "security.capability" || text.hasPrefix("user.") {
+        kept.append((text, unsafe [UInt8](UnsafeRawBufferPointer(start: value, count: size))))
+      }
+    }
+    unsafe archive_entry_xattr_clear(raw)
+    unsafe archive_entry_acl_clear(raw)
+    unsafe archive_entry_set_fflags(raw, 0, 0)
+    unsafe archive_entry_sparse_clear(raw)
+    for (name, value) in kept {
+      unsafe value.withUnsafeBytes { unsafe archive_entry_xattr_add_entry(raw, name, $0.baseAddress, $0.count) }
+    }
+  }
+
   /// Writes a new member, owned by root.
   func add(_ entry: TreeEntry) throws(BuildError) {
     // SAFETY: the entry is freed on every path; the C strings live for the calls that take them, which copy them.
     guard let raw = unsafe archive_entry_new() else { throw BuildError(.system, "no memory to write \(path)") }
     defer { unsafe archive_entry_free(raw) }
     var content: [UInt8] = []
+    var size = 0
     unsafe archive_entry_set_pathname(raw, entry.path)
     unsafe archive_entry_set_perm(raw, mode_t(entry.permissions))
     unsafe archive_entry_set_uid(raw, Int64(entry.owner))
@@ -83,9 +110,12 @@ final class ArchiveWriter {
     case .bytes(let bytes):
       unsafe archive_entry_set_filetype(raw, 0o100000)
       content = bytes
+      size = bytes.count
     case .file(let host):
       unsafe archive_entry_set_filetype(raw, 0o100000)
-      content = try attempt("cannot add \(entry.path)") { () throws(SystemError) in try Files.read(host) }
+      size = try attempt("cannot add \(entry.path)") { () throws(SystemError) in
+        try Files.status(host, followingLinks: true)?.size ?? 0
+      }
     case .directory:
       unsafe archive_entry_set_filetype(raw, 0o040000)
       unsafe archive_entry_set_nlink(raw, 2)
@@ -100,10 +130,25 @@ final class ArchiveWriter {
       unsafe archive_entry_set_rdevmajor(raw, dev_t(major))
       unsafe archive_entry_set_rdevminor(raw, dev_t(minor))
     }
-    unsafe archive_entry_set_size(raw, Int64(content.count))
+    unsafe archive_entry_set_size(raw, Int64(size))
     unsafe setTimes(raw, earliest: false)
     guard unsafe archive_write_header(archive, raw) == ARCHIVE_OK else { throw failure() }
     try write(content)
+    if case .file(let host) = entry.content { try write(file: host, size, entry.path) }
+  }
+
+  /// Copies a file of this machine, piece by piece.
+  private func write(file host: String, _ size: Int, _ name: String) throws(BuildError) {
+    let file = try attempt("cannot add \(name)") { () throws(SystemError) in try FileDescriptor(opening: host) }
+    var left = size
+    while left > 0 {
+      let bytes = try attempt("cannot add \(name)") { () throws(SystemError) in
+        try file.read(upTo: min(left, 1 << 20))
+      }
+      guard !bytes.isEmpty else { throw BuildError(.content, "\(host) became shorter while it was read") }
+      try write(bytes)
+      left -= bytes.count
+    }
   }
 
   @unsafe

@@ -31,6 +31,10 @@ struct BillOfMaterials: Sendable {
   struct Root: Sendable, Hashable {
     let name: String
     let packages: Step.Input
+    /// Whether nothing of it is in the image but its kernel.
+    var isKernelOnly = false
+
+    func has(_ package: InstalledPackage) -> Bool { !isKernelOnly || package.name.hasPrefix("linux-image-") }
   }
 
   /// Packages whose code the boot loader's images are.
@@ -71,9 +75,14 @@ struct BillOfMaterials: Sendable {
     recipe.domains.flatMap { domain in
       domain.references.compactMap { reference in
         guard case .path(let path) = reference else { return nil }
-        return (recipe.resolve(path), domain.name)
+        return (Self.place(recipe.resolve(path)), domain.name)
       }
     }
+  }
+
+  /// A file of the recipe's, or the list that says what is in a folder.
+  private static func place(_ path: String) -> String {
+    (try? Files.status(path, followingLinks: true))?.kind == .directory ? "\(path)/index.json" : path
   }
 
   private static let appliance = "SPDXRef-appliance"
@@ -166,10 +175,11 @@ struct BillOfMaterials: Sendable {
     var package = SPDXDocument.Package(own, root.name)
     package.comment = "Copyright files: /usr/share/doc/PACKAGE/copyright and /usr/share/common-licenses in this root"
     document.packages.append(package)
-    texts.merge(inventory.texts) { first, _ in first }
+    let used = inventory.packages.filter(root.has).compactMap(\.license)
+    texts.merge(inventory.texts.filter { text in used.contains { $0.contains(text.key) } }) { first, _ in first }
     var known = Set(document.packages.map(\.SPDXID))
     var relations: [SPDXDocument.Relationship] = []
-    for item in inventory.packages {
+    for item in inventory.packages where root.has(item) {
       let entry = debian(item, suite: inventory.suite)
       if known.insert(entry.SPDXID).inserted { document.packages.append(entry) }
       relations.append(
@@ -195,7 +205,7 @@ struct BillOfMaterials: Sendable {
   ) throws(BuildError) -> SPDXDocument.Package {
     switch reference {
     case .path(let path):
-      let sha256 = try plainDigest(recipe.resolve(path))
+      let sha256 = try plainDigest(Self.place(recipe.resolve(path)))
       let name = path.split(separator: "/").last.map(String.init) ?? path
       var package = SPDXDocument.Package(SPDXIdentifier.make("SPDXRef-file-", name, distinguishedBy: sha256), name)
       package.sha256 = sha256
@@ -233,6 +243,9 @@ extension Recipe.Domain {
     case .debian, .hatchling: break
     case .freebsd(let base, let kernel, _): references += [.source(base, path: nil), .source(kernel, path: nil)]
     case .plan9(let tree, _, _): references.append(.source(tree, path: nil))
+    case .image(let root): references.append(root.image)
+    // What is in it is in the recipe's own folder, as what 'files' brings is.
+    case .folder: break
     case .files(let files):
       references += [files.kernel, files.initrd] + files.modules.map { $0.file } + [files.image, files.program]
     }

@@ -145,7 +145,8 @@ struct BuildPlan: Sendable {
     }
     var guests: [String: BillOfMaterials.Root] = [:]
     for domain in recipe.domains {
-      if let own = DomainPlanner.root(of: domain, options) { guests[domain.name] = root(own) }
+      guard let own = DomainPlanner.root(of: domain, options) else { continue }
+      guests[domain.name] = domain.hasOnlyKernel ? root(own).kernel : root(own)
     }
     var contents: [String: Step.Input] = [:]
     for (name, source) in recipe.sources {

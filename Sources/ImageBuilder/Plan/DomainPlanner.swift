@@ -15,9 +15,17 @@ struct DomainPlanner {
   let epoch: Int
   let versions: [String: String]
 
-  /// The root file system that a domain shares with all of its release and packages; nil for one that is no Debian.
+  /// The root file system that a domain shares with all of its release and packages, or whose kernel it has; nil for one
+  /// that has nothing of Debian's.
   static func root(of domain: Recipe.Domain, _ options: BuildOptions) -> DebianRoot? {
-    guard case .debian(let suite, let packages, _) = domain.source else { return nil }
+    let (suite, packages): (String, [String])
+    switch domain.source {
+    case .debian(let release, let more, _): (suite, packages) = (release, more)
+    // For their kernel.
+    case .image(let root): (suite, packages) = (root.launch.suite, [])
+    case .folder(let root): (suite, packages) = (root.launch.suite, [])
+    default: return nil
+    }
     var root = DebianRoot(role: .guest, suite: suite, packages: packages, mirror: options.mirror, owner: domain.name)
     root.locked = options.lock?.lock.root(root.want)
     return root
@@ -34,6 +42,8 @@ struct DomainPlanner {
     case .freebsd(let base, let kernel, let hostname):
       files = try freebsd(base: base, kernel: kernel, hostname: hostname, &steps)
     case .plan9(let tree, let kernel, let hostname): files = try plan9(tree, kernel, hostname: hostname, &steps)
+    case .image(let root): files = try image(root, &steps)
+    case .folder(let root): files = try folder(root, &steps)
     case .files(let own): files = try self.files(own, &steps)
     }
     files.cdrom = try file(domain.hardware.cdrom, "CD image", unpacking: true, &steps)
@@ -169,7 +179,7 @@ struct DomainPlanner {
   }
 
   /// A source's file as it is.
-  private func fetched(
+  func fetched(
     _ reference: Recipe.FileReference?, _ steps: inout [Step]
   ) throws(BuildError) -> Step.Input? {
     guard case .source(let name, let path)? = reference else { return nil }

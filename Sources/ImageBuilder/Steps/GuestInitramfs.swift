@@ -1,6 +1,8 @@
 internal import Manifest
 
-/// A Debian guest's initramfs: busybox, the few modules that lead to its disk, and a script that mounts it.
+internal import Recipe
+
+/// A Linux guest's initramfs: busybox, the few modules that lead to its disk, and a script that mounts it.
 ///
 /// Debian's own brings a device manager and takes several times as long to do the same; here the builder knows the disk.
 struct GuestInitramfs: Sendable {
@@ -12,6 +14,8 @@ struct GuestInitramfs: Sendable {
   let control: String
   /// What the disk is attached to; nil where it may be anything.
   let bus: DiskBus?
+  /// How a root is run that has no device manager, and perhaps no init; nil for Debian's.
+  var launch: LaunchInit?
 
   static let file = "initrd"
 
@@ -25,11 +29,21 @@ struct GuestInitramfs: Sendable {
       case .ide?: ["ata_piix", "sd_mod"]
       case nil: ["virtio_pci", "virtio_blk", "virtio_scsi", "ata_piix", "ahci", "sd_mod"]
       }
-    return drivers + ["ext4", "crc32c_generic", "libcrc32c"]
+    return drivers + ["ext4", "crc32c_generic", "libcrc32c"] + (launch == nil ? [] : LaunchInit.modules)
   }
 
+  /// Mounts the root, and hands over to its init.
+  private static let script =
+    mounting + """
+      $bb mount --move /dev /root/dev
+      $bb umount /sys
+      $bb umount /proc
+      exec $bb switch_root /root "$init"
+
+      """
+
   /// Kernel parameters `root=`, `rootflags=`, `ro`, `rw` and `init=` are honoured, as the kernel's documentation has them.
-  private static let script = """
+  private static let mounting = """
     #!/bin/busybox sh
     bb=/bin/busybox
     $bb mount -t devtmpfs dev /dev
@@ -56,20 +70,16 @@ struct GuestInitramfs: Sendable {
       $bb usleep 100000
     done
     $bb mount -t ext4 -o "$mode$flags" "$device" /root || { echo "cannot mount $root"; exec $bb sh; }
-    $bb mount --move /dev /root/dev
-    $bb umount /sys
-    $bb umount /proc
-    exec $bb switch_root /root "$init"
 
     """
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
       name: name, kind: "guest-initramfs", version: 1,
-      settings: ["\(epoch)", versions["zstd"] ?? "", Self.script] + modules,
+      settings: ["\(epoch)", versions["zstd"] ?? "", Self.script] + modules + (launch?.settings ?? []),
       inputs: [
         .init(step: root, file: DebianRoot.archive), .init(step: control, file: DebianRoot.busybox),
-      ],
+      ] + (launch.map { [$0.program] } ?? []),
       outputs: [Self.file]
     ) { context throws(BuildError) in try make(context) }
   }
@@ -81,7 +91,13 @@ struct GuestInitramfs: Sendable {
     entries.append(TreeEntry(path: "dev/console", content: .device(major: 5, minor: 1), permissions: 0o600))
     entries.append(.file("bin/busybox", from: try context.input(control, DebianRoot.busybox), permissions: 0o755))
     entries.append(.link("bin/sh", to: "busybox"))
-    entries.append(.text("init", Self.script, permissions: 0o755))
+    if let launch {
+      let program = try LaunchProgram(file: try context.input(launch.program.step, launch.program.file))
+      entries.append(.text("init", Self.mounting + launch.start(program), permissions: 0o755))
+      entries += launch.entries(program)
+    } else {
+      entries.append(.text("init", Self.script, permissions: 0o755))
+    }
     entries.append(.text("modules", set.modules.map { "lib/\($0.name).ko\n" }.joined()))
     entries += set.modules.map { .bytes("lib/\($0.name).ko", $0.content) }
     let cpio = "\(context.scratch)/initrd.cpio"
