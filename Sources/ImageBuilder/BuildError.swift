@@ -20,6 +20,8 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
     case downloadFailed
     /// A file is not the one that the recipe pins.
     case wrongDigest
+    /// A file is not signed by who the recipe says.
+    case wrongSignature
     /// A package does not exist in the release.
     case unknownPackage
     /// A file is not the kernel it should be.

@@ -226,7 +226,7 @@ extension RecipeDecoder {
     let folder = FilePath.join(directory, reader.lines.folder(of: mark).isEmpty ? "." : reader.lines.folder(of: mark))
     let opened = FilePath.join(folder, text)
     func refuse(_ reason: String) -> (path: String, opened: String)? {
-      reader.report(mark, "'\(key)' in \(isFolder ? fields.what : "a file"): '\(NodeReader.shown(text))' \(reason)")
+      reader.report(mark, "'\(key)' in \(fields.what): '\(NodeReader.shown(text))' \(reason)")
       return nil
     }
     do throws(SystemError) {

@@ -18,6 +18,8 @@ public struct Recipe: Sendable, Hashable {
   public let networks: [VirtualNetwork]
   /// What is fetched from elsewhere, by the names that domains use.
   public let sources: [String: Source]
+  /// Who vouches for some of them, by the same names. Not a part of the digest: what they are is pinned.
+  public var signatures: [String: SourceSignature] = [:]
   /// The domains in the order of the recipe; never empty.
   public let domains: [Domain]
   /// The HTTP interface, if there is to be one.

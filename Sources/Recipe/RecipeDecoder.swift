@@ -8,6 +8,8 @@ struct RecipeDecoder {
   let variables: Variables
   /// The recipe's sources; nil for one whose text is wrong.
   var sources: [String: Recipe.Source?] = [:]
+  /// Who vouches for sources.
+  var signatures: [String: Recipe.SourceSignature] = [:]
   /// The recipe's networks; nil for one whose text is wrong, and nil where domains come without a recipe.
   var networks: [String: Recipe.VirtualNetwork?]?
   /// What domains come after, as it was read.
@@ -57,10 +59,12 @@ struct RecipeDecoder {
     let others = networks.values.compactMap { $0 }.sorted { $0.name < $1.name }
     if let subnet { checkRoom(subnet, others, domains, recipe: fields) }
     guard let name, let controlDomain, let image, let storage, let subnet, !domains.isEmpty else { return nil }
-    return Recipe(
+    var result = Recipe(
       name: name, controlDomain: controlDomain, storage: storage, network: .init(subnet: subnet),
       networks: others, sources: sources.compactMapValues { $0 }, domains: domains, api: api, balancer: balancer,
       image: image, directory: directory)
+    result.signatures = signatures
+    return result
   }
 
   private mutating func controlDomain(_ recipe: NodeReader.Fields) -> Recipe.ControlDomain? {

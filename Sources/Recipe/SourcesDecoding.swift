@@ -26,13 +26,14 @@ extension RecipeDecoder {
       if let problem = Names.problem(name) {
         reader.report(field.keyMark, "the source's name '\(NodeReader.shown(name))' \(problem)")
       }
-      sources.updateValue(source(field.value), forKey: name)
+      sources.updateValue(source(field.value, name), forKey: name)
     }
     return sources
   }
 
-  private mutating func source(_ node: Node) -> Recipe.Source? {
+  private mutating func source(_ node: Node, _ name: String) -> Recipe.Source? {
     guard let fields = reader.fields(node, .source) else { return nil }
+    signatures[name] = signature(fields)
     let kinds = ["url", "git", "file", "debian-file"].filter(fields.has)
     guard kinds.count == 1, let kind = kinds.first else {
       reader.report(node.mark, "a source must have exactly one of the keys 'url', 'git', 'file' and 'debian-file'")
@@ -80,7 +81,7 @@ extension RecipeDecoder {
     return .debianFile(suite: suite, package: package, path: path)
   }
 
-  private mutating func url(_ fields: NodeReader.Fields, _ key: String) -> String? {
+  mutating func url(_ fields: NodeReader.Fields, _ key: String) -> String? {
     reader.checked(fields, key) { text in
       let parts = text.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
       guard parts.count == 3, parts[1].isEmpty, !parts[2].isEmpty, text.allSatisfy({ $0.isASCII && $0 != " " }),
@@ -108,6 +109,8 @@ extension Shape {
     [
       Key("url", .text, "What is downloaded."),
       Key("sha256", .pattern("[0-9a-f]{64}"), "The digest of the file, which sha256sum prints."),
+      Key("signature", .text, "The URL or the path of a signature of it, or of a signed list with its SHA-256."),
+      Key("key", .text, "The file with the public keys of who may sign, in the recipe's folder."),
       Key("git", .text, "The URL of a repository."),
       Key("commit", .pattern("[0-9a-f]{40}"), "The commit that is taken of it."),
       Key("file", .text, "A file of yours."),

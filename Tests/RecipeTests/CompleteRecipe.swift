@@ -33,7 +33,7 @@ enum CompleteRecipe {
       tokens: [{name: ada, role: viewer, sha256: \(digest)}]
     balancer: true
     sources:
-      base: {url: "https://example.org/base.txz", sha256: \(digest)}
+      base: {url: "https://example.org/base.txz", sha256: \(digest), signature: "https://example.org/sig", key: own}
       kernel: {file: kernel.txz}
       tree: {git: "https://example.org/plan9", commit: \(digest.prefix(40))}
       firmware: {debian-file: {package: ipxe, path: usr/lib/ipxe/ipxe.efi, suite: trixie}}

@@ -11,7 +11,8 @@ enum Tool {
     "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
     "curl": "curl", "git": "git", "qemu-img": "qemu-utils", "makefs": "makefs", "sfdisk": "fdisk",
     "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools", "veritysetup": "cryptsetup-bin",
-    "objcopy": "binutils", "objdump": "binutils", "osslsigncode": "osslsigncode",
+    "objcopy": "binutils", "objdump": "binutils", "osslsigncode": "osslsigncode", "gpgv": "gpgv",
+    "signify-openbsd": "signify-openbsd",
   ]
 
   /// Packages without programs whose files or code end up in an image.
@@ -39,6 +40,10 @@ enum Tool {
       }
     }
     if case .key = recipe.image.secureBoot { tools.formUnion(["objcopy", "objdump", "osslsigncode"]) }
+    for signature in recipe.signatures.values {
+      tools.insert(SignatureCheck.tool(key: recipe.resolve(signature.key)))
+      if signature.isRemote { tools.insert("curl") }
+    }
     for domain in recipe.domains {
       let system = domain.customization
       if !system.enabledServices.isEmpty || !system.disabledServices.isEmpty { tools.insert("unshare") }

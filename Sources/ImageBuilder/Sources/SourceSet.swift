@@ -44,6 +44,22 @@ struct SourceSet: Sendable {
 
   /// The step that brings a file in and checks it.
   func content(_ name: String) throws(BuildError) -> Product {
+    let product = try unsigned(name)
+    guard let signature = recipe.signatures[name] else { return product }
+    let check = try SignatureCheck(signature, source: name, recipe: recipe)
+    let step = product.step
+    return Product(
+      step: Step(
+        name: step.name, kind: "signed-source", version: 1, settings: [step.kind] + step.settings + check.settings,
+        inputs: step.inputs, outputs: step.outputs, isForced: step.isForced
+      ) { context throws(BuildError) in
+        try step.run(context)
+        try check.run("\(context.output)/\(product.file)", context)
+      }, file: product.file)
+  }
+
+  /// The same, whoever signed it.
+  private func unsigned(_ name: String) throws(BuildError) -> Product {
     switch recipe.sources[name] {
     case .download(let url, let sha256)?:
       let download = Download(source: name, url: url, sha256: sha256)
