@@ -15,7 +15,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev liburing-dev libvterm-dev pkg-config zlib1g-dev
 IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs grub-common grub-pc-bin \
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
-  git qemu-utils makefs fdisk cryptsetup-bin
+  git qemu-utils makefs fdisk cryptsetup-bin gpgv signify-openbsd
 DEMO_PACKAGES := qemu-system-x86 ovmf
 TEST_PACKAGES := xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc python3-jsonschema osslsigncode sbsigntool
 

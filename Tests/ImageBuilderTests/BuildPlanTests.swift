@@ -65,6 +65,41 @@ struct BuildPlanTests {
     #expect(more.count == 3)
   }
 
+  @Test("A guest out of an image or a folder has Debian's kernel, and what is in it decides its steps")
+  func launched() throws {
+    let directory = try TemporaryDirectory()
+    let text = """
+        - name: app
+          memory: 64 MiB
+          disk: 64 MiB
+          source: {oci: {image: image, suite: trixie}}
+        - name: folder
+          memory: 64 MiB
+          disk: 64 MiB
+          source: {directory: {path: tree, suite: trixie, command: [/bin/x]}}
+
+      """
+    try Files.makeDirectories("\(directory.path)/image")
+    try Files.makeDirectories("\(directory.path)/tree/bin")
+    try directory.write("image/index.json", "{}")
+    try directory.write("tree/bin/x", "1")
+    let first = try plan(Self.guests + text, in: directory)
+    #expect(first.steps.filter { $0.kind == "debian-root" }.count == 2)
+    let kernels = first.domains.compactMap { files -> Step.Input? in
+      if case .step(let input)? = files.kernel { input } else { nil }
+    }
+    #expect(Set(kernels.map(\.step)).count == 1 && kernels.count == 4)
+    for (path, changed) in [("image/index.json", "app: image"), ("tree/bin/x", "folder: folder")] {
+      let before = settings(try plan(Self.guests + text, in: directory))
+      try directory.write(path, "2")
+      let after = settings(try plan(Self.guests + text, in: directory))
+      #expect(before.keys.filter { before[$0] != after[$0] && $0 != BillOfMaterials.stepName } == [changed])
+    }
+    try Files.removeTree("\(directory.path)/image")
+    let error = #expect(throws: BuildError.self) { try plan(Self.guests + text, in: directory) }
+    #expect(error?.code == .badFile && error?.message.contains("to be its image") == true)
+  }
+
   @Test("A changed guest changes its own steps and the volume they are in; more memory changes none")
   func changedGuest() throws {
     let directory = try TemporaryDirectory()

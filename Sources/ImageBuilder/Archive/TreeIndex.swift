@@ -4,6 +4,9 @@ struct TreeIndex: Sendable {
   /// The contents of the files that were asked for.
   private(set) var contents: [String: [UInt8]] = [:]
 
+  /// Of a tree with nothing in it.
+  init() {}
+
   /// Reads the archive; keeps the contents of the files that `keeping` names.
   init(_ archive: String, cancellation: Cancellation, keeping: (String) -> Bool) throws(BuildError) {
     let reader = try ArchiveReader(archive)

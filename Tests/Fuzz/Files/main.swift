@@ -8,5 +8,5 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 
 Fuzzer.main([
   .recipe, .manifest, .request, .kernelFile, .diskImage, .qcow2, .archive, .identity, .roster, .partitionTable,
-  .imageHead, .debianFields, .recipeLock,
+  .imageHead, .debianFields, .recipeLock, .ociDocuments, .ociLayers,
 ])

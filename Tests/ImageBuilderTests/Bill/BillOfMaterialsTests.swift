@@ -1,3 +1,4 @@
+import Binary
 import Manifest
 import Platform
 import Recipe
@@ -30,10 +31,12 @@ struct BillOfMaterialsTests {
     """
 
   /// Makes the document out of lists of packages that are in `directory`.
-  private func document(_ directory: TemporaryDirectory, version: String = "1") throws -> [UInt8] {
+  private func document(
+    _ directory: TemporaryDirectory, version: String = "1", packages: [String] = ["base-files"], domains: String = ""
+  ) throws -> [UInt8] {
     for name in Programs.names + [Programs.gateway, Programs.hatchling] { try directory.write(name, "a program") }
     try directory.write(Programs.bootMenu, "@TITLE@ @COMMAND_LINE@")
-    try directory.write("recipe.yaml", Self.recipe)
+    try directory.write("recipe.yaml", Self.recipe + domains)
     try directory.write("disk.img", "a disk")
     var options = BuildOptions(output: "\(directory.path)/out.iso")
     options.programs = directory.path
@@ -49,16 +52,38 @@ struct BillOfMaterialsTests {
         try Files.write("content", to: "\(place)/\(input.file)")
         continue
       }
-      let paragraph = ["package": "base-files", "version": version, "architecture": "amd64"]
-      let package = try #require(InstalledPackage(paragraph))
+      let installed = try packages.map { name in
+        try #require(InstalledPackage(["package": name, "version": version, "architecture": "amd64"]))
+      }
       try Files.write(
-        try PackageInventory(suite: "trixie", packages: [package]).encoded(), to: "\(place)/\(input.file)")
+        try PackageInventory(suite: "trixie", packages: installed).encoded(), to: "\(place)/\(input.file)")
     }
     let context = StepContext(
       output: directory.path, scratch: directory.path, log: "\(directory.path)/log", epoch: plan.epoch,
       cache: directory.path, cancellation: Cancellation(), results: results, report: { _ in })
     try step.run(context)
     return try Files.read("\(directory.path)/\(BillOfMaterials.file)")
+  }
+
+  @Test("A guest that is an image has the image and its kernel's package, and no others of a Debian's")
+  func image() throws {
+    let directory = try TemporaryDirectory()
+    try Files.makeDirectories("\(directory.path)/image")
+    try directory.write("image/index.json", "{}")
+    let bytes = try document(
+      directory, packages: ["base-files", "linux-image-6-amd64"],
+      domains: """
+          - name: app
+            memory: 64 MiB
+            disk: 64 MiB
+            source: {oci: {image: image, suite: bookworm}}
+
+        """)
+    let document = try #require(SPDXDocument.decode(bytes))
+    let root = try #require(document.roots.first { $0.name == "kernel of guests: Debian bookworm" })
+    #expect(root.packages.map(\.name) == ["linux-image-6-amd64"])
+    let image = try #require(document.packages.first { $0.name == "image" })
+    #expect(image.checksums?.first?.checksumValue == SHA256.hash("{}").description)
   }
 
   @Test(
