@@ -54,8 +54,10 @@ struct OCIDescriptor: Decodable, Sendable, Hashable {
   /// The digest; nil for one of another kind, or none.
   var sha256: SHA256.Digest? {
     let prefix = "sha256:"
-    guard digest.hasPrefix(prefix), digest.utf8.count == prefix.utf8.count + 64 else { return nil }
-    return SHA256.Digest(hex: String(digest.dropFirst(prefix.count)))
+    let digits = String(digest.dropFirst(prefix.count))
+    guard digest.hasPrefix(prefix), let found = SHA256.Digest(hex: digits) else { return nil }
+    // In the one way of writing it that there is (descriptor.md): the blob's file has that name.
+    return found.description == digits ? found : nil
   }
 
   /// What it is a list of, by its media type.

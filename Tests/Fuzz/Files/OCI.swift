@@ -38,7 +38,7 @@ extension FuzzTarget {
   static let ociLayers = FuzzTarget(
     "oci-layers",
     seeds: {
-      [
+      try [
         [
           [.directory("etc"), .text("etc/a", "1"), .link("lib", to: "usr/lib"), .text("gone", "")],
           [.text("etc/.wh.a", ""), .text("lib/b", "2"), .text(".wh.gone", ""), .text("etc/.wh..wh..opq", "")],

@@ -115,7 +115,10 @@ struct OCIImageTests {
     try Files.remove(blob)
     try Files.link(blob, to: "\(fixture.directory.path)/elsewhere")
     #expect(refusal { _ = try fixture.root(of: fixture.image()) }?.message.contains("lacks layer 1") == true)
-    for (digest, words) in [("md5:00", "'md5:00'"), ("sha256:../../../etc/passwd", "'sha256:../"), ("", "''")] {
+    let upper = "sha256:" + String(repeating: "A", count: 64)
+    for (digest, words) in [
+      (upper, "'sha256:AAA"), ("md5:00", "'md5:00'"), ("sha256:../../../etc/passwd", "'sha256:../"), ("", "''"),
+    ] {
       try fixture.index([#"{"digest":"\#(digest)","size":3}"#])
       #expect(refusal { _ = try fixture.image() }?.message.contains(words) == true)
     }
