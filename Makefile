@@ -12,7 +12,7 @@ ROOST := $(RELEASE)/roost
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Debian packages, by what needs them; docs/dependencies.md says why each is here.
-BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev liburing-dev libvterm-dev pkg-config zlib1g-dev
+BUILD_PACKAGES := libarchive-dev libblkid-dev libisofs-dev liblvm2-dev liburing-dev libvterm-dev libyaml-dev pkg-config zlib1g-dev
 IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs grub-common grub-pc-bin \
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk cryptsetup-bin gpgv signify-openbsd

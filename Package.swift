@@ -30,7 +30,6 @@ let package = Package(
     .executable(name: "roost-gateway", targets: ["roost-gateway"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // Without its traits it does not bring all of Foundation, nor another package for configuration files.
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -52,6 +51,7 @@ let package = Package(
     .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
     .systemLibrary(name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CVTerm", providers: [.apt(["libvterm-dev"])]),
+    .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // Libraries, lowest first; nothing imports upwards.
@@ -61,8 +61,12 @@ let package = Package(
     .target(name: "Identity", dependencies: ["Binary"], swiftSettings: strict),
     .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: strict),
     .target(
+      name: "YAML", dependencies: ["CYAML"], swiftSettings: strict,
+      // The archive: an appliance needs no library for it.
+      linkerSettings: [.linkedLibrary(":libyaml.a")]),
+    .target(
       name: "Recipe",
-      dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      dependencies: ["YAML", "Manifest", "Identity", "Platform", "Binary"],
       swiftSettings: strict),
     .target(name: "Jail", dependencies: ["Platform"], swiftSettings: strict),
     .target(name: "Devices", dependencies: ["Binary"], swiftSettings: strict + generic),
@@ -136,9 +140,10 @@ let package = Package(
     .testTarget(
       name: "RecipeTests",
       dependencies: [
-        "Recipe", "Manifest", "Platform", "Binary", "TestMachine", .product(name: "Yams", package: "Yams"),
+        "Recipe", "YAML", "Manifest", "Platform", "Binary", "TestMachine",
       ],
       swiftSettings: strict),
+    .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
     .testTarget(name: "DevicesTests", dependencies: ["Devices", "Binary", "TestMachine"], swiftSettings: strict),
     .testTarget(
       name: "HypervisorTests", dependencies: ["Hypervisor", "Devices", "Platform", "TestMachine", "CURing"],

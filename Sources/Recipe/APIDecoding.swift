@@ -1,6 +1,6 @@
 internal import Binary
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// The recipe's `api`: the HTTP interface.
 extension RecipeDecoder {

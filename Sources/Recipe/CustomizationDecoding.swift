@@ -1,7 +1,7 @@
 internal import Identity
 internal import Manifest
 internal import Platform
-internal import Yams
+internal import YAML
 
 /// What is said of a Debian system, the control domain's or a guest's.
 extension RecipeDecoder {
@@ -110,7 +110,7 @@ extension RecipeDecoder {
       reader.report(node.mark, "'\(key)' has \(mapping.count) entries; \(Limits.customEntries) are the most")
       return [:]
     }
-    let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
+    let names = mapping.compactMap { key, _ in key.scalar?.string }
     guard let fields = reader.fields(node, "'\(key)'", keys: names) else { return [:] }
     var settings: [String: String] = [:]
     for (name, field) in fields.values {

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// Domains: their machine, and what must be there together or must not.
 extension RecipeDecoder {

@@ -1,4 +1,4 @@
-internal import Yams
+internal import YAML
 
 /// Which file a line belongs to. Marks in YAML have lines and no files, so the lines of several files that are read as one
 /// recipe are numbered one file after the other.

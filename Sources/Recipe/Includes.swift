@@ -1,6 +1,6 @@
 internal import Manifest
 internal import Platform
-internal import Yams
+internal import YAML
 
 /// A recipe's file and those that it includes, read as one.
 struct Includes {
@@ -31,7 +31,7 @@ struct Includes {
   private mutating func read(
     _ yaml: YAMLText, _ open: [Visit], _ reader: inout NodeReader
   ) throws(RecipeError) -> Node {
-    guard let visit = open.last else { return Node([(Node, Node)]()) }
+    guard let visit = open.last else { return .mapping(.init([])) }
     let own = try yaml.compose(&reader, folder: visit.folder)
     guard case .mapping(let mapping) = own, let entry = mapping.first(where: { Self.isInclude($0.key) }) else {
       return own
@@ -50,7 +50,7 @@ struct Includes {
     reader.reportTwins(own)
     guard reader.diagnostics.isEmpty else { throw .invalid(reader.diagnostics.sorted()) }
     let rest = Node.Mapping(
-      mapping.filter { !Self.isInclude($0.key) }.map { ($0.key, $0.value) }, mapping.tag, mapping.style, mapping.mark)
+      mapping.filter { !Self.isInclude($0.key) }.map { ($0.key, $0.value) }, mark: mapping.mark)
     return base.map { Merging.merged($0, with: .mapping(rest)) } ?? .mapping(rest)
   }
 
@@ -155,7 +155,7 @@ enum Merging {
       if let name = identified[key] {
         .sequence(merged(old, with: new, by: name))
       } else if joined.contains(key) {
-        .sequence(Node.Sequence(joined(Array(old), Array(new)), new.tag, new.style, new.mark))
+        .sequence(.init(joined(Array(old), Array(new)), mark: new.mark))
       } else {
         node
       }
@@ -178,7 +178,7 @@ enum Merging {
         pairs[index] = (key, merged(pairs[index].1, with: value, inner))
       }
     }
-    return Node.Mapping(pairs, mapping.tag, mapping.style, mapping.mark)
+    return Node.Mapping(pairs, mark: mapping.mark)
   }
 
   private static func merged(_ base: Node.Sequence, with sequence: Node.Sequence, by name: String) -> Node.Sequence {
@@ -194,7 +194,7 @@ enum Merging {
         nodes.append(node)
       }
     }
-    return Node.Sequence(nodes, sequence.tag, sequence.style, sequence.mark)
+    return Node.Sequence(nodes, mark: sequence.mark)
   }
 
   private static func joined(_ base: [Node], _ nodes: [Node]) -> [Node] {

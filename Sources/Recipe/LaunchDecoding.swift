@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// Roots that are images or folders, and how they are run.
 extension RecipeDecoder {

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// A domain's memory: a size, or a group of sizes.
 extension RecipeDecoder {

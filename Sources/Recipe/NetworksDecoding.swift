@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// The recipe's `networks`, and the cards of domains that are connected to them.
 extension RecipeDecoder {

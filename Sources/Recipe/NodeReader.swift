@@ -1,11 +1,10 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// Reads YAML nodes as values and notes what is wrong with its place, so that one reading finds all mistakes.
 struct NodeReader {
   /// The files that the nodes are of.
   var lines = FileLines()
-  var marker = DuplicateMarker()
   /// What was found so far.
   private(set) var diagnostics: [Diagnostic] = []
 
@@ -32,9 +31,6 @@ struct NodeReader {
     /// Whether the value was left out, or written as `~`.
     var isNothing: Bool { NodeReader.isNothing(value) }
   }
-
-  /// The key as the recipe has it, where it had to be read under another name.
-  func original(_ key: String) -> String { marker.original(key) }
 
   /// Notes a mistake.
   mutating func report(_ mark: Mark?, _ message: String) {
@@ -68,7 +64,7 @@ struct NodeReader {
         report(keyNode.mark, "a key in \(what) must be a word, not \(Self.describe(keyNode))")
         continue
       }
-      let key = marker.original(scalar.string)
+      let key = scalar.string
       if let first = fields.values[key] {
         let place = first.keyMark.map { "line \(lines.line(of: $0))" } ?? "another place"
         report(scalar.mark, "\(what) has the key '\(Self.shown(key))' twice; the first is in \(place)")
@@ -95,7 +91,7 @@ struct NodeReader {
     case .mapping(let mapping):
       var first: [String: Mark?] = [:]
       for (key, value) in mapping {
-        if let name = key.scalar.map({ original($0.string) }) {
+        if let name = key.scalar?.string {
           if let earlier = first[name] {
             let place = earlier.map { "line \(lines.line(of: $0))" } ?? "another place"
             report(key.mark, "the key '\(Self.shown(name))' is given twice; the first is in \(place)")
@@ -106,7 +102,7 @@ struct NodeReader {
         reportTwins(value)
       }
     case .sequence(let sequence): for node in sequence { reportTwins(node) }
-    case .scalar, .alias: break
+    case .scalar: break
     }
   }
 
@@ -276,7 +272,7 @@ struct NodeReader {
 
   /// Whether a node is YAML's word for nothing.
   static func isNothing(_ node: Node) -> Bool {
-    guard case .scalar(let scalar) = node, scalar.style == .plain || scalar.style == .any else { return false }
+    guard case .scalar(let scalar) = node, scalar.isPlain else { return false }
     return ["", "~", "null"].contains(scalar.string)
   }
 
@@ -285,7 +281,6 @@ struct NodeReader {
     switch node {
     case .mapping: "a group of keys"
     case .sequence: "a list"
-    case .alias: "an alias"
     case .scalar(let scalar): scalar.string.isEmpty ? "nothing" : "'\(shown(scalar.string))'"
     }
   }
@@ -294,45 +289,5 @@ struct NodeReader {
   static func shown(_ text: String) -> String {
     let clean = String(text.map { Names.isPrintable(String($0)) ? $0 : "?" }.prefix(80))
     return clean.count < text.count ? clean + "…" : clean
-  }
-}
-
-/// Yams refuses a mapping with a key given twice and tells one place only. To tell both, and what else is wrong,
-/// the first letter of the later key is replaced by one of private use before reading again.
-struct DuplicateMarker {
-  private var originals: [Unicode.Scalar: Unicode.Scalar] = [:]
-  private static let first: UInt32 = 0xF_0000
-  private static let limit = 64
-
-  /// The key as the recipe has it.
-  func original(_ key: String) -> String {
-    guard let head = key.unicodeScalars.first, let original = originals[head] else { return key }
-    var scalars = key.unicodeScalars
-    scalars.removeFirst()
-    scalars.insert(original, at: scalars.startIndex)
-    return String(scalars)
-  }
-
-  /// `text` with the key at `mark` made unlike all others; nil when that cannot be done.
-  mutating func rename(_ key: String, at mark: Mark, in text: String) -> String? {
-    guard originals.count < Self.limit, let head = key.unicodeScalars.first,
-      let substitute = Unicode.Scalar(Self.first + UInt32(originals.count))
-    else { return nil }
-    var scalars = Array(text.unicodeScalars)
-    var line = 1
-    var index = 0
-    while index < scalars.count, line < mark.line {
-      if scalars[index] == "\r", index + 1 < scalars.count, scalars[index + 1] == "\n" { index += 1 }
-      if ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"].contains(scalars[index]) { line += 1 }
-      index += 1
-    }
-    index += mark.column - 1
-    if index < scalars.count, scalars[index] == "\"" || scalars[index] == "'" { index += 1 }
-    guard index >= 0, index < scalars.count, scalars[index] == head else { return nil }
-    scalars[index] = substitute
-    originals[substitute] = head
-    var renamed = String.UnicodeScalarView()
-    renamed.append(contentsOf: scalars)
-    return String(renamed)
   }
 }

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// Which domains start by themselves, and in what order.
 extension RecipeDecoder {

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// A domain's processors: how many, or a group of how many it starts with and how many it may have.
 extension RecipeDecoder {

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// Turns the nodes of a recipe into a `Recipe`.
 struct RecipeDecoder {

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 extension Recipe {
   /// Reads and validates the recipe in a file, and those that it includes. `variables` come before those of the recipe.

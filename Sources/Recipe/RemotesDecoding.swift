@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// The storage's `remotes`: devices that come over the network.
 extension RecipeDecoder {
@@ -17,7 +17,7 @@ extension RecipeDecoder {
       reader.report(node.mark, "'remotes' has \(mapping.count) entries; \(Limits.remotes) are the most")
       return []
     }
-    let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
+    let names = mapping.compactMap { key, _ in key.scalar?.string }
     guard let fields = reader.fields(node, "the remotes", keys: names) else { return [] }
     return fields.values.sorted { $0.key < $1.key }.compactMap { name, field in remote(name, field) }
   }
@@ -47,7 +47,7 @@ extension RecipeDecoder {
     else { return }
     let names = domains.map(\.name)
     for remote in remotes {
-      let entry = nodes.first { key, _ in key.scalar.map { reader.original($0.string) } == remote.name }
+      let entry = nodes.first { key, _ in key.scalar?.string == remote.name }
       if names.contains(remote.name) {
         reader.report(entry?.key.mark, "'\(remote.name)' is the name of a domain; a remote needs one of its own")
       }

@@ -1,6 +1,6 @@
 internal import Identity
 public import Manifest
-internal import Yams
+internal import YAML
 
 /// Which sticks there are to be and what each one is told of itself: what `roost provision --roster` reads.
 ///

@@ -1,4 +1,4 @@
-internal import Yams
+internal import YAML
 
 /// The image's `secure-boot`: a word, or a key and its certificate.
 extension RecipeDecoder {

@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// A domain's source, and what of the recipe's text later checks need of it.
 struct DecodedSource {

@@ -1,6 +1,6 @@
 internal import Binary
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// The recipe's `sources`: what is fetched from elsewhere.
 extension RecipeDecoder {
@@ -19,7 +19,7 @@ extension RecipeDecoder {
       reader.report(node.mark, "'sources' has \(mapping.count) entries; \(Limits.sources) are the most")
       return [:]
     }
-    let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
+    let names = mapping.compactMap { key, _ in key.scalar?.string }
     guard let fields = reader.fields(node, "the sources", keys: names) else { return [:] }
     var sources: [String: Recipe.Source?] = [:]
     for (name, field) in fields.values {

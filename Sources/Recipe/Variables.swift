@@ -1,5 +1,5 @@
 internal import Manifest
-internal import Yams
+internal import YAML
 
 /// A recipe's variables. `${name}` in a value stands for one, and `$${` for `${`.
 struct Variables {
@@ -68,7 +68,7 @@ struct Variables {
       return [:]
     }
     var declared: [String: Declaration] = [:]
-    let names = mapping.compactMap { key, _ in key.scalar.map { reader.original($0.string) } }
+    let names = mapping.compactMap { key, _ in key.scalar?.string }
     guard let fields = reader.fields(node, "the variables", keys: names) else { return [:] }
     for (name, field) in fields.values {
       if let problem = Self.problem(name) {
@@ -133,16 +133,14 @@ struct Variables {
         return node
       }
       room -= text.utf8.count
-      return .scalar(Node.Scalar(text, scalar.tag, scalar.style, scalar.mark))
+      return .scalar(.init(text, isPlain: scalar.isPlain, mark: scalar.mark))
     case .sequence(let sequence):
-      return .sequence(
-        Node.Sequence(sequence.map { replace($0, &reader) }, sequence.tag, sequence.style, sequence.mark))
+      return .sequence(.init(sequence.map { replace($0, &reader) }, mark: sequence.mark))
     case .mapping(let mapping):
       let pairs = mapping.map { key, value in
         isRoot && key.scalar?.string == "variables" ? (key, value) : (key, replace(value, &reader))
       }
-      return .mapping(Node.Mapping(pairs, mapping.tag, mapping.style, mapping.mark))
-    case .alias: return node
+      return .mapping(.init(pairs, mark: mapping.mark))
     }
   }
 

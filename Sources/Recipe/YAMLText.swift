@@ -1,6 +1,6 @@
 internal import Manifest
 internal import Platform
-internal import Yams
+internal import YAML
 
 /// A YAML text that a person wrote: its nodes, or what is wrong with it and where.
 struct YAMLText {
@@ -44,36 +44,26 @@ struct YAMLText {
   /// seen from the first file's.
   func compose(_ reader: inout NodeReader, folder: String = "") throws(RecipeError) -> Node {
     let start = reader.lines.add(file, folder: folder, text: text)
-    var text = String(repeating: "\n", count: start) + (text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text)
-    let lines = reader.lines
+    let text = String(repeating: "\n", count: start) + (text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text)
     guard self.text.utf8.count <= Limits.fileSize else { throw wholeFile("the \(what) is larger than 1 MiB") }
     guard Self.aliasCount(text) <= Limits.aliases else {
       throw wholeFile("the \(what) has more than \(Limits.aliases) aliases (*name); write them out")
     }
-    while true {
-      do {
-        guard let root = try Yams.compose(yaml: text, .basic) else {
-          throw wholeFile("the \(what) is empty; see \(example) for one to start from")
-        }
-        guard !Self.isDeeper(root, than: Limits.nesting) else {
-          throw wholeFile("the \(what) is nested more than \(Limits.nesting) deep")
-        }
-        return root
-      } catch let error as RecipeError {
-        throw error
-      } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
-        guard let key = duplicates.first, let renamed = reader.marker.rename(key, at: context.mark, in: text) else {
-          let names = duplicates.map { "'\(NodeReader.shown($0))'" }.joined(separator: ", ")
-          throw .invalid([lines.diagnostic(context.mark, "keys given twice: \(names)")])
-        }
-        text = renamed
-      } catch let error as YamlError {
-        throw .invalid([diagnostic(error, text: text, lines)])
-      } catch {
-        throw wholeFile("\(error)")
-      }
+    let composed: Node?
+    do throws(YAMLError) {
+      composed = try Node.compose(text, nesting: Limits.nesting)
+    } catch {
+      if error.kind == .nesting { throw tooDeep }
+      throw .invalid([diagnostic(error, text: text, reader.lines)])
     }
+    guard let root = composed else {
+      throw wholeFile("the \(what) is empty; see \(example) for one to start from")
+    }
+    guard !Self.isDeeper(root, than: Limits.nesting) else { throw tooDeep }
+    return root
   }
+
+  private var tooDeep: RecipeError { wholeFile("the \(what) is nested more than \(Limits.nesting) deep") }
 
   private func wholeFile(_ message: String) -> RecipeError {
     .invalid([Diagnostic(file: file, line: 0, column: 0, message: message)])
@@ -84,7 +74,7 @@ struct YAMLText {
     case .mapping(let mapping):
       limit == 0 || mapping.contains { isDeeper($0.key, than: limit - 1) || isDeeper($0.value, than: limit - 1) }
     case .sequence(let sequence): limit == 0 || sequence.contains { isDeeper($0, than: limit - 1) }
-    case .scalar, .alias: false
+    case .scalar: false
     }
   }
 
@@ -100,22 +90,22 @@ struct YAMLText {
   }
 
   /// What libyaml found, in the words of who wrote it.
-  private func diagnostic(_ error: YamlError, text: String, _ lines: FileLines) -> Diagnostic {
-    switch error {
-    case .scanner(let context, let problem, let mark, _):
-      if problem.contains("tab character") || Self.scalar(of: text, at: mark) == "\t" {
-        return lines.diagnostic(mark, "a tab cannot indent; use spaces")
+  private func diagnostic(_ error: YAMLError, text: String, _ lines: FileLines) -> Diagnostic {
+    switch error.kind {
+    case .scanner:
+      if error.problem.contains("tab character") || Self.scalar(of: text, at: error.mark) == "\t" {
+        return lines.diagnostic(error.mark, "a tab cannot indent; use spaces")
       }
-      return lines.diagnostic(mark, Self.words(context, problem, lines))
-    case .parser(let context, let problem, let mark, _), .composer(let context, let problem, let mark, _):
+      return lines.diagnostic(error.mark, Self.words(error, lines))
+    case .parser, .composer, .nesting:
       let hint =
-        Self.line(of: text, at: mark)?.contains("${") == true
+        Self.line(of: text, at: error.mark)?.contains("${") == true
         ? " (between { } and [ ] a value with '${' needs quotes)" : ""
-      return lines.diagnostic(mark, Self.words(context, problem, lines) + hint)
-    case .reader(let problem, let offset, _, _):
+      return lines.diagnostic(error.mark, Self.words(error, lines) + hint)
+    case .reader(let offset):
       var line = 1
       var column = 1
-      for character in text.prefix(offset ?? 0) {
+      for character in String(decoding: text.utf8.prefix(offset), as: UTF8.self) {
         column += character.unicodeScalars.count
         if character.isNewline {
           line += 1
@@ -123,16 +113,15 @@ struct YAMLText {
         }
       }
       return Diagnostic(
-        file: file, line: offset == nil ? 0 : lines.line(line), column: offset == nil ? 0 : column,
-        message: "this character cannot be in a \(what) (\(problem))")
-    default:
-      return Diagnostic(file: file, line: 0, column: 0, message: "\(error)")
+        file: file, line: lines.line(line), column: column,
+        message: "this character cannot be in a \(what) (\(error.problem))")
+    case .memory: return Diagnostic(file: file, line: 0, column: 0, message: error.problem)
     }
   }
 
-  private static func words(_ context: YamlError.Context?, _ problem: String, _ lines: FileLines) -> String {
-    guard let context, !context.text.isEmpty else { return "not valid YAML: \(problem)" }
-    return "not valid YAML: \(problem) \(context.text) that began in line \(lines.line(of: context.mark))"
+  private static func words(_ error: YAMLError, _ lines: FileLines) -> String {
+    guard let context = error.context, !context.text.isEmpty else { return "not valid YAML: \(error.problem)" }
+    return "not valid YAML: \(error.problem) \(context.text) that began in line \(lines.line(of: context.mark))"
   }
 
   private static func scalar(of text: String, at mark: Mark) -> Unicode.Scalar? {

@@ -19,7 +19,6 @@ let linked: [LinkerSetting] = [.unsafeFlags(["-sanitize=address,fuzzer", "-use-l
 
 let package = Package(
   name: "roost-fuzz",
-  dependencies: [.package(url: "https://github.com/jpsim/Yams", from: "6.2.2")],
   targets: [
     .target(name: "CLinux"),
     .target(name: "CKVM"),
@@ -28,6 +27,7 @@ let package = Package(
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid"),
     .systemLibrary(name: "CISOFS", pkgConfig: "libisofs-1"),
     .systemLibrary(name: "CVTerm"),
+    .systemLibrary(name: "CYAML"),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
     .target(name: "Binary", swiftSettings: instrumented),
     .target(name: "Platform", dependencies: ["CLinux", "Binary"], swiftSettings: instrumented),
@@ -39,8 +39,11 @@ let package = Package(
     .target(name: "Identity", dependencies: ["Binary"], swiftSettings: instrumented),
     .target(name: "Manifest", dependencies: ["Identity", "Platform"], swiftSettings: instrumented),
     .target(
+      name: "YAML", dependencies: ["CYAML"], swiftSettings: instrumented, linkerSettings: [.linkedLibrary(":libyaml.a")]
+    ),
+    .target(
       name: "Recipe",
-      dependencies: ["Manifest", "Identity", "Platform", "Binary", .product(name: "Yams", package: "Yams")],
+      dependencies: ["YAML", "Manifest", "Identity", "Platform", "Binary"],
       swiftSettings: instrumented),
     .target(name: "DiskImages", dependencies: ["Binary", "CArchive", "CZlib"], swiftSettings: instrumented),
     .target(name: "Probing", dependencies: ["Platform", "CBlkid"], swiftSettings: instrumented),

@@ -8,7 +8,7 @@ work=$(realpath -m "$package/../../build/fuzz")
 programs="fuzz-machine fuzz-files"
 # Swift's own report of a crash would come before libFuzzer writes the input down.
 export SWIFT_BACKTRACE=enable=no
-# Yams, libarchive and what Foundation keeps for good are not the subject.
+# libyaml, libarchive and what Foundation keeps for good are not the subject.
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 
 build() {

@@ -1,6 +1,6 @@
 import Platform
 import Testing
-import Yams
+import YAML
 
 @testable import Recipe
 
@@ -19,9 +19,9 @@ import Yams
   }
 
   /// Nothing that any key takes.
-  private static var nonsense: Node { Node([Node([Node([(Node, Node)]())])]) }
+  private static var nonsense: Node { .sequence(.init([.sequence(.init([.mapping(.init([]))]))])) }
 
-  private func node(_ text: String) throws -> Node { try #require(try Yams.compose(yaml: text, .basic)) }
+  private func node(_ text: String) throws -> Node { try #require(try Node.compose(text)) }
 
   @Test func thePublishedOneIsThatOfTheCode() throws {
     #expect(
@@ -40,9 +40,9 @@ import Yams
     try CompleteRecipe.within { directory in
       func problems(_ node: Node) throws -> String? {
         do {
-          _ = try Recipe.parse(try Yams.serialize(node: node), file: "r.yaml", directory: directory)
+          _ = try Recipe.parse(json(node), file: "r.yaml", directory: directory)
           return nil
-        } catch let error as RecipeError {
+        } catch {
           return "\(error)"
         }
       }
@@ -81,7 +81,7 @@ import Yams
     let verdicts = try validate(documents.map(\.1))
     #expect(verdicts.count == documents.count)
     for (verdict, document) in zip(verdicts, documents) where verdict != document.0 {
-      Issue.record("the schema says \(verdict): \(try Yams.serialize(node: document.1))")
+      Issue.record("the schema says \(verdict): \(json(document.1))")
     }
   }
 
@@ -125,7 +125,10 @@ import Yams
 
   private func added(to node: Node, _ path: ArraySlice<Step>) -> Node {
     changed(node, path) { node in
-      Node((node.mapping.map { $0.map { ($0.key, $0.value) } } ?? []) + [(Node("nonsense"), Node("1"))])
+      .mapping(
+        .init(
+          (node.mapping.map { $0.map { ($0.key, $0.value) } } ?? [])
+            + [(.scalar(.init("nonsense")), .scalar(.init("1")))]))
     }
   }
 
@@ -133,11 +136,14 @@ import Yams
     guard let step = path.first else { return body(node) }
     switch (step, node) {
     case (.key(let name), .mapping(let mapping)):
-      return Node(
-        mapping.map { ($0.key, $0.key.scalar?.string == name ? changed($0.value, path.dropFirst(), body) : $0.value) })
+      return .mapping(
+        .init(
+          mapping.map { ($0.key, $0.key.scalar?.string == name ? changed($0.value, path.dropFirst(), body) : $0.value) }
+        ))
     case (.index(let index), .sequence(let sequence)):
-      return Node(
-        sequence.enumerated().map { $0.offset == index ? changed($0.element, path.dropFirst(), body) : $0.element })
+      return .sequence(
+        .init(
+          sequence.enumerated().map { $0.offset == index ? changed($0.element, path.dropFirst(), body) : $0.element }))
     default: return node
     }
   }
@@ -167,10 +173,9 @@ import Yams
     case .mapping(let mapping):
       return "{\(mapping.map { "\(quoted($0.key.scalar?.string ?? "")): \(json($0.value))" }.joined(separator: ", "))}"
     case .sequence(let sequence): return "[\(sequence.map(json).joined(separator: ", "))]"
-    case .alias: return "null"
     case .scalar(let scalar):
       let text = scalar.string
-      guard scalar.style == .plain || scalar.style == .any else { return quoted(text) }
+      guard scalar.isPlain else { return quoted(text) }
       if ["", "~", "null"].contains(text) { return "null" }
       if ["true", "false"].contains(text) { return text }
       return Int(text).map { "\($0)" } ?? Double(text).map { "\($0)" } ?? quoted(text)

@@ -22,7 +22,6 @@ struct LinkedLibrary: Sendable, Hashable {
 
   /// All of them. A test holds the versions against the package's lock file.
   static let all = [
-    package("jpsim/Yams", "6.2.2", "MIT"),
     package("apple/swift-argument-parser", "1.8.2", swift),
     package("apple/swift-async-algorithms", "1.1.4", swift, isGateways: true),
     package("apple/swift-atomics", "1.3.0", swift, isGateways: true),
@@ -43,6 +42,7 @@ struct LinkedLibrary: Sendable, Hashable {
       license: swift),
     LinkedLibrary(name: "libblkid", version: nil, location: nil, license: "LGPL-2.1-or-later"),
     LinkedLibrary(name: "libvterm", version: nil, location: nil, license: "MIT"),
+    LinkedLibrary(name: "libyaml", version: nil, location: nil, license: "MIT"),
   ]
 
   #if compiler(>=6.4)
