@@ -1,3 +1,4 @@
+internal import Binary
 internal import Platform
 
 /// Kernel, initramfs and command line as one program for UEFI, signed as a whole (UAPI Group's specification "Unified
@@ -35,6 +36,7 @@ struct UnifiedKernelImage: Sendable {
     }
     let (plain, signed) = ("\(context.scratch)/plain.efi", "\(context.scratch)/signed.efi")
     try context.run(arguments + [stub, plain], doing: Self.doing)
+    try attempt(Self.doing) { () throws(SystemError) in try Self.setTime(of: plain, to: context.epoch) }
     // The time in the signature is the image's, not that of the build.
     try context.run(
       [
@@ -53,6 +55,16 @@ struct UnifiedKernelImage: Sendable {
     }.max()
     guard let end else { throw BuildError(.content, "\(stub) is no program for UEFI") }
     return Self.aligned(end)
+  }
+
+  /// objcopy writes the time of the build into the header (PE Format, section "COFF File Header").
+  private static func setTime(of path: String, to epoch: Int) throws(SystemError) {
+    let file = try FileDescriptor(opening: path, .readWrite)
+    // The header's place is at byte 60; its time is behind the signature, the machine and the number of sections.
+    let place = try file.read(upTo: 4, at: 60).reversed().reduce(0) { $0 << 8 | Int($1) }
+    var writer = ByteWriter(capacity: 4)
+    writer.little(UInt32(truncatingIfNeeded: epoch))
+    try file.writeAll(writer.bytes, at: place + 8)
   }
 
   private static func aligned(_ address: Int) -> Int { (address + alignment - 1) / alignment * alignment }
