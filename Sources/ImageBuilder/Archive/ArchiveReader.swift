@@ -30,10 +30,12 @@ final class ArchiveReader {
   /// The current member in libarchive's own form; it lives until the next member is read.
   @unsafe private(set) var rawEntry: OpaquePointer?
 
-  /// Opens an archive file.
-  init(_ path: String, _ form: Form = .any, limits: ArchiveLimits = .standard) throws(BuildError) {
+  /// Opens an archive file. `name` is what messages call it; its path, if left out.
+  init(
+    _ path: String, _ form: Form = .any, called name: String? = nil, limits: ArchiveLimits = .standard
+  ) throws(BuildError) {
     ArchiveNames.areUTF8()
-    self.path = path
+    self.path = name ?? "the archive \(path)"
     self.limits = limits
     // SAFETY: the handle is freed in deinit, once; the path's C string lives for the call that takes it.
     guard let archive = unsafe archive_read_new() else {
@@ -83,7 +85,7 @@ final class ArchiveReader {
     compressed bytes: [UInt8], name: String, limits: ArchiveLimits = .standard
   ) throws(BuildError) {
     ArchiveNames.areUTF8()
-    path = name
+    path = "the archive \(name)"
     self.limits = limits
     // SAFETY: libarchive reads from `retained` until the handle is freed; deinit frees both, the handle first.
     guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(name)") }
@@ -235,7 +237,7 @@ final class ArchiveReader {
 
   private func refusal(_ text: String) -> BuildError {
     BuildError(
-      .badFile, "the archive \(path) \(text)",
+      .badFile, "\(path) \(text)",
       hint: "nothing of it was kept; if its makers mean no harm, repack what is needed of it")
   }
 
@@ -251,6 +253,6 @@ final class ArchiveReader {
   private func failure(_ operation: String) -> BuildError {
     // SAFETY: the error string lives until the next call on the handle, and is copied here.
     let text = unsafe string(archive_error_string(archive)) ?? "unknown error"
-    return BuildError(.content, "cannot \(operation) the archive \(path): \(text)")
+    return BuildError(.content, "cannot \(operation) \(path): \(text)")
   }
 }

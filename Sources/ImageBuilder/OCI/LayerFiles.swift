@@ -25,29 +25,32 @@ struct LayerFiles {
     let (found, size) = try unpack(packed, to: file, cancellation)
     guard "sha256:\(found)" == digest else {
       throw BuildError(
-        .wrongDigest, "layer \(files.count + 1) of \(name) does not unpack to what the configuration says",
+        .wrongDigest, "\(layerName) does not unpack to what the configuration says",
         details: [
           "in the configuration: \(EscapedText.make(String(digest.prefix(160))))",
           "unpacked:             sha256:\(found)",
         ])
     }
-    limits.bytes -= size
-    let reader = try ArchiveReader(file, .tar, limits: limits)
+    let reader = try ArchiveReader(file, .tar, called: layerName, limits: limits)
     var entries: [ArchiveEntry] = []
     while let entry = try reader.next() {
       try cancellation.check()
       if entry.kind == .other { omitted += 1 }
       entries.append(entry)
     }
+    limits.bytes -= size
     limits.entries -= entries.count
     try tree.apply(files.count, entries)
     files.append(file)
   }
 
+  /// What messages call the layer that is added.
+  private var layerName: String { "layer \(files.count + 1) of \(name)" }
+
   private func unpack(
     _ packed: String, to path: String, _ cancellation: Cancellation
   ) throws(BuildError) -> (SHA256.Digest, Int) {
-    let reader = try ArchiveReader(packed, .layer, limits: limits)
+    let reader = try ArchiveReader(packed, .layer, called: layerName, limits: limits)
     let file = try attempt("cannot write \(path)") { () throws(SystemError) in
       try FileDescriptor(opening: path, [.readWrite, .create, .truncate])
     }
