@@ -41,8 +41,18 @@ public struct Recipe: Sendable, Hashable {
     public let packages: [String]
     /// What its kernel is told beside what Roost tells it.
     public let commandLine: String
+    /// The machines whose hardware it drives.
+    public let drivers: Drivers
     /// What else is said of its system; no services and no first boot, which are guests'.
     public let customization: Customization
+
+    /// Kernel modules that an image has.
+    public enum Drivers: String, Sendable, Hashable, CaseIterable {
+      /// All that a machine without a desktop may want.
+      case all
+      /// Those for desktop and portable computers and for virtual machines: no adapters and no file systems of servers'.
+      case pc
+    }
   }
 
   /// How an image is packed.
@@ -276,6 +286,7 @@ extension Recipe {
     text.add("control-domain.hostname", controlDomain.hostname)
     text.add("control-domain.packages", controlDomain.packages)
     if !controlDomain.commandLine.isEmpty { text.add("control-domain.command-line", controlDomain.commandLine) }
+    if controlDomain.drivers != .all { text.add("control-domain.drivers", controlDomain.drivers.rawValue) }
     if !controlDomain.customization.isEmpty { text.add("control-domain.system", controlDomain.customization.words) }
     if image.compression != .zstd || image.level != nil {
       text.add("image", [image.compression.rawValue, image.level.map { "\($0)" } ?? ""])

@@ -78,10 +78,11 @@ struct RecipeDecoder {
     let packages = reader.packages(fields, "packages")
     let customization = customization(fields, packages: packages)
     let commandLine = controlCommandLine(fields)
+    let drivers = reader.choice(fields, "drivers", Recipe.ControlDomain.Drivers.self, default: .all)
     guard let suite else { return nil }
     return .init(
       suite: suite, hostname: hostname ?? "roost", packages: packages, commandLine: commandLine ?? "",
-      customization: customization)
+      drivers: drivers, customization: customization)
   }
 
   /// The control domain's words for its kernel. They stand in GRUB's menu, after those that Roost needs.
@@ -198,6 +199,9 @@ extension Shape {
       Key("suite", .text, "The Debian release, such as trixie."),
       Key("hostname", .label, "Its host name; roost if left out."),
       Key("command-line", .text, "What its kernel is told beside what Roost tells it."),
+      Key(
+        "drivers", .words(of: Recipe.ControlDomain.Drivers.self),
+        "Kernel modules that it has: all, or those for a pc and no server's; all if left out."),
       Key("at-start", .list(.text), "Shell commands that are run at each start."),
     ] + Key.system)
 

@@ -7,6 +7,7 @@ public enum Node: Sendable {
 
   /// A single value.
   public struct Scalar: Sendable {
+    /// What it says.
     public let string: String
     /// Whether it stands there without quotes, and in no block.
     public let isPlain: Bool
@@ -33,8 +34,11 @@ public enum Node: Sendable {
       self.mark = mark
     }
 
+    /// The first position, 0.
     public var startIndex: Int { 0 }
+    /// The position after the last.
     public var endIndex: Int { nodes.count }
+    /// One of them.
     public subscript(position: Int) -> Node { nodes[position] }
   }
 
@@ -50,8 +54,11 @@ public enum Node: Sendable {
       self.mark = mark
     }
 
+    /// The first position, 0.
     public var startIndex: Int { 0 }
+    /// The position after the last.
     public var endIndex: Int { pairs.count }
+    /// A key and its value.
     public subscript(position: Int) -> (key: Node, value: Node) { pairs[position] }
   }
 

@@ -13,6 +13,7 @@ enum CompleteRecipe {
       suite: trixie
       hostname: roost
       command-line: nomodeset
+      drivers: pc
       at-start: [modprobe zram]
       packages: [openssh-server]
       files: [{path: /etc/motd, text: "${course}"}]

@@ -86,11 +86,13 @@ struct BuildPlan: Sendable {
     steps.append(
       ControlRoot(
         hostname: recipe.controlDomain.hostname, root: control.name, hasGateway: recipe.api != nil,
+        modules: .init(drivers: recipe.controlDomain.drivers, areUnpacked: recipe.image.compression == .xz),
         compression: .root(recipe.image),
         changes: try SystemChanges(recipe.controlDomain.customization, owner: "control domain", recipe: recipe)
       ).step(epoch: epoch, versions: versions))
     steps.append(
-      Initramfs(root: control.name, programs: Programs.stepName).step(epoch: epoch, versions: versions))
+      Initramfs(root: control.name, programs: Programs.stepName, compression: recipe.image.compression)
+        .step(epoch: epoch, versions: versions))
     let sources = try SourceSet(
       recipe, copies: options.sources, versions: versions, mirror: options.mirror, update: options.update,
       lock: options.lock?.lock)

@@ -10,6 +10,7 @@ struct ControlRoot: Sendable {
   let root: String
   /// Whether the HTTP interface is served.
   let hasGateway: Bool
+  let modules: ControlModules
   let compression: Squashfs
   /// What the recipe adds.
   let changes: SystemChanges
@@ -20,10 +21,13 @@ struct ControlRoot: Sendable {
   static let tree = "root.verity"
   static let rootDigest = "root.digest"
 
-  /// Leftovers of packaging that a read-only system has no use for.
+  /// Leftovers of packaging that a read-only system has no use for; kernel modules come as `modules` has them.
   private static let omitted = [
-    "boot/", "var/lib/apt/", "var/cache/apt/", "var/lib/dpkg/info/", "usr/share/zoneinfo/", "usr/share/debconf/",
-    "usr/lib/x86_64-linux-gnu/perl-base/", "usr/bin/perl", "usr/lib/systemd/",
+    "boot/", "var/lib/apt/", "var/cache/apt/", "var/cache/debconf/", "var/lib/dpkg/info/", "usr/share/zoneinfo/",
+    "usr/share/debconf/", "usr/share/perl5/", "usr/share/gcc/", "usr/lib/x86_64-linux-gnu/perl-base/", "usr/bin/perl",
+    // Perl's, and that of a module of PAM's which keeps passwords in a file of its own.
+    "usr/lib/x86_64-linux-gnu/libdb-5.3.so", "usr/lib/x86_64-linux-gnu/security/pam_userdb.so", "usr/lib/systemd/",
+    "\(ControlModules.directory)/",
     "etc/systemd/",
     "usr/lib/udev/hwdb.d/",
     // What firmware starts is beside the root.
@@ -31,6 +35,19 @@ struct ControlRoot: Sendable {
     // Keys that the package made while it was installed: they would be everybody's. Each start makes its own.
     "etc/ssh/ssh_host_",
   ]
+
+  /// Character sets that file names and recipes may be in; the C library has Unicode's by itself, and the rest is for text
+  /// that nobody converts here.
+  private static let characterSets = [
+    "gconv-modules", "ISO8859-1.so", "ISO8859-15.so", "IBM437.so", "IBM850.so", "CP1252.so",
+  ]
+  private static let converters = "usr/lib/x86_64-linux-gnu/gconv/"
+
+  /// Whether a file of the system's stays out.
+  static func omits(_ path: String) -> Bool {
+    if path.hasPrefix(converters) { return !characterSets.contains { path.hasPrefix(converters + $0) } }
+    return omitted.contains { path.hasPrefix($0) }
+  }
 
   /// What bash completes `roost` with, where the package bash-completion looks for it as well.
   private static let completions = "usr/share/bash-completion/completions/roost"
@@ -67,9 +84,10 @@ struct ControlRoot: Sendable {
     let entries = entries
     let programs = Programs.names + (hasGateway ? [Programs.gateway] : [])
     return Step(
-      name: Self.stepName, kind: "control-root", version: 5,
-      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", versions["cryptsetup-bin"] ?? "", hostname]
-        + compression.options + Self.omitted
+      name: Self.stepName, kind: "control-root", version: 6,
+      settings: [
+        "\(epoch)", versions["squashfs-tools"] ?? "", versions["cryptsetup-bin"] ?? "", versions["kmod"] ?? "", hostname,
+      ] + compression.options + modules.settings + Self.omitted + Self.characterSets
         + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + changes.settings
         + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
       inputs: [.init(step: root, file: DebianRoot.archive)]
@@ -88,6 +106,8 @@ struct ControlRoot: Sendable {
         ], doing: "cannot make the completions of roost")
       all.append(.file(Self.completions, from: completions))
       let system = try context.input(root, DebianRoot.archive)
+      context.progress("modules")
+      all += try modules.entries(system, context)
       let index = try TreeIndex(system, cancellation: context.cancellation, keeping: SystemChanges.keeps)
       var accounts = Accounts(index)
       if hasGateway { accounts.addService(GatewayAccount.name, id: GatewayAccount.id) }
@@ -100,7 +120,7 @@ struct ControlRoot: Sendable {
       context.progress("assembling")
       try Tree.merge(
         system,
-        omitting: { path in Self.omitted.contains { path.hasPrefix($0) } }, adding: all, epoch: context.epoch, to: tar,
+        omitting: Self.omits, adding: all, epoch: context.epoch, to: tar,
         cancellation: context.cancellation)
       context.progress("compressing")
       try context.run(

@@ -1,4 +1,5 @@
 internal import Platform
+internal import Recipe
 
 /// The control domain's initramfs: `roost-init`, busybox for its rescue shell, and the modules that lead to the medium.
 struct Initramfs: Sendable {
@@ -6,6 +7,8 @@ struct Initramfs: Sendable {
   let root: String
   /// The stripped programs.
   let programs: String
+  /// How it is packed: as the file systems are.
+  let compression: Recipe.ImageSettings.Compression
 
   static let file = "initrd.img"
 
@@ -54,7 +57,8 @@ struct Initramfs: Sendable {
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
       name: "initramfs", kind: "initramfs", version: 1,
-      settings: ["\(epoch)", versions["zstd"] ?? ""] + Self.modules + Self.applets + [Self.networkScript],
+      settings: ["\(epoch)", versions[compression == .xz ? "xz-utils" : "zstd"] ?? ""]
+        + (compression == .xz ? ["xz"] : []) + Self.modules + Self.applets + [Self.networkScript],
       inputs: [
         .init(step: root, file: DebianRoot.archive), .init(step: root, file: DebianRoot.busybox),
         .init(step: programs, file: "roost-init"),
@@ -83,7 +87,7 @@ struct Initramfs: Sendable {
     let cpio = "\(context.scratch)/initramfs.cpio"
     try Self.write(entries, to: cpio, context)
     context.progress("compressing")
-    try Self.compress(cpio, to: "\(context.output)/\(Self.file)", context)
+    try Self.compress(cpio, to: "\(context.output)/\(Self.file)", by: compression, context)
   }
 
   /// `lib/modules/<version>` with modprobe's lists.
@@ -115,9 +119,19 @@ struct Initramfs: Sendable {
     try writer.finish()
   }
 
-  /// Compresses as the kernel's decompressor takes it: zstd with a window of at most 128 MiB.
-  static func compress(_ path: String, to output: String, _ context: borrowing StepContext) throws(BuildError) {
-    try context.run(
-      ["zstd", "-q", "-12", "-T1", "--no-progress", "-f", path, "-o", output], doing: "cannot compress the initramfs")
+  /// Compresses as the kernel's decompressors take it: zstd with a window of at most 128 MiB, or xz with CRC-32.
+  static func compress(
+    _ path: String, to output: String, by compression: Recipe.ImageSettings.Compression = .zstd,
+    _ context: borrowing StepContext
+  ) throws(BuildError) {
+    let words =
+      switch compression {
+      case .zstd: ["zstd", "-q", "-12", "-T1", "--no-progress", "-f", path, "-o", output]
+      case .xz:
+        [
+          "sh", "-c", "exec xz -T1 --check=crc32 --x86 --lzma2=preset=6 -c \"$1\" >\"$2\"", "sh", path, output,
+        ]
+      }
+    try context.run(words, doing: "cannot compress the initramfs")
   }
 }

@@ -88,7 +88,7 @@ struct ModuleSet: Sendable {
   }
 
   /// Version and the rest of a path below `lib/modules`.
-  private static func inside(_ path: String) -> (version: String, rest: String)? {
+  static func inside(_ path: String) -> (version: String, rest: String)? {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let skip = parts.first == "usr" ? 3 : 2
     guard parts.count > skip + 1, parts[skip - 2] == "lib", parts[skip - 1] == "modules" else { return nil }
