@@ -8,7 +8,7 @@ struct Roost: ParsableCommand {
     commandName: "roost",
     abstract: "Many operating systems in one machine, from one recipe.",
     discussion: """
-      build, lock, cache, inspect, diff, boot, provision, schema, token and doctor work on this machine. All others speak \
+      new, build, lock, cache, inspect, diff, boot, provision, schema, token and doctor work on this machine. All others speak \
       with an appliance's domain manager: of this machine, or by SSH of another one (--host, ROOST_HOST).
 
       EXAMPLES:
@@ -20,6 +20,7 @@ struct Roost: ParsableCommand {
       """,
     version: RoostVersion.current,
     subcommands: [
+      NewCommand.self,
       BuildCommand.self,
       LockCommand.self,
       CacheCommand.self,
