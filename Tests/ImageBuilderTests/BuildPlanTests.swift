@@ -304,7 +304,7 @@ struct BuildPlanTests {
     }
     let always: Set<String> = [BootLoader.stepName, BillOfMaterials.stepName]
     let (names, xz) = try changes("{compression: xz}")
-    #expect(names == always.union([ControlRoot.stepName, ImagesVolume.stepName]))
+    #expect(names == always.union([ControlRoot.stepName, ImagesVolume.stepName, "initramfs"]))
     #expect(xz[ControlRoot.stepName]?.contains("-Xbcj") == true)
     #expect(xz[ImagesVolume.stepName]?.contains("-Xbcj") == false)
     #expect(try changes("{level: 3}").1[ControlRoot.stepName]?.contains("3") == true)
