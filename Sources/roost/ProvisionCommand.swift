@@ -26,7 +26,7 @@ struct ProvisionCommand: ParsableCommand {
       EXAMPLES
         sudo roost provision lab.iso --to /dev/sdb
         sudo roost provision lab.iso --roster lab.yaml --to /dev/sdb /dev/sdc /dev/sdd --wipe
-        roost provision lab.iso --to stick.img --size 8GiB && roost boot stick.img --usb
+        roost provision lab.iso --to stick.img --size 8GiB && roost inspect stick.img
       """)
 
   @Argument(help: "The image, as 'roost build' makes it.", completion: .file(extensions: ["iso"]))
