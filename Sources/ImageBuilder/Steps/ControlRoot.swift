@@ -86,7 +86,8 @@ struct ControlRoot: Sendable {
     return Step(
       name: Self.stepName, kind: "control-root", version: 6,
       settings: [
-        "\(epoch)", versions["squashfs-tools"] ?? "", versions["cryptsetup-bin"] ?? "", versions["kmod"] ?? "", hostname,
+        "\(epoch)", versions["squashfs-tools"] ?? "", versions["cryptsetup-bin"] ?? "", versions["kmod"] ?? "",
+        hostname,
       ] + compression.options + modules.settings + Self.omitted + Self.characterSets
         + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + changes.settings
         + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
