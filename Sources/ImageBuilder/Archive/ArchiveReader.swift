@@ -34,18 +34,21 @@ final class ArchiveReader {
   init(
     _ path: String, _ form: Form = .any, called name: String? = nil, limits: ArchiveLimits = .standard
   ) throws(BuildError) {
-    ArchiveNames.areUTF8()
     self.path = name ?? "the archive \(path)"
     self.limits = limits
-    // SAFETY: the handle is freed in deinit, once; the path's C string lives for the call that takes it.
-    guard let archive = unsafe archive_read_new() else {
-      throw BuildError(.system, "no memory to read \(path)")
-    }
-    unsafe self.archive = archive
-    unsafe Self.prepare(archive, form)
+    unsafe archive = try Self.handle(form, path)
+    // SAFETY: the path's C string lives for the call that takes it.
     guard unsafe archive_read_open_filename(archive, path, form == .iso ? 1 << 16 : 1 << 20) == ARCHIVE_OK else {
       throw failure("open")
     }
+  }
+
+  /// A handle for files of that form, which the caller frees, once.
+  private static func handle(_ form: Form, _ name: String) throws(BuildError) -> OpaquePointer {
+    ArchiveNames.areUTF8()
+    guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(name)") }
+    unsafe prepare(archive, form)
+    return unsafe archive
   }
 
   /// Says what is understood. libarchive knows more: a format whose members are files of this machine (mtree), and ways of
@@ -84,13 +87,10 @@ final class ArchiveReader {
   init(
     compressed bytes: [UInt8], name: String, limits: ArchiveLimits = .standard
   ) throws(BuildError) {
-    ArchiveNames.areUTF8()
     path = "the archive \(name)"
     self.limits = limits
+    unsafe archive = try Self.handle(.packed, name)
     // SAFETY: libarchive reads from `retained` until the handle is freed; deinit frees both, the handle first.
-    guard let archive = unsafe archive_read_new() else { throw BuildError(.system, "no memory to read \(name)") }
-    unsafe self.archive = archive
-    unsafe Self.prepare(archive, .packed)
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 16)
     unsafe copy.copyBytes(from: bytes)
     unsafe retained = copy

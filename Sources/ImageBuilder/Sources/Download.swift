@@ -57,11 +57,9 @@ struct Download: Sendable {
 
   private func run(to part: String, _ context: borrowing StepContext) throws(BuildError) -> Command.Outcome {
     context.progress("downloading \(fileName)")
-    let command = Command([
-      "curl", "--disable", "--fail", "--location", "--proto", "=https,http,file", "--proto-redir", "=https,http",
-      "--retry", "3", "--connect-timeout", "30", "--speed-limit", "1", "--speed-time", "60", "--progress-bar",
-      "--show-error", "--continue-at", "-", "--output", part, "--url", url,
-    ])
+    let command = Command(
+      Curl.arguments(
+        url, to: part, ["--speed-limit", "1", "--speed-time", "60", "--progress-bar", "--continue-at", "-"]))
     let report = context.report
     let name = fileName
     return try command.run(cancellation: context.cancellation, log: context.log) { line in
@@ -75,11 +73,10 @@ struct Download: Sendable {
         .noSpace, "no space is left for \(fileName)", hint: "free some space, or name another place with --cache",
         log: log)
     }
-    let lines = outcome.text.split(separator: "\n").map(String.init).filter { $0.hasPrefix("curl: ") }
     return BuildError(
       .downloadFailed, "the source '\(source)' (\(fileName)) cannot be downloaded from \(url)",
       hint: "check the network (and https_proxy), or give a copy that you have: --source \(source)=PATH",
-      details: Array(lines.suffix(3)), log: log)
+      details: Curl.complaints(outcome), log: log)
   }
 
   private func size(_ path: String) -> Int { (try? Files.status(path))?.size ?? 0 }

@@ -139,17 +139,14 @@ struct SignatureCheck: Sendable {
       return try attempt("cannot write the signature") { () throws(SystemError) in try Files.write(bytes, to: path) }
     }
     try context.refuseOffline("the signature of the source '\(source)' is")
-    let outcome = try Command([
-      "curl", "--disable", "--fail", "--location", "--proto", "=https,http,file", "--proto-redir", "=https,http",
-      "--retry", "3", "--connect-timeout", "30", "--max-time", "300", "--max-filesize", "\(Self.limit)", "--silent",
-      "--show-error", "--output", path, "--url", location,
-    ]).run(cancellation: context.cancellation, log: context.log)
+    let outcome = try Command(
+      Curl.arguments(location, to: path, ["--max-time", "300", "--max-filesize", "\(Self.limit)", "--silent"])
+    ).run(cancellation: context.cancellation, log: context.log)
     guard outcome.status.isSuccess else {
       throw BuildError(
         .downloadFailed, "the signature of the source '\(source)' cannot be downloaded from \(location)",
         hint: "check the network (and https_proxy), or name a copy of it in the recipe",
-        details: outcome.text.split(separator: "\n").map(String.init).filter { $0.hasPrefix("curl: ") }.suffix(3),
-        log: context.log)
+        details: Curl.complaints(outcome), log: context.log)
     }
   }
 
