@@ -66,7 +66,7 @@ final class SecureShellClient: Sendable {
       !word.isEmpty
       && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-./:=+,@".contains($0)) }
     if isPlain { return word }
-    return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    return ShellWord.quoted(word)
   }
 
   /// Starts it on the socket `stream`, which the caller closes on its side.

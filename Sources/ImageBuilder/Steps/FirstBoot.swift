@@ -1,3 +1,5 @@
+internal import Platform
+
 /// Commands that the control domain runs at each start, one after the other, whatever becomes of those before. Its init
 /// looks for the file, and keeps what they print.
 struct StartCommands: Sendable {
@@ -7,7 +9,7 @@ struct StartCommands: Sendable {
 
   var entries: [TreeEntry] {
     guard !commands.isEmpty else { return [] }
-    let lines = commands.enumerated().map { "run \($0.offset + 1) \(FirstBoot.quoted($0.element))\n" }
+    let lines = commands.enumerated().map { "run \($0.offset + 1) \(ShellWord.quoted($0.element))\n" }
     let text = """
       #!/bin/sh
       export HOME=/root
@@ -61,7 +63,7 @@ struct FirstBoot: Sendable {
   }
 
   private var text: String {
-    let lines = commands.enumerated().map { "run \($0.offset + 1) \(Self.quoted($0.element))\n" }
+    let lines = commands.enumerated().map { "run \($0.offset + 1) \(ShellWord.quoted($0.element))\n" }
     return """
       #!/bin/sh
       # How many commands were successful is kept beside the mark that all were.
@@ -79,18 +81,5 @@ struct FirstBoot: Sendable {
       \(lines.joined())touch \(Self.done)
 
       """
-  }
-
-  /// A word of sh's that stands for itself. A quote is one to sh whatever mark is put on it.
-  fileprivate static func quoted(_ text: String) -> String {
-    var inner = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      if scalar == "'" {
-        inner.append(contentsOf: "'\\''".unicodeScalars)
-      } else {
-        inner.append(scalar)
-      }
-    }
-    return "'" + String(inner) + "'"
   }
 }
