@@ -201,7 +201,7 @@ extension Shape {
       Key("command-line", .text, "What its kernel is told beside what Roost tells it."),
       Key(
         "drivers", .words(of: Recipe.ControlDomain.Drivers.self),
-        "Kernel modules that it has: all, or those for a pc and no server's; all if left out."),
+        "Kernel modules that it has: all for PCs and servers, or those of a pc alone; all if left out."),
       Key("at-start", .list(.text), "Shell commands that are run at each start."),
     ] + Key.system)
 

@@ -105,6 +105,56 @@ struct HostileArchiveTests {
     #expect(memory?.message.contains("more than 16 MiB") == true)
   }
 
+  @Test("A zip whose member is not what it says is stopped as well: by what comes out of it")
+  func falseSize() throws {
+    let directory = try TemporaryDirectory()
+    let script = """
+      import struct, sys, zipfile
+      path = sys.argv[1]
+      with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z: z.writestr("zeros", bytes(64 << 20))
+      data = bytearray(open(path, "rb").read())
+      true, false = struct.pack("<I", 64 << 20), struct.pack("<I", 100)
+      assert data.count(true) >= 2
+      open(path, "wb").write(bytes(data).replace(true, false))
+      """
+    let path = "\(directory.path)/false.zip"
+    let outcome = try Command(["python3", "-c", script, path]).run(cancellation: Cancellation())
+    #expect(outcome.status.isSuccess, "\(outcome.text)")
+    func unpack(_ limits: ArchiveLimits) throws {
+      let reader = try ArchiveReader(path, limits: limits)
+      #expect(try reader.next()?.size == 100)
+      while try !reader.read(upTo: 1 << 20).isEmpty {}
+    }
+    let size = refusal { try unpack(ArchiveLimits(bytes: 16 << 20)) }
+    #expect(size?.message.contains("more than 16 MiB") == true)
+    let ratio = refusal { try unpack(ArchiveLimits(ratioStart: 8 << 20)) }
+    #expect(ratio?.message.contains("250 times its size") == true)
+  }
+
+  @Test("A disk of zeros may be taken out of an archive that is a thousandth of it")
+  func sparseDisk() throws {
+    let directory = try TemporaryDirectory()
+    let script = "truncate -s 300M \"$1/disk.raw\"; tar -C \"$1\" -cf - disk.raw | zstd -qc >\"$1/disk.tar.zst\""
+    let outcome = try Command(["sh", "-c", script, "sh", directory.path]).run(cancellation: Cancellation())
+    #expect(outcome.status.isSuccess, "\(outcome.text)")
+    let output = "\(directory.path)/out"
+    try Tree.extract(
+      "disk.raw", of: "\(directory.path)/disk.tar.zst", called: "the source", to: output, cancellation: Cancellation())
+    #expect(try Files.status(output)?.size == 300 << 20)
+  }
+
+  @Test("Links that are longer than paths, and .. behind a slash with a mark on it, are refused")
+  func marks() throws {
+    let directory = try TemporaryDirectory()
+    let long = TarFile.Entry("l", kind: .link, target: String(repeating: "a/", count: 2048))
+    let link = refusal { _ = try members(try file([long], directory)) }
+    #expect(link?.message.contains("a link to 'a/a/") == true)
+    let up = refusal { _ = try members(try file([.init("../\u{301}x", "x")], directory)) }
+    #expect(up?.message.contains("leads out of it") == true)
+    #expect(TreePath.parts("/a//b/\u{301}c/") == ["a", "b", "\u{301}c"])
+    #expect(TreePath.normalised("./a/./b/") == "a/b")
+  }
+
   @Test("A list of this machine's files is no archive")
   func listOfFiles() throws {
     let directory = try TemporaryDirectory()

@@ -100,7 +100,7 @@ struct LaunchTests {
     let directory = try TemporaryDirectory()
     var launch = Launch(suite: "trixie", hostname: "h")
     launch.restart = .onFailure
-    let odd = "it's $HOME `x` \"q\" \\ \n;&"
+    let odd = "it's a'\u{301} $HOME `x` \"q\" \\ \n;&"
     let program = LaunchProgram(words: ["/bin/a", odd], environment: ["A=\(odd)"], directory: odd, user: 7, group: 8)
     let scripts = LaunchInit(launch: launch, hasNetwork: true, program: .init(step: "s", file: "f"))
     for entry in scripts.entries(program) + [.text("init", scripts.start(program))] {
@@ -110,7 +110,7 @@ struct LaunchTests {
       #expect(outcome.status.isSuccess, "\(entry.path): \(outcome.text)")
     }
     // A word comes out of a shell as it went in.
-    let outcome = try Command(["sh", "-c", "printf '%s\\n' \(LaunchInit.quoted(odd))"]).run(
+    let outcome = try Command(["sh", "-c", "printf '%s\\n' \(ShellWord.quoted(odd))"]).run(
       cancellation: Cancellation())
     #expect(outcome.text == "\(odd)\n")
     var system = program
@@ -130,6 +130,18 @@ struct LaunchTests {
         == ["proc", "run", "sys"] + own)
     let moved = try paths([.init("etc", kind: .link, target: "/conf"), .directory("conf")])
     #expect(moved.suffix(3) == ["conf/hostname", "conf/hosts", "conf/resolv.conf"])
+    // So do the name servers that a lease brings.
+    func lease(_ entries: [TarFile.Entry]) throws -> String {
+      let scripts = LaunchInit(
+        launch: Launch(suite: "trixie", hostname: "h"), hasNetwork: true, program: .init(step: "s", file: "f"))
+      let found = scripts.entries(try program(entries, image: .init(command: ["x"]))).first { $0.path == "launch/dhcp" }
+      guard case .bytes(let bytes)? = found?.content else { return "" }
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    #expect(try lease([]).contains(">'/root/etc/resolv.conf'\n"))
+    let linked: [TarFile.Entry] = [.init("etc", kind: .link, target: "/conf"), .directory("conf")]
+    #expect(try lease(linked).contains(">'/root/conf/resolv.conf'\n"))
+    #expect(try !lease([.init("etc", "a file")]).contains("resolv.conf"))
     #expect(try paths([.init("etc", "a file")]) == ["dev", "proc", "run", "sys", "tmp", "data"])
   }
 

@@ -85,6 +85,32 @@ struct SecureBootTests {
     #expect { try pair.key() } throws: { "\($0)".contains("db.key has no PEM block 'PRIVATE KEY'") }
   }
 
+  @Test("Keys are RSA's: signatures of others differ each time")
+  func kinds() throws {
+    let directory = try TemporaryDirectory()
+    let context = try context(directory)
+    let path = try pair(context).keyPath
+    #expect(PEMPair.isRSA(try Files.read(path)))
+    for (options, isRSA) in [
+      (["rsa", "-in", path, "-traditional"], true), (["pkcs8", "-topk8", "-nocrypt", "-in", path], true),
+      (["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], false),
+      (["genpkey", "-algorithm", "ED25519"], false),
+    ] {
+      let key = "\(directory.path)/other.key"
+      try context.run(["openssl"] + options + ["-out", key], doing: "cannot make a key")
+      #expect(PEMPair.isRSA(try Files.read(key)) == isRSA, "\(options)")
+    }
+    #expect(!PEMPair.isRSA([]))
+    try Files.rename("\(directory.path)/other.key", to: path)
+    #expect { try SecureBoot(Recipe.load("\(context.cache)/recipe.yaml")) } throws: {
+      "\($0)".contains("db.key is no key of RSA")
+    }
+    // What stands before the block may end its lines as it likes.
+    try Files.write("Bag\r\n-----BEGIN PRIVATE KEY-----\r\n", to: path)
+    _ = try PEMPair(Recipe.load("\(context.cache)/recipe.yaml"), .init(certificate: "db.pem", key: "db.key"), of: "x")
+      .key()
+  }
+
   @Test("The EFI system partition has the files in their folders")
   func partition() throws {
     let directory = try TemporaryDirectory()

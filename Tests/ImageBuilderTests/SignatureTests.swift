@@ -109,6 +109,9 @@ struct SignatureTests {
     let fetch = #expect(throws: BuildError.self) { try make(directory, "http://127.0.0.1:9/sig", key: "good.asc") }
     #expect(fetch?.code == .downloadFailed && fetch?.message.contains("http://127.0.0.1:9/sig") == true)
     #expect(SignatureCheck.dearmored("") == nil)
+    let lines = SignatureSamples.key.replacing("\n", with: "\r\n")
+    #expect(SignatureCheck.dearmored(lines) == SignatureCheck.dearmored(SignatureSamples.key))
+    #expect(SignatureCheck.dearmored(lines) != nil)
   }
 
   @Test("The recipe's text: both keys, on a file, in the recipe's folder")

@@ -21,6 +21,9 @@ struct ArchiveLimits: Sendable, Hashable {
   /// Of archives of files.
   static let standard = ArchiveLimits()
 
+  /// Of an archive that one file is taken out of, which may be a disk.
+  static let holder = ArchiveLimits(bytes: 16 << 40, ratio: nil)
+
   /// Of a packed disk: its size is bounded by what disks may have, and zeros take no room.
   static let disk = ArchiveLimits(entries: 1, bytes: 16 << 40, ratio: nil)
 }

@@ -27,6 +27,8 @@ final class ArchiveReader {
   private var entries = 0
   /// Bytes that members say they have, or had.
   private var bytes = 0
+  /// Bytes that were read of members, whatever those say.
+  private var delivered = 0
   /// The current member in libarchive's own form; it lives until the next member is read.
   @unsafe private(set) var rawEntry: OpaquePointer?
 
@@ -115,7 +117,7 @@ final class ArchiveReader {
     let name = unsafe string(archive_entry_pathname_utf8(entry)) ?? string(archive_entry_pathname(entry)) ?? ""
     let kind: ArchiveEntry.Kind
     if let target = unsafe string(archive_entry_hardlink(entry)) {
-      kind = .hardLink(Self.normalise(target))
+      kind = .hardLink(TreePath.normalised(target))
     } else {
       kind =
         switch unsafe Int32(bitPattern: UInt32(archive_entry_filetype(entry))) {
@@ -127,9 +129,15 @@ final class ArchiveReader {
     }
     let size = unsafe Int(archive_entry_size(entry))
     try count(name, size)
-    if case .hardLink(let target) = kind { try check(target, "a hard link to") }
+    switch kind {
+    case .hardLink(let target): try check(target, "a hard link to")
+    // It may lead wherever it likes: who follows it stays in the tree.
+    case .symbolicLink(let target) where target.utf8.count > ArchiveLimits.path:
+      throw refusal("has a link to '\(Self.shown(target))', which is longer than a path may be")
+    default: break
+    }
     return ArchiveEntry(
-      path: Self.normalise(name), kind: kind, permissions: unsafe UInt32(archive_entry_perm(entry)),
+      path: TreePath.normalised(name), kind: kind, permissions: unsafe UInt32(archive_entry_perm(entry)),
       size: size,
       owner: unsafe UInt32(truncatingIfNeeded: archive_entry_uid(entry)),
       group: unsafe UInt32(truncatingIfNeeded: archive_entry_gid(entry)))
@@ -144,6 +152,7 @@ final class ArchiveReader {
       initialized = max(got, 0)
     }
     if got < 0 { throw failure("read") }
+    delivered += bytes.count
     try checkBytes()
     return bytes
   }
@@ -211,8 +220,10 @@ final class ArchiveReader {
   }
 
   private func checkBytes() throws(BuildError) {
-    // SAFETY: the handle is valid until deinit. The last filter is the file itself, the first what is unpacked.
-    let (packed, unpacked) = unsafe (Int(archive_filter_bytes(archive, -1)), Int(archive_filter_bytes(archive, 0)))
+    // SAFETY: the handle is valid until deinit. The last filter is the file itself, the first what is unpacked. Formats
+    // that pack each member by itself, as zip does, unpack behind them all.
+    let (packed, filtered) = unsafe (Int(archive_filter_bytes(archive, -1)), Int(archive_filter_bytes(archive, 0)))
+    let unpacked = max(filtered, delivered)
     let most = max(bytes, unpacked)
     guard most <= limits.bytes else { throw tooLarge }
     guard let ratio = limits.ratio, unpacked > limits.ratioStart, unpacked / max(packed, 1) > ratio else { return }
@@ -220,7 +231,7 @@ final class ArchiveReader {
   }
 
   private func check(_ name: String, _ what: String) throws(BuildError) {
-    let parts = name.split(separator: "/")
+    let parts = TreePath.parts(name)
     if parts.contains("..") { throw refusal("has \(what) '\(Self.shown(name))', which leads out of it") }
     guard name.utf8.count <= ArchiveLimits.path, parts.allSatisfy({ $0.utf8.count <= ArchiveLimits.name }) else {
       throw refusal("has \(what) '\(Self.shown(name))', which is longer than a path may be")
@@ -239,10 +250,6 @@ final class ArchiveReader {
     BuildError(
       .badFile, "\(path) \(text)",
       hint: "nothing of it was kept; if its makers mean no harm, repack what is needed of it")
-  }
-
-  private static func normalise(_ path: String) -> String {
-    path.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
   }
 
   private func string(_ text: UnsafePointer<CChar>?) -> String? {

@@ -81,7 +81,7 @@ struct SpooledTree {
     var complete = entries
     for path in entries.keys {
       var above = ""
-      for part in path.split(separator: "/").dropLast() {
+      for part in TreePath.parts(path).dropLast() {
         above += (above.isEmpty ? "" : "/") + part
         guard let entry = complete[above] else {
           complete[above] = .directory(above)

@@ -32,7 +32,7 @@ enum Tree {
     }
     for addition in adding {
       try cancellation.check()
-      let parts = addition.path.split(separator: "/").dropLast()
+      let parts = TreePath.parts(addition.path).dropLast()
       var above = ""
       for part in parts {
         above += (above.isEmpty ? "" : "/") + part
@@ -93,7 +93,7 @@ enum Tree {
     _ path: String, of archive: String, called name: String, to output: String, links: Int = hardLinkLimit,
     cancellation: Cancellation
   ) throws(BuildError) {
-    let reader = try ArchiveReader(archive)
+    let reader = try ArchiveReader(archive, limits: .holder)
     while let entry = try reader.next() {
       try cancellation.check()
       guard entry.path == path else { continue }

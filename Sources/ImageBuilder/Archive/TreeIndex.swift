@@ -7,6 +7,9 @@ struct TreeIndex: Sendable {
   /// Of a tree with nothing in it.
   init() {}
 
+  /// Of a tree of which only these files are known.
+  init(contents: [String: [UInt8]]) { self.contents = contents }
+
   /// Reads the archive; keeps the contents of the files that `keeping` names.
   init(_ archive: String, cancellation: Cancellation, keeping: (String) -> Bool) throws(BuildError) {
     let reader = try ArchiveReader(archive)
@@ -21,26 +24,24 @@ struct TreeIndex: Sendable {
   /// What the kernel would find at a path: links on the way lead where they do in the tree, and never out of it. A link at
   /// the end is itself, unless it is followed. Nil where links lead nowhere.
   func place(of path: String, followingLast: Bool = false) -> String? {
-    var rest = path.split(separator: "/").reversed().map(String.init)
+    var walk = PathWalk(TreePath.parts(path))
     var done: [String] = []
-    var links = 0
-    while let part = rest.popLast() {
-      if part == "." { continue }
-      if part == ".." {
+    while let step = walk.next() {
+      guard case .name(let part) = step else {
         _ = done.popLast()
         continue
       }
       guard case .symbolicLink(let target)? = entries[(done + [part]).joined(separator: "/")]?.kind,
-        !rest.isEmpty || followingLast
+        !walk.isAtEnd || followingLast
       else {
         done.append(part)
         continue
       }
-      // As many as Linux follows (path_resolution(7)).
-      links += 1
-      if links > 40 { return nil }
-      if target.hasPrefix("/") { done = [] }
-      rest += target.split(separator: "/").reversed().map(String.init)
+      do throws(PathWalk.Circle) {
+        if try walk.follow(target) { done = [] }
+      } catch {
+        return nil
+      }
     }
     return done.joined(separator: "/")
   }

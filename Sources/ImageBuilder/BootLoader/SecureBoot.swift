@@ -22,6 +22,12 @@ enum SecureBoot: Sendable {
           .badFile, "\(pair.keyPath) has a passphrase",
           hint: "write it without one for the build: openssl pkey -in \(pair.keyPath) -out PLAIN.key")
       }
+      // A signature of another kind has a random part, and an image would never have the same bytes again; nor does all
+      // firmware know them.
+      guard PEMPair.isRSA(key) else {
+        throw BuildError(
+          .badFile, "\(pair.keyPath) is no key of RSA", hint: "make one: openssl req -x509 -newkey rsa:2048 …")
+      }
       self = .key(pair, digest: SHA256.hash(try pair.certificate() + key))
     }
   }

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import Platform
 internal import Recipe
 
@@ -21,9 +22,25 @@ struct PEMPair: Sendable {
   /// The content of the key's file.
   func key() throws(BuildError) -> [UInt8] { try read(keyPath, "PRIVATE KEY") }
 
+  /// Whether a key's file, in PEM, has one of RSA: it says so, or its content does (RFC 5958, section 2).
+  static func isRSA(_ key: [UInt8]) -> Bool {
+    let text = String(decoding: key, as: UTF8.self)
+    if text.contains("-----BEGIN RSA PRIVATE KEY-----") { return true }
+    let lines = text.split(whereSeparator: \.isNewline).drop { $0 != "-----BEGIN PRIVATE KEY-----" }
+    let content = lines.dropFirst().prefix { !$0.hasPrefix("-----") }.joined()
+    guard let bytes = Data(base64Encoded: content) else { return false }
+    // A number and the algorithm come before the key itself.
+    return Array(bytes.prefix(32)).firstRange(of: rsaEncryption) != nil
+  }
+
+  /// 1.2.840.113549.1.1.1 in DER (RFC 8017, appendix C).
+  private static let rsaEncryption: [UInt8] = [
+    0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01,
+  ]
+
   private func read(_ path: String, _ word: String) throws(BuildError) -> [UInt8] {
     let bytes = try attempt("cannot read a file of '\(owner)'") { () throws(SystemError) in try Files.read(path) }
-    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    let lines = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
     guard lines.contains(where: { $0.hasPrefix("-----BEGIN ") && $0.contains("\(word)-----") }) else {
       throw BuildError(
         .badFile, "\(path) has no PEM block '\(word)'",

@@ -15,7 +15,7 @@ struct FolderRoot: Sendable {
   func step(epoch: Int) throws(BuildError) -> Step {
     let planned = try FolderTree(path, called: called).digest
     return Step(
-      name: name, kind: "folder-root", version: 1,
+      name: name, kind: "folder-root", version: 2,
       settings: root.launch.words + [root.owner, "\(epoch)", "\(planned)"], inputs: [],
       outputs: [LaunchDisk.archive, LaunchProgram.file]
     ) { context throws(BuildError) in
@@ -38,28 +38,25 @@ struct FolderRoot: Sendable {
 
   /// Numbers, by the folder's own lists of users and groups.
   private func owner() throws(BuildError) -> (UInt32, UInt32) {
-    let parts = root.owner.split(separator: ":").map(String.init)
-    let (user, line) = try number(parts.first ?? "root", in: "etc/passwd")
-    if parts.count > 1 { return (user, try number(parts[1], in: "etc/group").0) }
-    return (user, line.count > 3 ? UInt32(line[3]) ?? user : user)
-  }
-
-  private func number(_ name: String, in list: String) throws(BuildError) -> (UInt32, [String]) {
-    var lines: [[String]] = []
-    let file = "\(path)/\(list)"
-    if (try? Files.status(file))?.kind == .regular {
-      let text = try attempt("cannot read \(called)") { () throws(SystemError) in try Files.readText(file) }
-      lines = text.split(separator: "\n").map { line in
-        line.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    var contents: [String: [UInt8]] = [:]
+    for list in Accounts.paths where (try? Files.status("\(path)/\(list)"))?.kind == .regular {
+      contents[list] = try attempt("cannot read \(called)") { () throws(SystemError) in
+        try Files.read("\(path)/\(list)")
       }
     }
-    let line = lines.first { $0.count > 2 && $0[0] == name } ?? []
-    if line.count > 2, let number = UInt32(line[2]) { return (number, line) }
-    if name == "root" { return (0, []) }
-    guard let number = UInt32(name) else {
-      throw BuildError(
-        .badFile, "\(called) has no '\(name)' in /\(list)", hint: "correct 'owner' in the recipe, or say a number")
-    }
-    return (number, [])
+    let accounts = Accounts(TreeIndex(contents: contents))
+    let parts = root.owner.split(separator: ":").map(String.init)
+    let name = parts.first ?? "root"
+    let account = accounts.user(name)
+    let user = if let account { account.id } else { try number(name, "etc/passwd") }
+    guard parts.count > 1 else { return (user, account?.group ?? user) }
+    let group = if let group = accounts.group(parts[1]) { group } else { try number(parts[1], "etc/group") }
+    return (user, group)
+  }
+
+  private func number(_ name: String, _ list: String) throws(BuildError) -> UInt32 {
+    if let number = UInt32(name) ?? (name == "root" ? 0 : nil) { return number }
+    throw BuildError(
+      .badFile, "\(called) has no '\(name)' in /\(list)", hint: "correct 'owner' in the recipe, or say a number")
   }
 }

@@ -60,14 +60,20 @@ struct LaunchDisk: Sendable {
     for (path, text) in [
       ("etc/hostname", "\(hostname)\n"),
       ("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 \(hostname)\n::1 localhost ip6-localhost ip6-loopback\n"),
-      ("etc/resolv.conf", nameServer.map { "nameserver \($0)\nsearch roost\n" } ?? ""),
+      (Self.resolver, nameServer.map { "nameserver \($0)\nsearch roost\n" } ?? ""),
     ] {
-      // Where /etc is a link it is followed; where it is a file, the root has none of these.
-      guard let place = index.place(of: path), index.entries[place]?.kind != .directory,
-        let above = index.place(of: "etc", followingLast: true), !index.isBelowFile(above)
-      else { continue }
-      entries.append(.text(place, text))
+      if let place = place(of: path, in: index) { entries.append(.text(place, text)) }
     }
     return entries
+  }
+
+  static let resolver = "etc/resolv.conf"
+
+  /// Where a file of /etc is: where that is a link it is followed; where it is a file, the root has none.
+  static func place(of path: String, in index: TreeIndex) -> String? {
+    guard let place = index.place(of: path), index.entries[place]?.kind != .directory,
+      let above = index.place(of: "etc", followingLast: true), !index.isBelowFile(above)
+    else { return nil }
+    return place
   }
 }

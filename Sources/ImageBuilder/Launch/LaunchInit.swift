@@ -1,3 +1,4 @@
+internal import Platform
 internal import Recipe
 
 /// The init of a guest whose root is an image or a folder: it is in the initramfs and stays there, so that the root is as it
@@ -18,13 +19,13 @@ struct LaunchInit: Sendable {
   ]
 
   /// What decides the initramfs beside the program.
-  var settings: [String] { launch.words + ["\(hasNetwork)", "init 1"] }
+  var settings: [String] { launch.words + ["\(hasNetwork)", "init 2"] }
 
   /// What follows in the initramfs' script when the root is mounted at /root.
   func start(_ program: LaunchProgram) -> String {
     guard program.isSystem else { return "exec $bb init\n" }
     return """
-      echo \(Self.quoted(launch.readyText + "/sbin/init"))
+      echo \(ShellWord.quoted(launch.readyText + "/sbin/init"))
       $bb mount --move /dev /root/dev
       $bb umount /sys
       $bb umount /proc
@@ -38,7 +39,8 @@ struct LaunchInit: Sendable {
     guard !program.isSystem else { return [] }
     return [
       .text("etc/inittab", Self.table),
-      .text("launch/setup", setup, permissions: 0o755), .text("launch/dhcp", Self.dhcp, permissions: 0o755),
+      .text("launch/setup", setup, permissions: 0o755),
+      .text("launch/dhcp", Self.dhcp(program), permissions: 0o755),
       .text("launch/run", run(program), permissions: 0o755), .text("launch/stop", Self.stop, permissions: 0o755),
       .text("etc/acpi/PWRF/00000080", "#!/bin/busybox sh\nexec /bin/busybox poweroff\n", permissions: 0o755),
     ]
@@ -85,33 +87,40 @@ struct LaunchInit: Sendable {
       """ + (hasNetwork ? cards : "")
   }
 
-  /// What udhcpc tells. The root's own resolv.conf is a file: the builder put it there.
-  private static let dhcp = """
-    #!/bin/busybox sh
-    bb=/bin/busybox
-    case $1 in
-      deconfig)
-        $bb ip -4 addr flush dev "$interface"
-        $bb ip link set "$interface" up
-        ;;
-      bound|renew)
-        $bb ip -4 addr flush dev "$interface"
-        $bb ip addr add "$ip/${mask:-24}" broadcast + dev "$interface"
-        for address in $router; do
-          $bb ip route replace default via "$address" dev "$interface"
-          break
-        done
-        if [ -n "$dns" ]; then
-          for address in $dns; do echo "nameserver $address"; done >/root/etc/resolv.conf
-        fi
-        ;;
-    esac
+  /// What udhcpc tells. The root's own resolv.conf is a file where it has one: the builder put it there.
+  private static func dhcp(_ program: LaunchProgram) -> String {
+    let servers = program.resolver.map { path in
+      """
+          if [ -n "$dns" ]; then
+            for address in $dns; do echo "nameserver $address"; done >\(ShellWord.quoted("/root/" + path))
+          fi
 
-    """
+      """
+    }
+    return """
+      #!/bin/busybox sh
+      bb=/bin/busybox
+      case $1 in
+        deconfig)
+          $bb ip -4 addr flush dev "$interface"
+          $bb ip link set "$interface" up
+          ;;
+        bound|renew)
+          $bb ip -4 addr flush dev "$interface"
+          $bb ip addr add "$ip/${mask:-24}" broadcast + dev "$interface"
+          for address in $router; do
+            $bb ip route replace default via "$address" dev "$interface"
+            break
+          done
+      \(servers ?? "")    ;;
+      esac
+
+      """
+  }
 
   /// The command is the leader of its session, with the serial line as its terminal, in the root alone, as its user.
   private func run(_ program: LaunchProgram) -> String {
-    let words = program.words.map(Self.quoted).joined(separator: " ")
+    let words = program.words.map(ShellWord.quoted).joined(separator: " ")
     let identity = program.user == 0 && program.group == 0 ? "" : "-G \(program.group) -S \(program.user) "
     let title = EscapedText.make(String((program.words.first ?? "").prefix(200)))
     let again =
@@ -125,10 +134,10 @@ struct LaunchInit: Sendable {
       bb=/bin/busybox
       wait=1
       while :; do
-        echo \(Self.quoted(launch.readyText + title))
+        echo \(ShellWord.quoted(launch.readyText + title))
         $bb sh -c 'echo $$ >/launch/pid; exec "$@"' sh \\
-          $bb env -i \(program.environment.map(Self.quoted).joined(separator: " ")) \\
-          /bin/busybox nsenter -F -r/root -w\(Self.quoted("/root/" + program.directory)) \(identity)-- \\
+          $bb env -i \(program.environment.map(ShellWord.quoted).joined(separator: " ")) \\
+          /bin/busybox nsenter -F -r/root -w\(ShellWord.quoted("/root/" + program.directory)) \(identity)-- \\
           \(words)
         status=$?
         $bb rm -f /launch/pid
@@ -164,9 +173,4 @@ struct LaunchInit: Sendable {
     $bb mount -o remount,ro /root 2>/dev/null
 
     """
-
-  /// A word of the shell's that stands for itself.
-  static func quoted(_ word: String) -> String {
-    "'" + word.replacing("'", with: "'\\''") + "'"
-  }
 }

@@ -12,6 +12,8 @@ struct LaunchProgram: Codable, Sendable, Hashable {
   var environment: [String] = []
   /// Where it begins, links followed, without a leading slash.
   var directory = ""
+  /// Where the root has its /etc/resolv.conf, links followed, without a leading slash; nil where it can have none.
+  var resolver: String?
   /// User id.
   var user: UInt32 = 0
   /// Group id.
@@ -60,6 +62,7 @@ struct LaunchProgram: Codable, Sendable, Hashable {
         .badFile, "\(name) has no program \(EscapedText.make(program))",
         hint: "say another 'command' in the recipe, or bring the program into the root")
     }
+    resolver = LaunchDisk.place(of: LaunchDisk.resolver, in: index)
     let home = try setUser(image?.user ?? "", Accounts(index), called: name)
     var variables = ["HOME": home, "HOSTNAME": launch.hostname, "PATH": Self.path, "TERM": "vt220"]
     for line in image?.environment ?? [] {
@@ -139,7 +142,7 @@ extension TreeIndex {
   /// Whether a place, or one above it, is something else than a folder.
   func isBelowFile(_ place: String) -> Bool {
     var above = ""
-    for part in place.split(separator: "/") {
+    for part in TreePath.parts(place) {
       above += (above.isEmpty ? "" : "/") + part
       if let kind = entries[above]?.kind, kind != .directory { return true }
     }

@@ -40,7 +40,7 @@ struct LayerFiles {
     }
     limits.bytes -= size
     limits.entries -= entries.count
-    try tree.apply(files.count, entries)
+    try tree.apply(files.count, entries, cancellation: cancellation)
     files.append(file)
   }
 
@@ -100,8 +100,9 @@ struct LayerFiles {
   private func list(
     _ folder: LayerTree.Node, _ above: String, _ writer: ArchiveWriter, _ names: inout [LayerTree.Member: [String]]
   ) throws(BuildError) {
-    let children = folder.children.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-    for (name, node) in children {
+    let children = folder.children.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+    for (bytes, node) in children {
+      let name = String(decoding: bytes, as: UTF8.self)
       let path = above.isEmpty ? name : "\(above)/\(name)"
       guard path.utf8.count <= ArchiveLimits.path else {
         throw BuildError(.badFile, "\(self.name) has paths of more than \(ArchiveLimits.path) bytes")

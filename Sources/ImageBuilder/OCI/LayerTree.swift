@@ -18,7 +18,8 @@ struct LayerTree {
     }
 
     var kind: Kind
-    var children: [String: Node] = [:]
+    /// By the bytes of their names: Swift takes two ways to write a letter for one.
+    var children: [[UInt8]: Node] = [:]
     /// Where its content is; nil for folders. Names of one file have one.
     var member: Member?
     var permissions: UInt32
@@ -42,6 +43,8 @@ struct LayerTree {
   /// What was made so far, whether it is still there or not.
   private var count = 0
   private let limit: Int
+  /// Names that were looked up, links' included.
+  private var steps = 0
 
   /// An empty one that takes at most `limit` files and folders.
   init(called name: String, limit: Int) {
@@ -55,30 +58,35 @@ struct LayerTree {
   private static let reserved = ".wh..wh."
 
   /// Lays a layer over what is there. Members that are no files, folders or links are left out.
-  mutating func apply(_ layer: Int, _ entries: [ArchiveEntry]) throws(BuildError) {
+  mutating func apply(
+    _ layer: Int, _ entries: [ArchiveEntry], cancellation: Cancellation = Cancellation()
+  ) throws(BuildError) {
     // Whiteouts hide what is below, and nothing of their own layer, wherever in it they stand.
     for entry in entries {
-      let parts = Self.parts(entry.path)
-      guard let last = parts.last, last.hasPrefix(Self.whiteout) else { continue }
+      try cancellation.check()
+      let parts = TreePath.parts(entry.path)
+      guard let last = parts.last, Self.begins(last, Self.whiteout) else { continue }
       if last == Self.opaque {
         try existing(parts.dropLast()[...])?.children = [:]
-      } else if !last.hasPrefix(Self.reserved) {
-        let hidden = String(last.dropFirst(Self.whiteout.count))
-        guard !hidden.isEmpty, hidden != ".", hidden != ".." else { throw refusal("a whiteout of nothing") }
+      } else if !Self.begins(last, Self.reserved) {
+        let hidden = Array(last.utf8.dropFirst(Self.whiteout.utf8.count))
+        guard ![[], Array(".".utf8), Array("..".utf8)].contains(hidden) else {
+          throw refusal("a whiteout of nothing")
+        }
         try existing(parts.dropLast()[...])?.children[hidden] = nil
       }
     }
     for (index, entry) in entries.enumerated() {
-      let parts = Self.parts(entry.path)
-      if parts.contains(where: { $0.hasPrefix(Self.reserved) }) || parts.last?.hasPrefix(Self.whiteout) == true {
-        continue
-      }
+      try cancellation.check()
+      let parts = TreePath.parts(entry.path)
+      if parts.contains(where: { Self.begins($0, Self.reserved) }) { continue }
+      if let last = parts.last, Self.begins(last, Self.whiteout) { continue }
       try add(entry, parts, Member(layer: layer, index: index))
     }
   }
 
   private mutating func add(_ entry: ArchiveEntry, _ parts: [String], _ member: Member) throws(BuildError) {
-    guard let name = parts.last else {
+    guard let name = parts.last.map({ Array($0.utf8) }) else {
       if entry.kind == .directory { describe(root, entry) }
       return
     }
@@ -91,8 +99,9 @@ struct LayerTree {
     case .file: folder.children[name] = try made(.file, member, entry)
     case .symbolicLink(let target): folder.children[name] = try made(.link(target), member, entry)
     case .hardLink(let target):
-      let parts = Self.parts(target)
-      guard let last = parts.last, let other = try existing(parts.dropLast()[...])?.children[last], !other.isFolder
+      let parts = TreePath.parts(target)
+      guard let last = parts.last.map({ Array($0.utf8) }),
+        let other = try existing(parts.dropLast()[...])?.children[last], !other.isFolder
       else {
         throw refusal("\(Self.shown(entry.path)) as a hard link to \(Self.shown(target)), which is no file of it")
       }
@@ -121,7 +130,7 @@ struct LayerTree {
     var walk = LayerWalk(parts, root)
     while let name = try step(&walk), walk.folder.isFolder {
       let node = try made(.folder, nil, nil)
-      walk.folder.children[name] = node
+      walk.folder.children[Array(name.utf8)] = node
       walk.enter(node)
     }
     guard walk.folder.isFolder else {
@@ -131,13 +140,16 @@ struct LayerTree {
   }
 
   /// The folder at a path; nil where there is none.
-  private func existing(_ parts: ArraySlice<String>) throws(BuildError) -> Node? {
+  private mutating func existing(_ parts: ArraySlice<String>) throws(BuildError) -> Node? {
     var walk = LayerWalk(parts, root)
     return try step(&walk) == nil && walk.folder.isFolder ? walk.folder : nil
   }
 
   /// Goes on until the end, or to a name that is not there, which is returned.
-  private func step(_ walk: inout LayerWalk) throws(BuildError) -> String? {
+  private mutating func step(_ walk: inout LayerWalk) throws(BuildError) -> String? {
+    let before = walk.steps
+    defer { steps += walk.steps - before }
+    guard steps / 100 <= limit else { throw refusal("links that lead around without an end") }
     do throws(LayerWalk.TooFar) {
       return try walk.run()
     } catch {
@@ -146,7 +158,7 @@ struct LayerTree {
     }
   }
 
-  private static func parts(_ path: String) -> [String] { path.split(separator: "/").map(String.init) }
+  private static func begins(_ name: String, _ mark: String) -> Bool { name.utf8.starts(with: mark.utf8) }
 
   private static func shown(_ text: String) -> String { EscapedText.make(String(text.prefix(120))) }
 
@@ -163,13 +175,14 @@ struct LayerWalk {
   /// Folders in each other: as many as a path can name, and as few as recursion can take.
   static let depth = 1024
 
-  private var rest: [String]
+  private var names: PathWalk
   /// From the root to where it is.
   private var path: [LayerTree.Node]
-  private var links = 0
+  /// Names that were looked up.
+  private(set) var steps = 0
 
   init(_ parts: ArraySlice<String>, _ root: LayerTree.Node) {
-    rest = parts.reversed()
+    names = PathWalk(parts)
     path = [root]
   }
 
@@ -180,23 +193,23 @@ struct LayerWalk {
 
   /// Goes on until the end, or to a name that is not there, which is returned.
   mutating func run() throws(TooFar) -> String? {
-    while let name = rest.popLast() {
+    while let step = names.next() {
+      steps += 1
       guard path.count <= Self.depth else { throw .deep }
-      if name == "." { continue }
-      if name == ".." {
+      guard case .name(let name) = step else {
         if path.count > 1 { path.removeLast() }
         continue
       }
-      guard let next = folder.children[name] else { return name }
+      guard let next = folder.children[Array(name.utf8)] else { return name }
       guard case .link(let target) = next.kind else {
         path.append(next)
         continue
       }
-      // As many as Linux follows (path_resolution(7)).
-      links += 1
-      guard links <= 40, rest.count <= Self.depth else { throw .circle }
-      if target.hasPrefix("/") { path.removeLast(path.count - 1) }
-      rest += target.split(separator: "/").reversed().map(String.init)
+      do throws(PathWalk.Circle) {
+        if try names.follow(target) { path.removeLast(path.count - 1) }
+      } catch {
+        throw .circle
+      }
     }
     return nil
   }

@@ -10,10 +10,11 @@ struct OCIImage {
   private static let depth = 4
   /// Layers; OverlayFS, which most images are made for, takes no more.
   private static let layerLimit = 500
+  /// Entries of all lists together.
   private static let manifestLimit = 1000
 
   /// Chooses the image that `reference` names; without it there may be one only.
-  init(_ layout: OCILayout, reference: String?) throws(BuildError) {
+  init(_ layout: OCILayout, reference: String?, cancellation: Cancellation) throws(BuildError) {
     self.layout = layout
     var listed = try layout.index().manifests
     if let reference {
@@ -29,7 +30,9 @@ struct OCIImage {
     }
     var found: [(descriptor: OCIDescriptor, manifest: OCIManifest, config: OCIConfig)] = []
     var others: [String] = []
-    for descriptor in try Self.manifests(listed, layout, depth: Self.depth) {
+    var left = Self.manifestLimit
+    for descriptor in try Self.manifests(listed, layout, depth: Self.depth, &left, cancellation) {
+      try cancellation.check()
       if found.contains(where: { $0.descriptor.digest == descriptor.digest }) { continue }
       if let platform = descriptor.platform, platform != Self.platform {
         others.append("\(platform.os)/\(platform.architecture)")
@@ -82,21 +85,21 @@ struct OCIImage {
 
   /// The images of a list and of those in it.
   private static func manifests(
-    _ listed: [OCIDescriptor], _ layout: OCILayout, depth: Int
+    _ listed: [OCIDescriptor], _ layout: OCILayout, depth: Int, _ left: inout Int, _ cancellation: Cancellation
   ) throws(BuildError) -> [OCIDescriptor] {
-    guard depth > 0, listed.count <= manifestLimit else {
+    // What is listed counts as often as it is, wherever it is: lists may name each other a thousand times.
+    left -= listed.count
+    guard depth > 0, left >= 0 else {
       throw BuildError(.badFile, "\(layout.name) has more lists of images than can be")
     }
     var found: [OCIDescriptor] = []
     for descriptor in listed {
+      try cancellation.check()
       if descriptor.isIndex {
         let index = try layout.document(descriptor, as: OCIIndex.self, "a list of images")
-        found += try manifests(index.manifests, layout, depth: depth - 1)
+        found += try manifests(index.manifests, layout, depth: depth - 1, &left, cancellation)
       } else {
         found.append(descriptor)
-      }
-      guard found.count <= manifestLimit else {
-        throw BuildError(.badFile, "\(layout.name) has more lists of images than can be")
       }
     }
     return found

@@ -32,7 +32,7 @@ struct OCIRoot: Sendable {
     case .step(let input): inputs = [input]
     }
     return Step(
-      name: name, kind: "oci-root", version: 1, settings: settings, inputs: inputs,
+      name: name, kind: "oci-root", version: 2, settings: settings, inputs: inputs,
       outputs: [LaunchDisk.archive, LaunchProgram.file]
     ) { context throws(BuildError) in try make(context) }
   }
@@ -49,7 +49,7 @@ struct OCIRoot: Sendable {
     context.progress("reading")
     let layout = try OCILayout(
       path, called: called, scratch: "\(context.scratch)/layout", limits: limits, cancellation: context.cancellation)
-    let image = try OCIImage(layout, reference: root.reference)
+    let image = try OCIImage(layout, reference: root.reference, cancellation: context.cancellation)
     var files = LayerFiles(called: called, limits: limits)
     try image.unpack(
       into: &files, scratch: context.scratch, cancellation: context.cancellation, progress: context.report)

@@ -106,8 +106,8 @@ struct SignatureCheck: Sendable {
     var bytes: [UInt8] = []
     var encoded: String?
     var isInHead = false
-    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      let line = line.filter { $0 != "\r" && $0 != " " }
+    for line in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) {
+      let line = line.filter { $0 != " " }
       if line == armorMark.filter({ $0 != " " }) {
         (encoded, isInHead) = ("", true)
       } else if line.hasPrefix("-----END") {

@@ -50,7 +50,8 @@ struct SourceSet: Sendable {
     let step = product.step
     return Product(
       step: Step(
-        name: step.name, kind: "signed-source", version: 1, settings: [step.kind] + step.settings + check.settings,
+        name: step.name, kind: "signed-source", version: 1,
+        settings: [step.kind, "\(step.version)"] + step.settings + check.settings,
         inputs: step.inputs, outputs: step.outputs, isForced: step.isForced
       ) { context throws(BuildError) in
         try step.run(context)

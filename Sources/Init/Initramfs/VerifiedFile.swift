@@ -57,23 +57,33 @@ struct VerifiedFile: Sendable {
     let source = try FileDescriptor(opening: device, [.readOnly, .direct])
     let bytes = try source.length()
     var buffer = AlignedBuffer(count: Self.piece)
+    let found = Self.scan(bytes, progress: progress) { offset, count in
+      Self.failure(source, &buffer, count, at: offset)
+    }
+    guard let (place, error) = found else { return .whole(bytes: bytes) }
+    // A failed read says nothing about the content where the medium does not answer.
+    let block = try FileDescriptor(opening: file).read(upTo: Verity.blockBytes, at: place)
+    guard !block.isEmpty, error.errno == .inputOutput else { throw error }
+    return .changed(at: place)
+  }
+
+  /// Reads so many bytes in pieces, and returns the first block that does not come when it is asked for again, alone. What
+  /// fails only once is a medium's mood.
+  static func scan(
+    _ bytes: Int, progress: (Int, Int) -> Void, read: (_ offset: Int, _ count: Int) -> SystemError?
+  ) -> (place: Int, error: SystemError)? {
     var done = 0
     while done < bytes {
-      let count = min(Self.piece, bytes - done)
-      if let error = Self.failure(source, &buffer, count, at: done) {
-        var place = done
-        while place < done + count, Self.failure(source, &buffer, Verity.blockBytes, at: place) == nil {
-          place += Verity.blockBytes
+      let count = min(piece, bytes - done)
+      if read(done, count) != nil {
+        for place in stride(from: done, to: done + count, by: Verity.blockBytes) {
+          if let error = read(place, Verity.blockBytes) { return (place, error) }
         }
-        // A failed read says nothing about the content where the medium does not answer.
-        let block = try FileDescriptor(opening: file).read(upTo: Verity.blockBytes, at: min(place, bytes - 1))
-        guard !block.isEmpty, error.errno == .inputOutput else { throw error }
-        return .changed(at: place)
       }
       done += count
       progress(done, bytes)
     }
-    return .whole(bytes: bytes)
+    return nil
   }
 
   private static func failure(

@@ -85,8 +85,9 @@ extension FuzzTarget {
         total += 1
         precondition(depth <= LayerWalk.depth + 1 && (node.isFolder || node.children.isEmpty))
         precondition(node.isFolder == (node.member == nil))
-        for (name, child) in node.children {
-          precondition(!name.isEmpty && name != "." && name != ".." && !name.contains("/") && !name.hasPrefix(".wh."))
+        for (bytes, child) in node.children {
+          precondition(!bytes.isEmpty && !bytes.contains(UInt8(ascii: "/")) && !bytes.starts(with: ".wh.".utf8))
+          precondition(bytes != Array(".".utf8) && bytes != Array("..".utf8))
           nodes.append((child, depth + 1))
         }
       }

@@ -39,6 +39,30 @@ struct LayerTests {
         == ["a": "1"])
   }
 
+  @Test("Names are bytes: two ways to write a letter are two names, and a slash with a mark on it leads on")
+  func bytes() throws {
+    let fixture = try OCIFixture()
+    let letters = try fixture.list([[.init("caf\u{E9}", "1")], [.init("cafe\u{301}", "2")]])
+    #expect(letters.count == 2)
+    #expect(
+      try OCIFixture().tree([[.directory("b"), .init("a", kind: .link, target: "b")], [.init("a/\u{301}c", "2")]])
+        == ["b": "/", "a": "-> b", "b/\u{301}c": "2"])
+  }
+
+  @Test("Links that lead around for ever are given up")
+  func endless() throws {
+    // Each name of the path leads through forty links of many names.
+    let target = Array(repeating: "d", count: 30).joined(separator: "/../") + "/.."
+    let links = (0..<38).map { number in
+      TarFile.Entry("l\(number)", kind: .link, target: "\(target)/l\(number + 1)")
+    }
+    let files = (0..<200).map { TarFile.Entry("l0/f\($0)", "") }
+    let error = try refusal(
+      [[.directory("d")] + links + [.init("l38", kind: .link, target: "d")], files], limits: ArchiveLimits(entries: 300)
+    )
+    #expect(error?.message.contains("lead around without an end") == true, "\(String(describing: error))")
+  }
+
   @Test("A file in the place of a folder, and a folder in the place of a file or a link")
   func kinds() throws {
     #expect(

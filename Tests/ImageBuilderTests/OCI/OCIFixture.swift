@@ -71,7 +71,7 @@ final class OCIFixture {
     try OCIImage(
       OCILayout(
         path ?? self.path, called: "the image", scratch: "\(directory.path)/blobs", limits: .standard,
-        cancellation: Cancellation()), reference: reference)
+        cancellation: Cancellation()), reference: reference, cancellation: Cancellation())
   }
 
   /// The root of an image as a tar file.
@@ -85,11 +85,16 @@ final class OCIFixture {
 
   /// The root of these layers, with the contents of files: `path` or `path -> target`, and what is there.
   func tree(_ layers: [[TarFile.Entry]], limits: ArchiveLimits = .standard) throws -> [String: String] {
+    Dictionary(uniqueKeysWithValues: try list(layers, limits: limits))
+  }
+
+  /// The same in the archive's order, where two names may be one to Swift.
+  func list(_ layers: [[TarFile.Entry]], limits: ArchiveLimits = .standard) throws -> [(String, String)] {
     try index([manifest(layers.map { try layer($0) })])
     let reader = try ArchiveReader(try root(of: image(), limits: limits), .tar)
-    var found: [String: String] = [:]
+    var found: [(String, String)] = []
     while let entry = try reader.next() {
-      found[entry.path] =
+      let content =
         switch entry.kind {
         case .directory: "/"
         case .file: String(decoding: try reader.readAll(), as: UTF8.self)
@@ -97,6 +102,7 @@ final class OCIFixture {
         case .hardLink(let target): "= \(target)"
         case .other: "?"
         }
+      found.append((entry.path, content))
     }
     return found
   }

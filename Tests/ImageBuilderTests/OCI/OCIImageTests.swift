@@ -144,4 +144,26 @@ struct OCIImageTests {
     #expect(try Files.list("\(fixture.directory.path)/blobs") == ["blobs", "index.json"])
     #expect(try Files.list("\(fixture.directory.path)/blobs/blobs/sha256") == [digits])
   }
+
+  @Test("Lists that name each other more often than there are images are given up, empty as they may be")
+  func lists() throws {
+    let fixture = try OCIFixture()
+    func list(_ entries: [String]) throws -> String {
+      try fixture.blob(
+        Array(#"{"manifests":[\#(entries.joined(separator: ","))]}"#.utf8), "application/vnd.oci.image.index.v1+json")
+    }
+    let empty = try list([])
+    let many = try list(Array(repeating: empty, count: 900))
+    try fixture.index(Array(repeating: many, count: 900))
+    let error = #expect(throws: BuildError.self) { try fixture.image() }
+    #expect(error?.message.contains("more lists of images than can be") == true)
+    let cancellation = Cancellation()
+    cancellation.cancel()
+    try fixture.index([many])
+    let layout = try OCILayout(
+      fixture.path, called: "the image", scratch: "\(fixture.directory.path)/blobs", limits: .standard,
+      cancellation: Cancellation())
+    let ended = #expect(throws: BuildError.self) { try OCIImage(layout, reference: nil, cancellation: cancellation) }
+    #expect(ended?.code == .cancelled)
+  }
 }
