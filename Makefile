@@ -17,7 +17,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   grub-efi-amd64-bin mtools dosfstools busybox-static kmod uidmap zstd xz-utils curl ca-certificates \
   git qemu-utils makefs fdisk cryptsetup-bin gpgv signify-openbsd
 DEMO_PACKAGES := qemu-system-x86 ovmf
-TEST_PACKAGES := xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc python3-jsonschema osslsigncode sbsigntool
+TEST_PACKAGES := bzip2 xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc python3-jsonschema osslsigncode sbsigntool
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
