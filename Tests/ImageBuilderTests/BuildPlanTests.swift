@@ -330,7 +330,7 @@ struct BuildPlanTests {
     try Files.write("-----BEGIN CERTIFICATE-----\n", to: "\(directory.path)/db.pem")
     try Files.write("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", to: "\(directory.path)/db.key")
     #expect { try loader(own) } throws: { "\($0)".contains("has a passphrase") }
-    try Files.write("-----BEGIN PRIVATE KEY-----\n1\n", to: "\(directory.path)/db.key")
+    try Files.write("-----BEGIN RSA PRIVATE KEY-----\n1\n", to: "\(directory.path)/db.key")
     #expect(try root(debian).outputs.suffix(3) == ["shimx64.efi", "mmx64.efi", "grubx64.efi"])
     #expect(try loader(debian).inputs.map(\.file) == ["shimx64.efi", "mmx64.efi", "grubx64.efi"])
     #expect(try !root(none).outputs.contains { $0.hasSuffix(".efi") && !$0.hasPrefix("memtest") })
@@ -341,7 +341,7 @@ struct BuildPlanTests {
         "linuxx64.efi.stub", DebianRoot.kernel, Initramfs.file, ControlRoot.rootDigest,
       ])
     let before = try loader(own).settings
-    try Files.write("-----BEGIN PRIVATE KEY-----\n2\n", to: "\(directory.path)/db.key")
+    try Files.write("-----BEGIN RSA PRIVATE KEY-----\n2\n", to: "\(directory.path)/db.key")
     #expect(try loader(own).settings != before)
   }
 
