@@ -233,3 +233,8 @@ int clinux_keep_off_processor(int number) {
   if (CPU_COUNT(&allowed) == 0) return 0;
   return sched_setaffinity(0, sizeof allowed, &allowed) == 0 ? 1 : -1;
 }
+
+ssize_t clinux_copy_file_range(int source, int64_t offset, int target, size_t count) {
+  off64_t position = offset;
+  return copy_file_range(source, &position, target, NULL, count, 0);
+}

@@ -6,16 +6,23 @@ extension FileDescriptor {
   public func copySparsely(from source: borrowing FileDescriptor, at offset: Int) throws(SystemError) {
     let length = try source.length()
     var position = 0
-    while position < length, let start = try source.seek(.data, from: position), start < length {
-      let end = try source.seek(.hole, from: start) ?? length
-      position = start
-      while position < min(end, length) {
-        let bytes = try source.read(upTo: min(1 << 20, end - position), at: position)
+    while position < length, let data = try source.data(from: position), data.lowerBound < length {
+      position = data.lowerBound
+      while position < min(data.upperBound, length) {
+        let bytes = try source.read(upTo: min(1 << 20, data.upperBound - position), at: position)
         if bytes.isEmpty { throw SystemError("copy a file that shrank meanwhile", errno: .inputOutput) }
         try writeAll(bytes, at: offset + position)
         position += bytes.count
       }
     }
+  }
+
+  /// The first stretch of bytes at or after `offset` that is no hole; nil where there is none.
+  public func data(from offset: Int) throws(SystemError) -> Range<Int>? {
+    guard let start = try seek(.data, from: offset) else { return nil }
+    var end = try seek(.hole, from: start)
+    if end == nil { end = try length() }
+    return start..<max(start, end ?? start)
   }
 
   private enum Sought: Int32 {

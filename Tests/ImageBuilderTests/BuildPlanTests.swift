@@ -252,7 +252,7 @@ struct BuildPlanTests {
     let step = try #require(plan.steps.first { $0.name == disk.step })
     #expect(step.inputs == [.init(step: "one: root file system", file: GuestDisk.file)])
     let root = try #require(plan.steps.first { $0.name == "one: root file system" })
-    #expect(root.inputs.map(\.file) == [DebianRoot.archive, GuestInitramfs.file])
+    #expect(root.inputs.map(\.file) == [DebianRoot.archive, GuestBase.file, GuestInitramfs.file])
     try Files.write([UInt8](repeating: 1, count: 4 << 20), to: "\(directory.path)/disk.img")
     let described = try one.manifest(plan.recipe) { (_) throws(BuildError) in "\(directory.path)/disk.img" }
     #expect(described.boot == .init(method: .bios, kernel: nil, initrd: nil, commandLine: ""))
@@ -288,7 +288,8 @@ struct BuildPlanTests {
     let after = settings(changed)
     let always: Set<String> = [BootLoader.stepName, BillOfMaterials.stepName]
     #expect(
-      Set(after.keys.filter { after[$0] != before[$0] }) == always.union(["two: disk", ImagesVolume.stepName]))
+      Set(after.keys.filter { after[$0] != before[$0] })
+        == always.union(["two: services", "two: disk", ImagesVolume.stepName]))
     let control = settings(
       try plan(Self.guests, in: directory, control: ", users: [{name: ada}], command-line: nomodeset"))
     #expect(Set(control.keys.filter { control[$0] != before[$0] }) == always.union([ControlRoot.stepName]))
@@ -304,7 +305,12 @@ struct BuildPlanTests {
     }
     let always: Set<String> = [BootLoader.stepName, BillOfMaterials.stepName]
     let (names, xz) = try changes("{compression: xz}")
-    #expect(names == always.union([ControlRoot.stepName, ImagesVolume.stepName, "initramfs"]))
+    #expect(
+      names
+        == always.union([
+          ControlRoot.stepName, ImagesVolume.stepName, "initramfs", "guests: Debian trixie, ext4, compressed",
+          "one: disk, compressed", "two: disk, compressed",
+        ]))
     #expect(xz[ControlRoot.stepName]?.contains("-Xbcj") == true)
     #expect(xz[ImagesVolume.stepName]?.contains("-Xbcj") == false)
     #expect(try changes("{level: 3}").1[ControlRoot.stepName]?.contains("3") == true)

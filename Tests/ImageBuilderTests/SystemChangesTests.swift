@@ -39,7 +39,8 @@ struct SystemChangesTests {
   private func added(
     _ lines: String, in directory: TemporaryDirectory, with more: [TreeEntry] = []
   ) throws -> [String: TreeEntry] {
-    let entries = try changes(lines, in: directory).entries(index(in: directory, with: more), epoch: Self.day * 86_400)
+    let entries = try changes(lines, in: directory).entries(
+      index(in: directory, with: more), spool: "\(directory.path)/spool", epoch: Self.day * 86_400)
     #expect(Set(entries.map(\.path)).count == entries.count)
     #expect(entries.map(\.path) == entries.map(\.path).sorted())
     return Dictionary(uniqueKeysWithValues: entries.map { ($0.path, $0) })
@@ -56,8 +57,11 @@ struct SystemChangesTests {
   }
 
   private func text(_ entry: TreeEntry?) -> String? {
-    guard case .bytes(let bytes)? = entry?.content else { return nil }
-    return String(decoding: bytes, as: UTF8.self)
+    switch entry?.content {
+    case .bytes(let bytes)?: return String(decoding: bytes, as: UTF8.self)
+    case .file(let path)?: return try? Files.readText(path)
+    default: return nil
+    }
   }
 
   private func failure(_ lines: String) throws -> BuildError? {
@@ -227,9 +231,11 @@ struct SystemChangesTests {
     try directory.write("own", "one")
     let changes = try changes("files: [{path: /a, from: own}]", in: directory)
     let index = try index(in: directory)
-    #expect(try text(changes.entries(index, epoch: 0).first) == "one")
+    #expect(try text(changes.entries(index, spool: "\(directory.path)/spool", epoch: 0).first) == "one")
     try directory.write("own", "two")
-    let error = #expect(throws: BuildError.self) { try changes.entries(index, epoch: 0) }
+    let error = #expect(throws: BuildError.self) {
+      try changes.entries(index, spool: "\(directory.path)/spool", epoch: 0)
+    }
     #expect(error?.message == "web: \(directory.path)/own, the file for /a, changed during the build")
   }
 
@@ -301,8 +307,7 @@ struct SystemChangesTests {
   @Test("OpenSSH's keys are each machine's own")
   func hostKeys() throws {
     let directory = try TemporaryDirectory()
-    let system = GuestSystem(hostname: "h", nameServer: nil)
-    #expect(system.omits("etc/ssh/ssh_host_ed25519_key") && !system.omits("etc/ssh/sshd_config"))
+    #expect(GuestBase.omits("etc/ssh/ssh_host_ed25519_key") && !GuestBase.omits("etc/ssh/sshd_config"))
     #expect(GuestSystem.hostKeys(try index(in: directory)).isEmpty)
     let server = TreeEntry.text("usr/sbin/sshd", "", permissions: 0o755)
     #expect(GuestSystem.hostKeys(try index(in: directory, with: [server])).count == 1)

@@ -91,4 +91,5 @@ int clinux_punch_hole(int fd, int64_t offset, int64_t length);
 int clinux_zero_range(int fd, int64_t offset, int64_t length, int keep_allocated);
 int clinux_block_discard(int fd, uint64_t offset, uint64_t length);
 int clinux_block_zero(int fd, uint64_t offset, uint64_t length);
+ssize_t clinux_copy_file_range(int source, int64_t offset, int target, size_t count); /* to the target's position */
 ssize_t clinux_random(void *buffer, size_t count);

@@ -97,8 +97,7 @@ final class ArchiveWriter {
     // SAFETY: the entry is freed on every path; the C strings live for the calls that take them, which copy them.
     guard let raw = unsafe archive_entry_new() else { throw BuildError(.system, "no memory to write \(path)") }
     defer { unsafe archive_entry_free(raw) }
-    var content: [UInt8] = []
-    var size = 0
+    let size = try entry.size
     unsafe archive_entry_set_pathname(raw, entry.path)
     unsafe archive_entry_set_perm(raw, mode_t(entry.permissions))
     unsafe archive_entry_set_uid(raw, Int64(entry.owner))
@@ -107,15 +106,8 @@ final class ArchiveWriter {
     unsafe archive_entry_set_ino64(raw, inode)
     unsafe archive_entry_set_nlink(raw, 1)
     switch entry.content {
-    case .bytes(let bytes):
+    case .bytes, .file:
       unsafe archive_entry_set_filetype(raw, 0o100000)
-      content = bytes
-      size = bytes.count
-    case .file(let host):
-      unsafe archive_entry_set_filetype(raw, 0o100000)
-      size = try attempt("cannot add \(entry.path)") { () throws(SystemError) in
-        try Files.status(host, followingLinks: true)?.size ?? 0
-      }
     case .directory:
       unsafe archive_entry_set_filetype(raw, 0o040000)
       unsafe archive_entry_set_nlink(raw, 2)
@@ -133,21 +125,27 @@ final class ArchiveWriter {
     unsafe archive_entry_set_size(raw, Int64(size))
     unsafe setTimes(raw, earliest: false)
     guard unsafe archive_write_header(archive, raw) == ARCHIVE_OK else { throw failure() }
-    try write(content)
-    if case .file(let host) = entry.content { try write(file: host, size, entry.path) }
+    switch entry.content {
+    case .bytes(let bytes): try write(bytes)
+    case .file(let host): try write(contentOf: host, size: size, entry)
+    default: break
+    }
   }
 
-  /// Copies a file of this machine, piece by piece.
-  private func write(file host: String, _ size: Int, _ name: String) throws(BuildError) {
-    let file = try attempt("cannot add \(name)") { () throws(SystemError) in try FileDescriptor(opening: host) }
-    var left = size
-    while left > 0 {
-      let bytes = try attempt("cannot add \(name)") { () throws(SystemError) in
-        try file.read(upTo: min(left, 1 << 20))
+  /// Writes the content of a file of the host, piece by piece.
+  private func write(contentOf host: String, size: Int, _ entry: TreeEntry) throws(BuildError) {
+    let doing = "cannot add \(entry.path)"
+    let file = try attempt(doing) { () throws(SystemError) in try FileDescriptor(opening: host) }
+    var done = 0
+    while done < size {
+      let bytes = try attempt(doing) { () throws(SystemError) in
+        try file.read(upTo: min(1 << 20, size - done), at: done)
       }
-      guard !bytes.isEmpty else { throw BuildError(.content, "\(host) became shorter while it was read") }
+      guard !bytes.isEmpty else {
+        throw BuildError(.badFile, "\(doing): \(host) became shorter meanwhile", hint: "build again")
+      }
       try write(bytes)
-      left -= bytes.count
+      done += bytes.count
     }
   }
 

@@ -41,6 +41,16 @@ struct SpooledTree {
     }
   }
 
+  /// All entries in the order of their paths; hard links are files of their own.
+  var all: [TreeEntry] {
+    entries.values.sorted { $0.path.utf8.lexicographicallyPrecedes($1.path.utf8) }.map { entry in
+      guard let place = content(entry.path) else { return entry }
+      return TreeEntry(
+        path: entry.path, content: .file(place), permissions: entry.permissions, owner: entry.owner,
+        group: entry.group)
+    }
+  }
+
   /// Adds or replaces one entry.
   mutating func add(_ entry: TreeEntry) { entries[entry.path] = entry }
 

@@ -41,7 +41,7 @@ enum Tree {
         extent.add(0)
       }
       if case .directory = addition.content { directories.insert(addition.path) }
-      extent.add(try size(of: addition))
+      extent.add(try addition.size)
       try writer.add(addition)
     }
     try writer.finish()
@@ -116,18 +116,21 @@ enum Tree {
     throw BuildError(.badFile, "\(name) has no file \(path)", hint: "correct the path in the recipe")
   }
 
-  private static func size(of entry: TreeEntry) throws(BuildError) -> Int {
-    switch entry.content {
-    case .bytes(let bytes): return bytes.count
-    case .file(let path): return try fileSize(path)
-    default: return 0
-    }
-  }
+}
 
-  private static func fileSize(_ path: String) throws(BuildError) -> Int {
-    guard let status = try? Files.status(path, followingLinks: true) else {
-      throw BuildError(.badFile, "there is no file \(path)")
+extension TreeEntry {
+  /// Bytes of its content.
+  var size: Int {
+    get throws(BuildError) {
+      switch content {
+      case .bytes(let bytes): return bytes.count
+      case .file(let path):
+        guard let status = try? Files.status(path, followingLinks: true) else {
+          throw BuildError(.badFile, "there is no file \(path)")
+        }
+        return status.size
+      default: return 0
+      }
     }
-    return status.size
   }
 }

@@ -21,6 +21,17 @@ struct TreeIndex: Sendable {
     }
   }
 
+  /// Notes something that is there now.
+  mutating func note(_ entry: ArchiveEntry) { entries[entry.path] = entry }
+
+  /// Forgets what is no longer there.
+  mutating func forget(_ path: String) { entries[path] = nil }
+
+  /// Forgets all that `isGone` names.
+  mutating func forget(where isGone: (String) -> Bool) {
+    entries = entries.filter { !isGone($0.key) }
+  }
+
   /// What the kernel would find at a path: links on the way lead where they do in the tree, and never out of it. A link at
   /// the end is itself, unless it is followed. Nil where links lead nowhere.
   func place(of path: String, followingLast: Bool = false) -> String? {

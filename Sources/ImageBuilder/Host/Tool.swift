@@ -7,8 +7,8 @@ enum Tool {
   /// The Debian package that has each program.
   static let packages = [
     "mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "dumpe2fs": "e2fsprogs",
-    "mksquashfs": "squashfs-tools", "zstd": "zstd", "xz": "xz-utils", "depmod": "kmod", "gzip": "gzip", "tar": "tar",
-    "strip": "binutils",
+    "resize2fs": "e2fsprogs", "mksquashfs": "squashfs-tools", "zstd": "zstd", "xz": "xz-utils", "depmod": "kmod",
+    "gzip": "gzip", "tar": "tar", "strip": "binutils",
     "unshare": "util-linux", "newuidmap": "uidmap", "grub-mkimage": "grub-common", "grub-mkstandalone": "grub-common",
     "curl": "curl", "git": "git", "qemu-img": "qemu-utils", "makefs": "makefs", "sfdisk": "fdisk",
     "mformat": "mtools", "mmd": "mtools", "mcopy": "mtools", "mkfs.fat": "dosfstools", "veritysetup": "cryptsetup-bin",
@@ -21,8 +21,8 @@ enum Tool {
 
   /// Programs that every build runs.
   static let required = [
-    "mmdebstrap", "mke2fs", "debugfs", "dumpe2fs", "mksquashfs", "depmod", "zstd", "tar", "grub-mkimage", "mformat",
-    "mmd", "mcopy", "veritysetup",
+    "mmdebstrap", "mke2fs", "debugfs", "dumpe2fs", "resize2fs", "mksquashfs", "depmod", "zstd", "tar", "grub-mkimage",
+    "mformat", "mmd", "mcopy", "veritysetup",
   ]
 
   static func missing(_ tool: String) -> BuildError {

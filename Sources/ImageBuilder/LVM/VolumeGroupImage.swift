@@ -67,75 +67,99 @@ public enum VolumeGroupImage {
   public static func write(
     images: [(name: String, path: String)], volumeGroup: String, ramBytes: Int, seed: SHA256.Digest, to path: String
   ) throws(Failure) -> Result {
-    try check(images.map(\.name), volumeGroup: volumeGroup)
-    let minimum = dataOffset + 2 * extentSize
-    guard ramBytes >= minimum else { throw .memoryTooSmall(bytes: ramBytes, minimum: minimum) }
-    let ramExtents = (ramBytes - dataOffset) / extentSize
-
     let temporary = "\(path).new"
     do throws(Failure) {
-      var logical: [VolumeGroupMetadata.LogicalVolume] = []
+      var sizes: [(name: String, bytes: Int)] = []
       for (name, source) in images {
-        guard let status = try? Files.status(source, followingLinks: true), status.size == 0 else { continue }
-        throw .emptyImage(name: name, path: source)
+        let status = (try? Files.status(source, followingLinks: true)) ?? nil
+        if status?.size == 0 { throw .emptyImage(name: name, path: source) }
+        sizes.append((name, status?.size ?? 0))
       }
-      let medium = LVMIdentifier(digest: seed, name: "pv:medium")
-      let deviceSize = try writeVolume(images, seed: seed, identifier: medium, to: temporary, &logical)
-      let physical = [
-        VolumeGroupMetadata.PhysicalVolume(
-          name: "pv_medium", identifier: medium, allocatable: false, deviceSize: deviceSize, dataOffset: dataOffset,
-          extents: (deviceSize - dataOffset) / extentSize),
-        VolumeGroupMetadata.PhysicalVolume(
-          name: "pv_ram", identifier: LVMIdentifier(digest: seed, name: "pv:ram"), allocatable: true,
-          deviceSize: dataOffset + ramExtents * extentSize, dataOffset: dataOffset, extents: ramExtents),
-      ]
-      let group = VolumeGroupMetadata(
-        name: volumeGroup, identifier: LVMIdentifier(digest: seed, name: "vg:\(volumeGroup)"), extentSize: extentSize,
-        physicalVolumes: physical, logicalVolumes: logical)
+      let layout = try layout(images: sizes, volumeGroup: volumeGroup, ramBytes: ramBytes, seed: seed)
+      try writeVolume(images, layout, to: temporary)
       do throws(SystemError) {
         try Files.rename(temporary, to: path)
       } catch {
         throw .system(path: path, error)
       }
-      return Result(
-        metadataTemplate: group.text, mediumUUID: medium.description, ramUUID: physical[1].identifier.description,
-        extentBytes: extentSize, imageBytes: deviceSize)
+      return layout.result
     } catch {
       try? Files.remove(temporary)
       throw error
     }
   }
 
-  /// Writes label and extents, tells where each image went, and returns the size of the file.
+  /// What is where in a physical volume.
+  struct Layout: Sendable {
+    let result: Result
+    /// What comes before the first extent: LVM's label.
+    let head: [UInt8]
+    /// How many extents each image has; they follow one another.
+    let extents: [Int]
+  }
+
+  /// What the physical volume of images of these names and sizes (bytes) is.
+  static func layout(
+    images: [(name: String, bytes: Int)], volumeGroup: String, ramBytes: Int, seed: SHA256.Digest
+  ) throws(Failure) -> Layout {
+    try check(images.map(\.name), volumeGroup: volumeGroup)
+    let minimum = dataOffset + 2 * extentSize
+    guard ramBytes >= minimum else { throw .memoryTooSmall(bytes: ramBytes, minimum: minimum) }
+    let ramExtents = (ramBytes - dataOffset) / extentSize
+    var logical: [VolumeGroupMetadata.LogicalVolume] = []
+    var extent = 0
+    for (name, bytes) in images {
+      let count = (bytes + extentSize - 1) / extentSize
+      logical.append(
+        VolumeGroupMetadata.LogicalVolume(
+          name: "image-\(name)", identifier: LVMIdentifier(digest: seed, name: "lv:image-\(name)"),
+          physicalVolume: "pv_medium", firstExtent: extent, extents: count))
+      extent += count
+    }
+    // LVM takes no physical volume without extents: a group without images has one that is unused.
+    let deviceSize = dataOffset + max(extent, 1) * extentSize
+    let medium = LVMIdentifier(digest: seed, name: "pv:medium")
+    let physical = [
+      VolumeGroupMetadata.PhysicalVolume(
+        name: "pv_medium", identifier: medium, allocatable: false, deviceSize: deviceSize, dataOffset: dataOffset,
+        extents: (deviceSize - dataOffset) / extentSize),
+      VolumeGroupMetadata.PhysicalVolume(
+        name: "pv_ram", identifier: LVMIdentifier(digest: seed, name: "pv:ram"), allocatable: true,
+        deviceSize: dataOffset + ramExtents * extentSize, dataOffset: dataOffset, extents: ramExtents),
+    ]
+    let group = VolumeGroupMetadata(
+      name: volumeGroup, identifier: LVMIdentifier(digest: seed, name: "vg:\(volumeGroup)"), extentSize: extentSize,
+      physicalVolumes: physical, logicalVolumes: logical)
+    let label = PhysicalVolumeLabel(identifier: medium, deviceSize: deviceSize, dataOffset: dataOffset)
+    var head = [UInt8](repeating: 0, count: dataOffset)
+    head.replaceSubrange(
+      PhysicalVolumeLabel.offset..<PhysicalVolumeLabel.offset + label.sector.count, with: label.sector)
+    return Layout(
+      result: Result(
+        metadataTemplate: group.text, mediumUUID: medium.description, ramUUID: physical[1].identifier.description,
+        extentBytes: extentSize, imageBytes: deviceSize),
+      head: head, extents: logical.map(\.extents))
+  }
+
+  /// Writes label and extents.
   private static func writeVolume(
-    _ images: [(name: String, path: String)], seed: SHA256.Digest, identifier: LVMIdentifier, to path: String,
-    _ logical: inout [VolumeGroupMetadata.LogicalVolume]
-  ) throws(Failure) -> Int {
+    _ images: [(name: String, path: String)], _ layout: Layout, to path: String
+  ) throws(Failure) {
     do throws(SystemError) {
       let output = try FileDescriptor(opening: path, [.readWrite, .create, .truncate])
-      var extent = 0
-      for (name, source) in images {
-        let count: Int
+      var offset = dataOffset
+      for ((_, source), count) in zip(images, layout.extents) {
         do throws(SystemError) {
-          let input = try FileDescriptor(opening: source)
-          count = (try input.length() + extentSize - 1) / extentSize
-          try output.copySparsely(from: input, at: dataOffset + extent * extentSize)
+          try output.copySparsely(from: try FileDescriptor(opening: source), at: offset)
         } catch {
           throw SystemError(error.operation, path: source, errno: error.errno)
         }
-        logical.append(
-          VolumeGroupMetadata.LogicalVolume(
-            name: "image-\(name)", identifier: LVMIdentifier(digest: seed, name: "lv:image-\(name)"),
-            physicalVolume: "pv_medium", firstExtent: extent, extents: count))
-        extent += count
+        offset += count * extentSize
       }
-      // LVM takes no physical volume without extents: a group without images has one that is unused.
-      let size = dataOffset + max(extent, 1) * extentSize
-      try output.truncate(to: size)
-      let label = PhysicalVolumeLabel(identifier: identifier, deviceSize: size, dataOffset: dataOffset)
-      try output.writeAll(label.sector, at: PhysicalVolumeLabel.offset)
+      try output.truncate(to: layout.result.imageBytes)
+      let label = Array(layout.head[PhysicalVolumeLabel.offset..<PhysicalVolumeLabel.offset + 512])
+      try output.writeAll(label, at: PhysicalVolumeLabel.offset)
       try output.synchronize()
-      return size
     } catch {
       throw .system(path: path, error)
     }

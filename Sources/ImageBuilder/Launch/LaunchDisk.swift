@@ -25,7 +25,7 @@ struct LaunchDisk: Sendable {
       name: name, kind: "launch-disk", version: 1,
       settings: [
         "\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", hostname, nameServer ?? "",
-      ] + GuestFileSystem.features,
+      ] + Ext4Image.features,
       inputs: [.init(step: root, file: Self.archive), .init(step: root, file: LaunchProgram.file)],
       outputs: [GuestDisk.file]
     ) { context throws(BuildError) in try make(context) }

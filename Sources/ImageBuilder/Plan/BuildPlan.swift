@@ -108,8 +108,13 @@ struct BuildPlan: Sendable {
     }
     self.domains = domains
     // 4. All disks as one volume.
-    let images = domains.compactMap { files in
-      files.disk.map { ImagesVolume.Image(domain: files.domain.name, source: $0) }
+    var images: [ImagesVolume.Image] = []
+    for files in domains {
+      guard let source = files.disk else { continue }
+      let disk = CompressedDisk(
+        title: "\(files.domain.name): disk", source: source, compression: .disks(recipe.image), base: files.base)
+      steps.append(disk.step(versions: versions))
+      images.append(.init(domain: files.domain.name, compressed: disk.name))
     }
     let identity = ([recipe.name] + domains.map { "\($0.domain.name) \($0.domain.sourceDigest)" }).joined(
       separator: "\n")

@@ -77,7 +77,14 @@ struct DomainPlanner {
       domain: domain.name, system: system,
       changes: try SystemChanges(domain.customization, owner: domain.name, recipe: recipe),
       diskBytes: domain.diskBytes ?? 0, root: root.name, seed: domain.sourceDigest)
+    let base = GuestBase(root: root.name)
+    let compressed = CompressedDisk(
+      title: base.name, source: .step(.init(step: base.name, file: GuestBase.file)),
+      compression: .disks(recipe.image))
+    steps += [base.step(epoch: epoch, versions: versions), compressed.step(versions: versions)]
+    if let services = disk.services { steps.append(services.step(epoch: epoch, versions: versions)) }
     steps += [initramfs.step(epoch: epoch, versions: versions), disk.step(epoch: epoch, versions: versions)]
+    files.base = compressed.name
     let image = Step.Input(step: disk.name, file: GuestDisk.file)
     if isFirmware {
       let whole = GRUBDisk(

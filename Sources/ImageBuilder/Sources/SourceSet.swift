@@ -164,10 +164,7 @@ struct SourceSet: Sendable {
     }
     let target = "\(context.output)/\(contentFile)"
     try attempt("cannot copy \(path)") { () throws(SystemError) in
-      let input = try FileDescriptor(opening: path)
-      let output = try FileDescriptor(opening: target, [.readWrite, .create])
-      try output.copySparsely(from: input, at: 0)
-      try output.truncate(to: try input.length())
+      try Files.copy(path, to: target)
     }
   }
 

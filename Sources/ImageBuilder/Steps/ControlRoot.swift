@@ -112,7 +112,8 @@ struct ControlRoot: Sendable {
       let index = try TreeIndex(system, cancellation: context.cancellation, keeping: SystemChanges.keeps)
       var accounts = Accounts(index)
       if hasGateway { accounts.addService(GatewayAccount.name, id: GatewayAccount.id) }
-      let own = try changes.entries(index, accounts: hasGateway ? accounts : nil, epoch: context.epoch)
+      let own = try changes.entries(
+        index, accounts: hasGateway ? accounts : nil, spool: "\(context.scratch)/files", epoch: context.epoch)
       let replaced = Set(own.map(\.path))
       all =
         all.filter { !replaced.contains($0.path) } + own

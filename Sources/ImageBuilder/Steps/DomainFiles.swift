@@ -25,6 +25,8 @@ struct DomainFiles: Sendable {
   var initrd: File?
   var modules: [Module] = []
   var disk: ImagesVolume.Source?
+  /// The step that compressed what its disk began as.
+  var base: String?
   var cdrom: File?
   var floppy: File?
   var commandLine = ""

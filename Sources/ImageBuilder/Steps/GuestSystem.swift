@@ -107,12 +107,6 @@ struct GuestSystem: Sendable, CustomStringConvertible {
 
     """
 
-  /// What is left out of the root: the kernel is on the medium, unless GRUB starts it.
-  func omits(_ path: String) -> Bool {
-    // Keys that the package made while it was installed: they would be everybody's.
-    loader == nil && path.hasPrefix("boot/") || path.hasPrefix("etc/ssh/ssh_host_")
-  }
-
   /// What is added to the root.
   var entries: [TreeEntry] {
     let system = "etc/systemd/system"
@@ -186,7 +180,10 @@ struct GuestSystem: Sendable, CustomStringConvertible {
     + "SYSTEMD_OFFLINE=1 exec chroot \"$tree.base\" systemctl --root=/mnt --quiet \"$@\""
 
   /// All of it as text: what decides the result.
-  var description: String {
+  var description: String { Self.describe(entries) }
+
+  /// Entries as text.
+  static func describe(_ entries: [TreeEntry]) -> String {
     entries.map { entry in
       switch entry.content {
       case .bytes(let bytes): "\(entry.path) \(entry.permissions) \(String(decoding: bytes, as: UTF8.self))"

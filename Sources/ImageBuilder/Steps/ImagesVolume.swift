@@ -1,13 +1,14 @@
 internal import Binary
 internal import Platform
 
-/// The guests' disk images as one LVM physical volume, compressed.
+/// The guests' disk images as one LVM physical volume, which is the only file of a squashfs: put together out of the blocks
+/// of each disk, which were compressed apart.
 struct ImagesVolume: Sendable {
   /// One disk.
   struct Image: Sendable {
     let domain: String
-    /// The step's file, or a file of this machine with its digest.
-    let source: Source
+    /// The step that compressed it.
+    let compressed: String
   }
 
   enum Source: Sendable {
@@ -29,51 +30,54 @@ struct ImagesVolume: Sendable {
   static let volumeFile = "images.pv"
 
   func step(epoch: Int, versions: [String: String]) -> Step {
-    var settings = ["\(epoch)", versions["squashfs-tools"] ?? "", "\(ramBytes)", "\(seed)"] + compression.options
-    var inputs: [Step.Input] = []
-    for image in images {
-      switch image.source {
-      case .step(let input):
-        settings.append("\(image.domain) made")
-        inputs.append(input)
-      case .file(_, let digest):
-        settings.append("\(image.domain) \(digest)")
-      }
-    }
-    return Step(
-      name: Self.stepName, kind: "images", version: 2, settings: settings, inputs: inputs,
+    Step(
+      name: Self.stepName, kind: "images", version: 3,
+      settings: ["\(epoch)", versions["squashfs-tools"] ?? "", "\(ramBytes)", "\(seed)"] + compression.options
+        + images.map(\.domain),
+      inputs: images.flatMap { image in
+        [CompressedDisk.blocks, CompressedDisk.table].map { .init(step: image.compressed, file: $0) }
+      },
       outputs: [Self.squashfs, Self.template, Self.facts]
     ) { context throws(BuildError) in try make(context) }
   }
 
   private func make(_ context: borrowing StepContext) throws(BuildError) {
-    var files: [(name: String, path: String)] = []
+    let size = compression.blockBytes
+    var disks: [(path: String, table: BlockTable)] = []
     for image in images {
-      switch image.source {
-      case .step(let input): files.append((image.domain, try context.input(input.step, input.file)))
-      case .file(let path, _): files.append((image.domain, path))
-      }
+      let table = try CompressedDisk.table(try context.input(image.compressed, CompressedDisk.table))
+      disks.append((try context.input(image.compressed, CompressedDisk.blocks), table))
     }
-    context.progress("physical volume")
-    let volume = "\(context.scratch)/\(Self.volumeFile)"
-    let result: VolumeGroupImage.Result
+    let layout: VolumeGroupImage.Layout
     do throws(VolumeGroupImage.Failure) {
-      result = try VolumeGroupImage.write(
-        images: files, volumeGroup: Self.volumeGroup, ramBytes: ramBytes, seed: seed, to: volume)
+      layout = try VolumeGroupImage.layout(
+        images: zip(images, disks).map { ($0.domain, $1.table.blocks.count * size) }, volumeGroup: Self.volumeGroup,
+        ramBytes: ramBytes, seed: seed)
     } catch {
-      if case .system(let path, let error) = error { throw BuildError(error, "cannot write \(path)") }
       throw BuildError(.badFile, "\(error)")
     }
-    let output = context.output
+    let (output, result) = (context.output, layout.result)
+    let head = "\(context.scratch)/head"
     try attempt("cannot write the volume group's description") { () throws(SystemError) in
       try Files.write(result.metadataTemplate, to: "\(output)/\(Self.template)")
       try Files.write(
         "\(result.mediumUUID) \(result.ramUUID) \(result.extentBytes)\n", to: "\(output)/\(Self.facts)")
-      try Files.setPermissions(volume, 0o444)
+      // What of it is not zeros.
+      try Files.write(Array(layout.head.prefix(size)), to: head)
     }
-    context.progress("compressing \(result.imageBytes >> 20) MiB")
-    try context.run(
-      ["mksquashfs", volume, "\(output)/\(Self.squashfs)", "-all-root", "-no-xattrs"] + compression.arguments,
-      doing: "cannot compress the disks")
+    let first = try compression.compress(
+      head, to: "\(context.scratch)/head.squashfs", context, doing: "cannot compress the volume's label")
+    context.progress("putting together \(result.imageBytes >> 20) MiB")
+    var writer = try SquashfsWriter("\(output)/\(Self.squashfs)", form: first.form)
+    try writer.append(first.words, from: "\(context.scratch)/head.squashfs", at: first.start)
+    writer.appendZeros(VolumeGroupImage.dataOffset / size - first.words.count)
+    for (disk, extents) in zip(disks, layout.extents) {
+      try context.cancellation.check()
+      try writer.append(disk.table.blocks.map(\.word), from: disk.path)
+      writer.appendZeros(extents * VolumeGroupImage.extentSize / size - disk.table.blocks.count)
+    }
+    // LVM takes no physical volume without extents.
+    if disks.isEmpty { writer.appendZeros(VolumeGroupImage.extentSize / size) }
+    try writer.finish(name: Self.volumeFile, epoch: context.epoch)
   }
 }

@@ -4,11 +4,11 @@ internal import Recipe
 
 /// What a recipe adds to a Debian system, as entries of its tree.
 struct SystemChanges: Sendable {
-  let customization: Customization
+  private(set) var customization: Customization
   /// The domain that errors name.
   let owner: String
   /// The users' files by their paths in the recipe: where they are, and digests of their contents.
-  private let sources: [String: (path: String, digest: String)]
+  private var sources: [String: (path: String, digest: String)]
 
   private static let mounted = ["dev", "proc", "run", "sys", "tmp"]
   static let settingsPath = "etc/sysctl.d/90-recipe.conf"
@@ -27,6 +27,15 @@ struct SystemChanges: Sendable {
     self.sources = sources
   }
 
+  /// Those of the files alone that `isWanted` names.
+  func files(_ isWanted: (Customization.PlacedFile) -> Bool) -> SystemChanges {
+    var own = self
+    own.customization = Customization()
+    own.customization.files = customization.files.filter(isWanted)
+    own.sources = sources.filter { name, _ in own.customization.files.contains { $0.content == .file(name) } }
+    return own
+  }
+
   /// What decides the result.
   var settings: [String] {
     customization.isEmpty
@@ -39,8 +48,22 @@ struct SystemChanges: Sendable {
   /// What homes begin with.
   private static let skeleton = "etc/skel/"
 
-  /// What is added to or replaced in a root. `accounts` has the users that are made otherwise.
-  func entries(_ index: TreeIndex, accounts: Accounts? = nil, epoch: Int) throws(BuildError) -> [TreeEntry] {
+  /// The files' contents where they go, as files of root's.
+  func contents(_ index: TreeIndex, spool: String) throws(BuildError) -> [TreeEntry] {
+    var entries: [TreeEntry] = []
+    for file in customization.files {
+      guard let place = file.place(index) else { throw failure("\(file.path) leads in circles", Self.pathHint) }
+      entries.append(
+        TreeEntry(path: place, content: try content(of: file, spool), permissions: file.permissions))
+    }
+    return entries
+  }
+
+  /// What is added to or replaced in a root. `accounts` has the users that are made otherwise; copies of the user's files
+  /// lie in the folder `spool`.
+  func entries(
+    _ index: TreeIndex, accounts: Accounts? = nil, spool: String, epoch: Int
+  ) throws(BuildError) -> [TreeEntry] {
     var entries: [String: TreeEntry] = [:]
     func add(_ entry: TreeEntry) { entries[entry.path] = entry }
     var users = accounts ?? Accounts(index)
@@ -67,7 +90,8 @@ struct SystemChanges: Sendable {
     }
     try checkPlaces(index)
     for file in customization.files {
-      for entry in try placed(file, users, index) where entries[entry.path] == nil || entry.path == file.place(index) {
+      for entry in try placed(file, users, index, spool)
+      where entries[entry.path] == nil || entry.path == file.place(index) {
         add(entry)
       }
     }
@@ -106,10 +130,10 @@ struct SystemChanges: Sendable {
 
   /// A file, and the folders above it in its owner's home.
   private func placed(
-    _ file: Customization.PlacedFile, _ accounts: Accounts, _ index: TreeIndex
+    _ file: Customization.PlacedFile, _ accounts: Accounts, _ index: TreeIndex, _ spool: String
   ) throws(BuildError) -> [TreeEntry] {
     guard let place = file.place(index), let top = place.split(separator: "/").first else {
-      throw failure("\(file.path) leads in circles", "correct 'path' in the recipe")
+      throw failure("\(file.path) leads in circles", Self.pathHint)
     }
     if Self.mounted.contains(String(top)) {
       throw failure("\(file.path) is \(place), which is empty at each start", "choose another place")
@@ -132,13 +156,9 @@ struct SystemChanges: Sendable {
     guard let group else {
       throw failure("there is no group '\(file.group ?? "")' to have \(file.path)", Self.ownerHint)
     }
-    let content: TreeEntry.Content =
-      switch file.content {
-      case .text(let text): .bytes(Array(text.utf8))
-      case .file(let name): .bytes(try bytes(name, for: file))
-      }
     var entries = [
-      TreeEntry(path: place, content: content, permissions: file.permissions, owner: owner, group: group)
+      TreeEntry(
+        path: place, content: try content(of: file, spool), permissions: file.permissions, owner: owner, group: group)
     ]
     guard let user, !user.home.isEmpty, place.hasPrefix("\(user.home)/"), user.id != 0 else { return entries }
     let depth = user.home.split(separator: "/").count
@@ -151,17 +171,27 @@ struct SystemChanges: Sendable {
     return entries
   }
 
-  /// The content of a file of the user's, which is still what it was when the build was planned: its digest then is part
-  /// of what the result is known by.
-  private func bytes(_ name: String, for file: Customization.PlacedFile) throws(BuildError) -> [UInt8] {
-    let path = sources[name]?.path ?? name
-    let bytes = try attempt("\(owner): cannot read the file for \(file.path)") { () throws(SystemError) in
-      try Files.read(path)
+  /// The content of a file: of the user's own it is a copy, which is still what it was when the build was planned. Its
+  /// digest then is part of what the result is known by.
+  private func content(
+    of file: Customization.PlacedFile, _ spool: String
+  ) throws(BuildError) -> TreeEntry.Content {
+    let name: String
+    switch file.content {
+    case .text(let text): return .bytes(Array(text.utf8))
+    case .file(let path): name = path
     }
-    guard ChunkedDigest.hash(bytes).description == sources[name]?.digest else {
+    let path = sources[name]?.path ?? name
+    let copy = "\(spool)/\(SHA256.hash(name))"
+    let digest = try attempt("\(owner): cannot read the file for \(file.path)") { () throws(SystemError) in
+      try Files.makeDirectories(spool)
+      try Files.copy(path, to: copy)
+      return try FileDigest.chunked(copy).description
+    }
+    guard digest == sources[name]?.digest else {
       throw failure("\(path), the file for \(file.path), changed during the build", "build again")
     }
-    return bytes
+    return .file(copy)
   }
 
   /// Refuses files that links of the tree bring to one place, or one to a place in another.
@@ -185,6 +215,7 @@ struct SystemChanges: Sendable {
     }
   }
 
+  private static let pathHint = "correct 'path' in the recipe"
   private static let ownerHint = "correct 'owner', or add the package or the user under 'users'"
 
   private func failure(_ message: String, _ hint: String) -> BuildError {
