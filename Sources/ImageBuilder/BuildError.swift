@@ -65,8 +65,7 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
   /// A refusal of the system's while `doing` something.
   public init(_ error: SystemError, _ doing: String) {
     if error.errno == .noSpace || error.errno == .fileTooLarge || error.errno == .quotaExceeded {
-      self.init(
-        .noSpace, "\(doing): \(error)", hint: "free some space there, or name another place with -o or --cache")
+      self.init(.noSpace, "\(doing): \(error)", hint: Self.spaceHint)
     } else {
       self.init(.system, "\(doing): \(error)")
     }
@@ -75,6 +74,16 @@ public struct BuildError: Error, Sendable, CustomStringConvertible {
   static func offline(_ what: String) -> BuildError {
     BuildError(
       .offline, "\(what) not in the cache, and --offline fetches nothing", hint: "build once without --offline")
+  }
+
+  /// Whether a program complains of a full file system in what it printed.
+  static func saysFull(_ text: String) -> Bool { text.contains("No space left on device") }
+
+  static let spaceHint = "free some space there, or name another place with -o or --cache"
+
+  /// The same with a line more.
+  func with(detail: String) -> BuildError {
+    BuildError(code, message, hint: hint, details: details + [detail], log: log)
   }
 
   static var cancelled: BuildError { BuildError(.cancelled, "interrupted") }

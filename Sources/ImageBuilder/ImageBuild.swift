@@ -47,12 +47,15 @@ public struct ImageBuild: Sendable {
     try checkOutput()
     let versions = try Tool.versions(cancellation)
     let plan = try BuildPlan(recipe, options, versions: versions)
+    Leftovers.sweepParts(of: options.output)
+    Leftovers.sweepParts(of: BillOfMaterials.sidecar(of: options.output))
     let cache = try ResultCache(options.cache ?? ResultCache.standardDirectory, results: options.results)
     for remark in options.lock?.lock.otherTools(versions) ?? [] { events(.remark(remark)) }
     events(.planned(plan.steps.map(\.name) + [Medium.stepName]))
     do throws(BuildError) {
       let executor = Executor(
-        cache: cache, epoch: plan.epoch, jobs: max(1, options.jobs), isOffline: options.isOffline,
+        cache: cache, epoch: plan.epoch, jobs: max(1, options.jobs ?? Processors.online),
+        memory: options.memory ?? BuildMemory.available, isOffline: options.isOffline,
         cancellation: cancellation)
       let results = try executor.run(plan.steps, events: events)
       let medium = Medium(plan: plan, results: results)

@@ -45,8 +45,17 @@ struct BuildCommand: ParsableCommand {
 
   @OptionGroup var inputs: BuildInputs
 
-  @Option(name: [.short, .long], help: ArgumentHelp("How many steps run at once.", valueName: "count"))
-  var jobs: Int = 2
+  @Option(
+    name: [.short, .long],
+    help: ArgumentHelp("How many steps run at once (default: one for each processor).", valueName: "count"))
+  var jobs: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "How much memory steps may take together, as in '2 GiB' (default: three quarters of what is available).",
+      valueName: "size"),
+    transform: Size.init)
+  var memory: Size?
 
   @Option(help: ArgumentHelp("Where Roost's programs are (default: beside this one).", valueName: "directory"))
   var programs: String?
@@ -81,7 +90,9 @@ struct BuildCommand: ParsableCommand {
 
   func validate() throws {
     try roost.appliance.refuse(for: "build")
-    guard (1...64).contains(jobs) else { throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).") }
+    if let jobs, !(1...64).contains(jobs) {
+      throw ValidationError("--jobs takes a number from 1 to 64, not \(jobs).")
+    }
     if json, quiet { throw ValidationError("--json prints what --quiet does not; leave one out.") }
     if json, checkReproducible { throw ValidationError("--json is for one build; leave --check-reproducible out.") }
     if offline, update { throw ValidationError("--offline and --update contradict each other.") }
@@ -94,6 +105,7 @@ struct BuildCommand: ParsableCommand {
     let parsed = try inputs.load(recipe)
     var options = inputs.options(output: output)
     options.jobs = jobs
+    options.memory = memory?.bytes
     options.programs = programs
     options.update = update
     options.isOffline = offline

@@ -134,6 +134,53 @@ struct ExecutorTests {
     #expect(most == 2)
   }
 
+  @Test("Steps run at once while their memory fits; one that takes more than there is runs alone")
+  func memory() throws {
+    func most(_ takes: [Int], of memory: Int) throws -> (bytes: Int, steps: Int) {
+      let directory = try TemporaryDirectory()
+      let running = Recorder<Int>()
+      let steps = takes.enumerated().map { index, bytes in
+        var step = Step(
+          name: "\(index)", kind: "k\(index)", version: 1, settings: [], inputs: [], outputs: ["out"]
+        ) { context throws(BuildError) in
+          running.add(bytes)
+          MonotonicClock.sleep(milliseconds: 60)
+          running.add(-bytes)
+          let output = context.output
+          try attempt("write") { () throws(SystemError) in try Files.write("x", to: "\(output)/out") }
+        }
+        step.memory = bytes
+        return step
+      }
+      let cache = try ResultCache(directory.path)
+      defer { try? cache.removeScratch() }
+      var executor = Executor(cache: cache, epoch: 0, jobs: 16, cancellation: Cancellation())
+      executor.memory = memory
+      #expect(try executor.run(steps) { _ in }.count == takes.count)
+      var (bytes, count, now) = (0, 0, (bytes: 0, steps: 0))
+      for change in running.all {
+        now = (now.bytes + change, now.steps + change.signum())
+        (bytes, count) = (max(bytes, now.bytes), max(count, now.steps))
+      }
+      return (bytes, count)
+    }
+    // As many as fit, and no more.
+    #expect(try most([300, 300, 300, 300, 300], of: 700) == (600, 2))
+    // A small one goes before a large one that has to wait.
+    #expect(try most([400, 400, 200], of: 600).bytes <= 600)
+    #expect(try most([10, 10, 10, 10], of: 1000).steps == 4)
+    #expect(try most([5000, 10, 5000], of: 100) == (5000, 1))
+  }
+
+  @Test("What is available is what the machine says")
+  func available() {
+    #expect(BuildMemory.machine("MemTotal: 9 kB\nMemAvailable:    2048 kB\n") == 2 << 20)
+    #expect(BuildMemory.machine("MemTotal: 9 kB\n") == nil)
+    #expect(BuildMemory.available > 64 << 20)
+    // What a machine of 2 GiB has room for.
+    #expect(BuildMemory.Estimate.packages + BuildMemory.Estimate.plain < 1 << 30)
+  }
+
   @Test("Scratch of a build that was killed is cleared, that of a running one is not")
   func leftovers() throws {
     let directory = try TemporaryDirectory()

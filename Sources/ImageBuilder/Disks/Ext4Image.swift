@@ -40,8 +40,9 @@ enum Ext4Image {
       !line.hasPrefix("debugfs") && !line.hasPrefix("Allocated inode: ")
     }
     guard complaints.isEmpty else {
+      let isFull = BuildError.saysFull(text)
       throw BuildError(
-        complaints.contains { $0.contains("No space left on device") } ? .noSpace : .toolFailed, doing,
+        isFull ? .noSpace : .toolFailed, doing, hint: isFull ? BuildError.spaceHint : nil,
         details: complaints.prefix(4).map(String.init), log: context.log)
     }
   }

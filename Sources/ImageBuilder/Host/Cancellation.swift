@@ -42,6 +42,8 @@ public final class Cancellation: Sendable {
       do throws(SystemError) {
         var request = request
         request.newProcessGroup = true
+        // Where the build itself is killed, nobody waits for its programs. Each is started by the thread that waits for it.
+        request.parentDeathSignal = Signal.kill
         let child = try ChildProcess.start(request)
         state.groups[child.pid] = child
         return .success(child)

@@ -112,9 +112,10 @@ public struct BuildCache: Sendable {
   }
 
   private func refuseRunningBuilds() throws(BuildError) {
-    for name in try list("scratch") where Files.exists("/proc/\(name)/stat") {
+    for name in try list("scratch") where Leftovers.isRunning(name) {
       throw BuildError(
-        .refused, "a build uses the cache \(directory): process \(name)", hint: "try again when it has ended")
+        .refused, "a build uses the cache \(directory): process \(name.prefix { $0 != "-" })",
+        hint: "try again when it has ended")
     }
   }
 

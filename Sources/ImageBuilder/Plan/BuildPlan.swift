@@ -13,8 +13,10 @@ public struct BuildOptions: Sendable {
   public var cache: String?
   /// Directory of results, where it is not in that of the cache.
   public var results: String?
-  /// How many steps run at once.
-  public var jobs: Int
+  /// How many steps run at once; nil for as many as there are processors.
+  public var jobs: Int?
+  /// Bytes of memory that they may take together; nil for three quarters of what is available.
+  public var memory: Int?
   /// Directory of Roost's programs; nil for that of the running one.
   public var programs: String?
   /// Local copies by the names of the recipe's sources, taken instead of fetching.
@@ -27,9 +29,8 @@ public struct BuildOptions: Sendable {
   public var update = false
 
   /// Everything by default but where the image goes.
-  public init(output: String, jobs: Int = 2) {
+  public init(output: String) {
     self.output = output
-    self.jobs = jobs
   }
 }
 

@@ -10,6 +10,8 @@ struct Executor {
   let cache: ResultCache
   let epoch: Int
   let jobs: Int
+  /// Bytes of memory that steps which run at once may take together; one that takes more runs alone.
+  var memory = Int.max
   /// Nothing is fetched.
   var isOffline = false
   let cancellation: Cancellation
@@ -26,17 +28,25 @@ struct Executor {
     var results: [String: Result] = [:]
     var waiting = Array(steps.indices)
     var running = 0
+    var used = 0  // bytes of memory
     var failure: BuildError?
     while true {
       if failure == nil, cancellation.isCancelled { failure = .cancelled }
       var started = true
       while started, failure == nil, running < jobs {
         started = false
-        guard let position = waiting.firstIndex(where: { isReady(steps[$0], results) }) else { break }
+        guard
+          let position = waiting.firstIndex(where: {
+            isReady(steps[$0], results) && (running == 0 || steps[$0].memory <= memory - used)
+          })
+        else { break }
         let index = waiting.remove(at: position)
         started = true
         do throws(BuildError) {
-          if try begin(steps[index], index, &results, mailbox, events) { running += 1 }
+          if try begin(steps[index], index, &results, mailbox, events) {
+            running += 1
+            used += steps[index].memory
+          }
         } catch {
           failure = error
           cancellation.cancel()
@@ -48,6 +58,7 @@ struct Executor {
         case .progress(let index, let text): events(.progress(index, text))
         case .done(let index, let outcome, let seconds):
           running -= 1
+          used -= steps[index].memory
           switch outcome {
           case .success(let result):
             results[steps[index].name] = result
@@ -115,7 +126,8 @@ struct Executor {
   ) -> Swift.Result<Result, BuildError> {
     let base = "\(cache.scratch)/\(index)"
     let context = StepContext(
-      output: "\(base)/output", scratch: "\(base)/scratch", log: "\(cache.directory)/logs/\(fileName(step)).log",
+      output: "\(base)/output", scratch: "\(base)/scratch", build: cache.scratch,
+      log: "\(cache.directory)/logs/\(fileName(step)).log",
       epoch: epoch, cache: cache.directory, cancellation: cancellation, isOffline: isOffline,
       results: directories, report: { mailbox.post(.progress(index, $0)) })
     let outcome: Swift.Result<Result, BuildError>
@@ -130,10 +142,26 @@ struct Executor {
       let digests = try cache.store(context.output, as: key, name: step.name, files: step.outputs)
       outcome = .success(Result(directory: cache.path(of: key), digests: digests))
     } catch {
-      outcome = .failure(cancellation.isCancelled && error.code == .toolFailed ? .cancelled : error)
+      outcome = .failure(
+        cancellation.isCancelled && error.code == .toolFailed ? .cancelled : explain(error, step, base))
     }
     try? ResultCache.removeTree(base)
     return outcome
+  }
+
+  /// Says of a full file system how much there was for the step.
+  private func explain(_ error: BuildError, _ step: Step, _ base: String) -> BuildError {
+    guard error.code == .noSpace, let free = try? Files.freeSpace(at: cache.directory) else { return error }
+    return error.with(
+      detail: "'\(step.name)' had \((size(of: base) + (1 << 20) - 1) >> 20) MiB in \(cache.directory), "
+        + "and \(free >> 20) MiB were free there")
+  }
+
+  /// Bytes that a tree takes.
+  private func size(of path: String) -> Int {
+    guard let status = try? Files.status(path) else { return 0 }
+    guard status.kind == .directory else { return status.size }
+    return ((try? Files.list(path)) ?? []).reduce(0) { $0 + size(of: "\(path)/\($1)") }
   }
 
   private func fileName(_ step: Step) -> String {

@@ -7,7 +7,7 @@ internal import Platform
 /// CACHE/results/<key>/…        files of one result, and `digests`: one line `<digest>  <file>` for each; `name`: the step's
 /// CACHE/packages/<suite>/…     downloaded packages
 /// CACHE/sources/…              downloaded files by their digests, and repositories
-/// CACHE/scratch/<pid>/…        a running build's scratch; removed at its end
+/// CACHE/scratch/<build>/…      a running build's scratch; removed at its end
 /// CACHE/logs/…                 what programs printed
 /// ```
 /// A result is made in `scratch`, synced, and renamed: it is there whole or not at all.
@@ -25,13 +25,11 @@ struct ResultCache: Sendable {
   init(_ directory: String, results: String? = nil) throws(BuildError) {
     self.directory = directory
     self.results = results ?? "\(directory)/results"
-    scratch = "\(directory)/scratch/\(ProcessEnvironment.processID)"
+    scratch = "\(directory)/scratch/\(Leftovers.ownName)"
     let path = directory
     try attempt("cannot use the cache \(path)") { () throws(SystemError) in
       for part in ["packages", "sources", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
-      for name in try Files.list("\(path)/scratch") where !Files.exists("/proc/\(name)/stat") {
-        try ResultCache.removeTree("\(path)/scratch/\(name)")
-      }
+      try Leftovers.sweep("\(path)/scratch")
     }
     // A result of another build of this process's number cannot be there: it would be running.
     try removeScratch()

@@ -23,6 +23,8 @@ struct Step: Sendable {
   let inputs: [Input]
   /// Files that it makes.
   let outputs: [String]
+  /// Bytes of memory that it takes, roughly, with the programs that it runs.
+  var memory = BuildMemory.Estimate.plain
   /// Made anew even when its result is in the cache.
   var isForced = false
   /// Makes them.
@@ -44,6 +46,8 @@ struct StepContext: ~Copyable {
   let output: String
   /// Directory for anything else; it is removed afterwards.
   let scratch: String
+  /// The folder of all scratch of this build.
+  var build = ""
   /// What programs print goes here.
   let log: String
   /// Seconds since 1970 that all times are set to.
@@ -75,25 +79,26 @@ struct StepContext: ~Copyable {
     report(text)
   }
 
+  /// What programs are told of the build: where temporary files go, and whose they are.
+  var environment: [String: String] { ["TMPDIR": scratch, Leftovers.variable: build] }
+
   /// Runs a program and throws, with its last lines, when it fails.
   @discardableResult
   func run(
     _ arguments: [String], environment: [String: String] = [:], doing: String, directory: String? = nil,
     onLine: (String) -> Void = { _ in }
   ) throws(BuildError) -> String {
-    var environment = environment
-    environment["TMPDIR"] = scratch
-    let command = Command(arguments, environment: environment, directory: directory, epoch: epoch)
+    let command = Command(
+      arguments, environment: self.environment.merging(environment) { $1 }, directory: directory, epoch: epoch)
     let outcome = try command.run(cancellation: cancellation, log: log, onLine: onLine)
     guard outcome.status.isSuccess else { throw failure(outcome, arguments.first ?? "", doing) }
     return outcome.text
   }
 
   private func failure(_ outcome: Command.Outcome, _ tool: String, _ doing: String) -> BuildError {
-    if outcome.text.contains("No space left on device") {
+    if BuildError.saysFull(outcome.text) {
       return BuildError(
-        .noSpace, "\(doing): \(tool) found no space left in \(cache)",
-        hint: "free some space there, or name another place with --cache", log: log)
+        .noSpace, "\(doing): \(tool) found no space left in \(cache)", hint: BuildError.spaceHint, log: log)
     }
     let lines = outcome.text.split(separator: "\n").suffix(8).map(String.init)
     return BuildError(

@@ -59,7 +59,8 @@ struct Download: Sendable {
     context.progress("downloading \(fileName)")
     let command = Command(
       Curl.arguments(
-        url, to: part, ["--speed-limit", "1", "--speed-time", "60", "--progress-bar", "--continue-at", "-"]))
+        url, to: part, ["--speed-limit", "1", "--speed-time", "60", "--progress-bar", "--continue-at", "-"]),
+      environment: context.environment)
     let report = context.report
     let name = fileName
     return try command.run(cancellation: context.cancellation, log: context.log) { line in

@@ -30,7 +30,7 @@ struct CompressedDisk: Sendable {
     if let base { inputs += [Self.blocks, Self.table].map { .init(step: base, file: $0) } }
     return Step(
       name: name, kind: "compressed-disk", version: 1, settings: settings, inputs: inputs,
-      outputs: [Self.blocks, Self.table]
+      outputs: [Self.blocks, Self.table], memory: BuildMemory.Estimate.compression
     ) { context throws(BuildError) in try make(context) }
   }
 

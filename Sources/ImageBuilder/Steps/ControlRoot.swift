@@ -93,7 +93,7 @@ struct ControlRoot: Sendable {
         + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
       inputs: [.init(step: root, file: DebianRoot.archive)]
         + programs.map { .init(step: Programs.stepName, file: $0) },
-      outputs: [Self.file, Self.tree, Self.rootDigest]
+      outputs: [Self.file, Self.tree, Self.rootDigest], memory: BuildMemory.Estimate.compression
     ) { context throws(BuildError) in
       var all = entries
       for name in programs {

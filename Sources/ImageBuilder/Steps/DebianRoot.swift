@@ -113,7 +113,7 @@ struct DebianRoot: Sendable {
       settings: [role.rawValue, suite, "\(epoch)", versions["mmdebstrap"] ?? "", hook]
         + (locked.map { $0.archives + $0.packages.map(\.line) } ?? [mirror ?? "default"]) + allPackages
         + Self.excludedPaths + Self.keptPaths,
-      inputs: [], outputs: outputs, isForced: isForced
+      inputs: [], outputs: outputs, memory: BuildMemory.Estimate.packages, isForced: isForced
     ) { context throws(BuildError) in try make(context) }
   }
 
@@ -147,7 +147,7 @@ struct DebianRoot: Sendable {
     if let mirror, locked == nil { arguments.append(mirror) }
 
     context.progress("packages' index")
-    let command = Command(arguments, environment: ["TMPDIR": context.scratch], epoch: context.epoch)
+    let command = Command(arguments, environment: context.environment, epoch: context.epoch)
     let report = context.report
     let outcome = try command.run(cancellation: context.cancellation, log: context.log) { line in
       if let text = Self.progress(of: line) { report(text) }

@@ -80,7 +80,7 @@ struct GuestInitramfs: Sendable {
       inputs: [
         .init(step: root, file: DebianRoot.archive), .init(step: control, file: DebianRoot.busybox),
       ] + (launch.map { [$0.program] } ?? []),
-      outputs: [Self.file]
+      outputs: [Self.file], memory: BuildMemory.Estimate.initramfs
     ) { context throws(BuildError) in try make(context) }
   }
 

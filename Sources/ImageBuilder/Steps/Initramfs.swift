@@ -63,7 +63,7 @@ struct Initramfs: Sendable {
         .init(step: root, file: DebianRoot.archive), .init(step: root, file: DebianRoot.busybox),
         .init(step: programs, file: "roost-init"),
       ],
-      outputs: [Self.file]
+      outputs: [Self.file], memory: BuildMemory.Estimate.initramfs
     ) { context throws(BuildError) in try make(context) }
   }
 

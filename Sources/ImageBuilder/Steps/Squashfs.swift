@@ -30,9 +30,14 @@ struct Squashfs: Sendable {
     }
   }
 
-  /// All of them. How many processors compress does not show in the bytes.
+  /// MiB that mksquashfs may have for its caches; it would take a quarter of the machine's memory otherwise.
+  static let cacheMebibytes = 192
+
+  /// All of them. How many processors compress, and in how much memory, does not show in the bytes.
   var arguments: [String] {
-    options + ["-noappend", "-no-progress", "-quiet", "-processors", "\(Processors.online)"]
+    options + [
+      "-noappend", "-no-progress", "-quiet", "-processors", "\(Processors.online)", "-mem", "\(Self.cacheMebibytes)M",
+    ]
   }
 
   /// Bytes of a block.
