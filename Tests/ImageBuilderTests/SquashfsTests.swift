@@ -42,7 +42,7 @@ struct SquashfsTests {
     _ directory: TemporaryDirectory, _ disk: String, as name: String, base: String? = nil,
     _ compression: Recipe.ImageSettings.Compression = .zstd
   ) throws -> BlockTable {
-    let settings = Recipe.ImageSettings(compression: compression, level: nil)
+    let settings = Recipe.ImageSettings(compression: compression, level: nil, secureBoot: .debian)
     let step = CompressedDisk(
       title: "one: disk", source: .file("\(directory.path)/\(disk)", digest: ""), compression: .disks(settings),
       base: base
@@ -58,7 +58,7 @@ struct SquashfsTests {
     try Self.disk("\(directory.path)/b.img", changed: 7)
     _ = try Self.compress(directory, "a.img", as: "a", compression)
     _ = try Self.compress(directory, "b.img", as: "b", compression)
-    let settings = Recipe.ImageSettings(compression: compression, level: nil)
+    let settings = Recipe.ImageSettings(compression: compression, level: nil, secureBoot: .debian)
     let seed = SHA256.hash("a recipe")
     let volume = ImagesVolume(
       images: [.init(domain: "a", compressed: "a"), .init(domain: "b", compressed: "b")], ramBytes: 64 << 20,
