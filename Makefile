@@ -18,6 +18,7 @@ IMAGE_PACKAGES := mmdebstrap debian-archive-keyring squashfs-tools e2fsprogs gru
   git qemu-utils makefs fdisk cryptsetup-bin gpgv signify-openbsd
 DEMO_PACKAGES := qemu-system-x86 ovmf
 TEST_PACKAGES := bzip2 xorriso genisoimage parted lvm2 acpica-tools cpio gdisk openssh-client openssl nbd-server tgt vblade mandoc python3-jsonschema osslsigncode sbsigntool
+BENCH_PACKAGES := live-build mkosi debootstrap systemd-container dosfstools jq
 
 .PHONY: help deps build programs hatchling conformance iso demo test unit system check fmt fuzz soak bench docs clean
 
@@ -126,7 +127,7 @@ soak: ## cut the power for as long as asked (SOAK_CUTS=500) in all that storage 
 	ROOST_CUTS=$${SOAK_CUTS:-500} swift test --skip-build --filter PowerCutTests 2>&1 | grep -E '^power cuts|✘|Test run|↳'
 
 bench: build conformance ## measure against peers (PART=builds, provision, api, starts, rates, network, memory, storage, domains, families: only that)
-	@$(call install,$(TEST_PACKAGES))
+	@$(call install,$(TEST_PACKAGES) $(BENCH_PACKAGES))
 	swift build --build-tests --quiet
 	ROOST_BENCH=$(or $(PART),1) ROOST_PROGRAMS=$(CURDIR)/$(RELEASE) swift test --skip-build --no-parallel --filter Benchmarks
 
