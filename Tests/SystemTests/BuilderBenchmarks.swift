@@ -7,10 +7,11 @@ enum BuilderBenchmarks {
   private static let cache = "build/bench-cache"
   private static let recipe = "build/bench-builder.yaml"
   private static let image = "build/bench-builder.iso"
+  private static let bill = "build/bench-builder.spdx.json"
 
   static func measure() throws -> [Benchmarks.Row] {
     try? Files.removeTree(cache)
-    defer { for path in [recipe, image] { try? Files.remove(path) } }
+    defer { for path in [recipe, image, bill] { try? Files.remove(path) } }
     return try own() + beside()
   }
 
