@@ -77,8 +77,12 @@ int clinux_punch_hole(int fd, int64_t offset, int64_t length) {
 }
 
 int clinux_zero_range(int fd, int64_t offset, int64_t length, int keep_allocated) {
-  int mode = keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
-  return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, offset, length);
+  if (!keep_allocated) return clinux_punch_hole(fd, offset, length);
+  int code = fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, length);
+  if (code == 0 || errno != EOPNOTSUPP) return code;
+  /* tmpfs, for one, knows holes alone: one is made, and filled. */
+  code = clinux_punch_hole(fd, offset, length);
+  return code ? code : fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
 int clinux_block_discard(int fd, uint64_t offset, uint64_t length) {

@@ -42,6 +42,17 @@ struct DiskTests {
     #expect(bench.perform(21, .read, 0, [(0x8000, 512)]) == .failure, "after the end of the engine")
   }
 
+  @Test("a file system that zeroes no ranges is asked for a hole, which is filled", arguments: Host.engines)
+  func zeroesOfMemoryFiles(_ engine: DiskEngine.Choice) throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20), in: "/dev/shm")
+    try bench.start(engine)
+    #expect(bench.perform(1, .writeZeroes(unmap: false), 65536, count: 8192) == .success)
+    #expect(try bench.stop())
+    let content = try Files.read(bench.path)
+    #expect(content.count == 1 << 20 && content[65535] == 0x55 && content[65536 + 8192] == 0x55)
+    #expect(content[65536..<65536 + 8192].allSatisfy { $0 == 0 })
+  }
+
   @Test("what a disk did is counted, with how long it took", arguments: Host.engines)
   func counts(_ engine: DiskEngine.Choice) throws {
     let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
@@ -404,6 +415,9 @@ struct DiskTests {
       let progress = request.advance(after: answer)
       #expect(progress == .ended(expected), "\(kind), \(answer)")
     }
+    var zeroes = try request(.writeZeroes(unmap: false))
+    let refused = zeroes.advance(after: -95)
+    #expect(refused == .refused && zeroes.offset == 4096)
   }
 
   @Test("what waits is served in order, and its room is used again")
@@ -450,8 +464,8 @@ private final class DiskBench: Sendable {
   private let results = Results()
 
   /// `path` is a disk that is there already, such as a block device; without it there is a new file with `content`.
-  init(_ content: [UInt8], path: String? = nil, isReadOnly: Bool = false) throws {
-    directory = try Files.makeTemporaryDirectory(prefix: "/tmp/roost-disk-")
+  init(_ content: [UInt8], path: String? = nil, isReadOnly: Bool = false, in parent: String = "/tmp") throws {
+    directory = try Files.makeTemporaryDirectory(prefix: "\(parent)/roost-disk-")
     self.path = path ?? "\(directory)/disk"
     if path == nil { try Files.write(content, to: self.path) }
     memory = try GuestRAM(count: 16 << 20)

@@ -103,6 +103,8 @@ struct DiskRequest: Sendable {
     case partial
     /// Nothing was done, for a reason that may have passed.
     case again
+    /// Nothing was done; it takes more than one call.
+    case refused
   }
 
   /// The operation's name.
@@ -167,6 +169,8 @@ struct DiskRequest: Sendable {
   mutating func advance(after result: Int32) -> Progress {
     guard result >= 0 else {
       let errno = Errno(rawValue: 0 &- result)
+      // What zeroes a range may not be one call on this file system.
+      if case .writeZeroes(unmap: false) = kind, errno == .notSupported { return .refused }
       switch errno {
       // The last two are what becomes of an operation whose submitting thread has ended.
       case .interrupted, .wouldBlock, .canceled, .badAddress: return .again

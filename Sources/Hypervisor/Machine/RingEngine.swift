@@ -226,7 +226,7 @@ final class RingEngine: Sendable {
         flight.attempts += 1
         prepare(flight, completion.tag)
         return (nil, nil)
-      case .again:
+      case .again, .refused:
         return (state.remove(completion.tag), nil)
       case .ended(let result):
         return (state.remove(completion.tag), result)
