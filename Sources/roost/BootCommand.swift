@@ -10,7 +10,9 @@ struct BootCommand: ParsableCommand {
     abstract: "Boot an image under QEMU, in this terminal or unattended.",
     discussion: """
       The machine's serial line is this terminal, unless --headless is given.
-      The image is never written to.
+      The image is never written to: what the machine writes to a stick (--usb)
+      goes into a temporary file ($TMPDIR, or /var/tmp) and is forgotten when
+      it ends.
 
       With KVM that hands virtualisation on to its guests ("nested"), the
       appliance runs in hardware. Without, all of it is emulated in software,
@@ -20,7 +22,7 @@ struct BootCommand: ParsableCommand {
         roost boot build/quickstart.iso
             Boot as a CD by BIOS, in this terminal. Ctrl-a x leaves.
         roost boot build/quickstart.iso --uefi --usb --memory 6GiB --cpus 4
-            Boot as a USB stick by UEFI.
+            Boot as a USB stick by UEFI. Sticks of 'roost provision' as well.
         roost boot build/quickstart.iso --secure-boot
             UEFI starts what Microsoft or who it trusts signed, and nothing
             else. --uefi-variables names a file with other owners' keys.
@@ -30,7 +32,7 @@ struct BootCommand: ParsableCommand {
             which is not, with the last lines of its console.
       """)
 
-  @Argument(help: "The image, as 'roost build' makes it.", completion: .file(extensions: ["iso"]))
+  @Argument(help: "The image, as 'roost build' or 'roost provision' makes it.", completion: .file(extensions: ["iso"]))
   var iso: String
 
   @Flag(help: "Start the boot loader by BIOS (the default) or UEFI.")

@@ -175,6 +175,32 @@ struct ProvisionTests {
     #expect(!(try DamagedImage.output(["sh", "-c", "grep -a -c lab-08 \(clone) || true"]).hasPrefix("1")))
   }
 
+  @Test("`roost boot` starts a stick whose guests have their disks on it, and leaves it as it was")
+  func emulatedStick() throws {
+    let stick = "build/stick-emulated.img"
+    try Files.remove(stick)
+    defer { try? Files.remove(stick) }
+    try Files.write("sticks:\n  - {hostname: lab-07, autostart: [debian]}\n", to: "build/lab.yaml")
+    let writing = try provision(["--roster", "build/lab.yaml", "--size", "1GiB", "--to", stick])
+    try #require(try writing.waitForExit(seconds: 300) == .exited(0), "\(writing.tail)")
+    let before = try DamagedImage.output(["sha256sum", stick])
+    try EmulatorPanic.startingOver { attempt in
+      let serial = "build/logs/stick-emulated-serial-\(attempt).log"
+      let machine = try Machine(
+        [
+          try Environment.program("roost"), "boot", stick, "--usb", "--headless", "--until-ready", "--memory", "2GiB",
+          "--timeout", "400", "--log", serial,
+        ], log: "stick-emulated-\(attempt)")
+      let status = try machine.waitForExit(seconds: 460)
+      try EmulatorPanic.check(serialLog: serial)
+      #expect(status == .exited(0), "\(machine.tail)")
+      #expect(machine.text.contains("what is written to the stick is forgotten"))
+      #expect(machine.text.split(separator: "\n").contains { $0.contains("debian") && $0.contains("ready after") })
+      #expect(try Files.readText(serial).contains(" on lab-07"))
+    }
+    #expect(try DamagedImage.output(["sha256sum", stick]) == before)
+  }
+
   @Test("A stick with a damaged identity starts as the image says, and tells")
   func damagedIdentity() throws {
     let stick = "build/stick-damaged.img"

@@ -74,7 +74,7 @@ public struct BootPlan: Hashable, Sendable {
       "booting \(options.iso) as \(medium) by \(options.firmware.rawValue)\(secure),"
         + " \(cpus) CPU\(cpus == 1 ? "" : "s"), \(Self.mebibytes(options.memory))",
       accelerator.summary,
-    ]
+    ] + (options.usb ? ["what is written to the stick is forgotten when the machine ends"] : [])
   }
 
   /// Refuses what is certainly no bootable image: ECMA-119 (ISO 9660) section 8.1, volume descriptors from sector 16.

@@ -94,11 +94,17 @@ struct QemuCommand: Hashable, Sendable {
     return words
   }
 
+  /// A CD takes no writes. A stick does: guests may have their home on it. QEMU keeps them in a file of its own that has no
+  /// name any more, and the image is opened read-only.
   private var medium: [String] {
-    let words = blockDevice("medium", file: options.iso, readOnly: true)
-    return options.usb
-      ? words + ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=0"]
-      : words + ["-device", "ide-cd,drive=medium,bootindex=0"]
+    guard options.usb else {
+      return blockDevice("medium", file: options.iso, readOnly: true) + ["-device", "ide-cd,drive=medium,bootindex=0"]
+    }
+    let file = "file.driver=file,file.filename=\(Self.quote(options.iso))"
+    return [
+      "-drive", "if=none,id=medium,snapshot=on,driver=raw,\(file)",
+      "-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=0",
+    ]
   }
 
   private var serial: [String] {
