@@ -145,6 +145,7 @@ private struct LaunchFiles {
     name: launch
     include: [base.yaml]
     variables: {room: 12}
+    image: {level: 1}
     storage: {ram: 256 MiB}
     domains:
       - name: debian
