@@ -4,6 +4,8 @@ public enum BootMethod: String, Sendable, Hashable, Codable, CaseIterable {
   case linux
   /// PVH: a 32-bit entry that an ELF note names.
   case pvh
+  /// PVH, for a kernel that was made for Xen's hypercalls, as GRUB's is.
+  case xenPVH = "xen-pvh"
   /// Multiboot, version 1 or 2, by the kernel's header.
   case multiboot
   /// What FreeBSD's loader hands to its kernel: 64-bit mode, metadata and environment.

@@ -212,8 +212,8 @@ extension RecipeDecoder {
       checkDirect(domain, source, files)
     }
     let takers: [(key: String, methods: [BootMethod], remedy: String)] = [
-      ("initrd", [.linux, .pvh, .freebsd], "leave it out"),
-      ("modules", [.pvh, .multiboot], "leave them out, or use 'boot: multiboot'"),
+      ("initrd", [.linux, .pvh, .xenPVH, .freebsd], "leave it out"),
+      ("modules", [.pvh, .xenPVH, .multiboot], "leave them out, or use 'boot: multiboot'"),
     ]
     for (key, methods, remedy) in takers where source?.has(key) == true && !methods.contains(boot) {
       reader.report(mark(key), "a kernel entered with 'boot: \(boot.rawValue)' takes no '\(key)'; \(remedy)")

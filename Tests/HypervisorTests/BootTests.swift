@@ -75,7 +75,7 @@ struct BootTests {
     let state = try PVHBoot.load(
       BytesImage(SampleImages.pvh([0xF4, 0x90, 0x90])), modules: [BootModule(BytesImage([1, 2, 3]))],
       commandLine: "a=b",
-      rsdp: 0xF_0000, into: memory)
+      rsdp: 0xF_0000, map: memory.map, into: memory)
     #expect(state.general.rip == 0x10_0000 && state.general.rbx == AddressMap.startInfo)
     #expect(state.system.cr0 & 0x8000_0000 == 0 && state.system.code.big && !state.system.code.long)
     #expect(word(UInt8.self, 0x10_0000, memory) == 0xF4)
@@ -103,7 +103,8 @@ struct BootTests {
       change(&image)
       do throws(HypervisorError) {
         _ = try PVHBoot.load(
-          BytesImage(image), modules: [] as [BootModule<BytesImage>], commandLine: "", rsdp: 0, into: memory)
+          BytesImage(image), modules: [] as [BootModule<BytesImage>], commandLine: "", rsdp: 0, map: memory.map,
+          into: memory)
         return ""
       } catch {
         return error.description
@@ -142,7 +143,8 @@ struct BootTests {
         _ =
           round % 2 == 0
           ? try LinuxBoot.load(source, initrd: source, commandLine: "x", rsdp: 0, into: memory)
-          : try PVHBoot.load(source, modules: [BootModule(source)], commandLine: "x", rsdp: 0, into: memory)
+          : try PVHBoot.load(
+            source, modules: [BootModule(source)], commandLine: "x", rsdp: 0, map: memory.map, into: memory)
         accepted += 1
       } catch {
         #expect(error.code == .image || error.code == .configuration)

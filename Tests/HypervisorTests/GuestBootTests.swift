@@ -272,7 +272,8 @@ struct GuestBootTests {
       BootModule(BytesImage([3]), commandLine: "third"),
     ]
     _ = try PVHBoot.load(
-      BytesImage(SampleImages.pvh([0xF4])), modules: modules, commandLine: "line", rsdp: 0, into: memory)
+      BytesImage(SampleImages.pvh([0xF4])), modules: modules, commandLine: "line", rsdp: 0, map: memory.map,
+      into: memory)
     let info = AddressMap.startInfo
     #expect(memory.word(UInt32.self, info + 12) == 3)
     let list = memory.word(UInt64.self, info + 16)
@@ -289,7 +290,7 @@ struct GuestBootTests {
     #expect(throws: HypervisorError.self) {
       try PVHBoot.load(
         BytesImage(SampleImages.pvh([0xF4])), modules: Array(repeating: modules[0], count: 33), commandLine: "",
-        rsdp: 0, into: memory)
+        rsdp: 0, map: memory.map, into: memory)
     }
   }
 

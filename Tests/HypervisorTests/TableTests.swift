@@ -131,6 +131,12 @@ struct TableTests {
     let slow = CPUModel(host: host, cpus: 1, tscKHz: 1, localAPICCycle: 20, hasDeadlineTimer: true).entries(for: 0)
     #expect(slow.first { $0.function == 0x4000_0010 }?.ebx == 50_000)
     #expect(try leaf(0x4000_0001).eax & 0x3_8000 == 0)
+    let xen = CPUModel(host: host, cpus: 1, tscKHz: 1, hasDeadlineTimer: true, isXen: true).entries(for: 0)
+    #expect(xen.filter { $0.function >> 16 == 0x4000 }.map(\.function) == [0x4000_0000, 0x4000_0001, 0x4000_0002])
+    let signature = try #require(xen.first { $0.function == 0x4000_0000 })
+    var name: [UInt8] = []
+    for word in [signature.ebx, signature.ecx, signature.edx] { name += .little(word) }
+    #expect(String(decoding: name, as: UTF8.self) == "XenVMMXenVMM" && signature.eax == 0x4000_0002)
     #expect(entries.filter { $0.function == 0xB }.count == 3)
   }
 

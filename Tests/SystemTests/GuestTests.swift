@@ -26,6 +26,7 @@ struct GuestTests {
     sources:
       memtest: {debian-file: {package: memtest86+, path: boot/memtest86+x64.bin, suite: bookworm}}
       ipxe: {debian-file: {package: ipxe, path: usr/lib/ipxe/ipxe.iso, suite: bookworm}}
+      pvh: {debian-file: {package: grub-xen-host, path: usr/lib/grub-xen/grub-i386-xen_pvh.bin, suite: bookworm}}
     domains:
       - name: debian
         cpus: 4
@@ -44,6 +45,11 @@ struct GuestTests {
         command-line: "console=ttyS0,115200"
         source: {kernel: {from: memtest}}
         ready: {console: "Status: Testing", timeout: 300 s}
+      - name: pvh
+        memory: 64 MiB
+        boot: xen-pvh
+        source: {kernel: {from: pvh}}
+        ready: {console: "grub> ", timeout: 300 s}
       - name: ipxe
         memory: 64 MiB
         boot: bios
@@ -73,8 +79,8 @@ struct GuestTests {
 
   @Test(
     """
-    Debian on four CPUs and by a BIOS and GRUB, memtest86+ by its kernel, iPXE from a CD, and disks on IDE, SCSI and a \
-    floppy drive
+    Debian on four CPUs and by a BIOS and GRUB, memtest86+ by its kernel, GRUB for PVH on Xen's hypercalls, iPXE from a CD, and \
+    disks on IDE, SCSI and a floppy drive
     """)
   func archive() throws {
     let work = try BuildTests.Workplace("guests")
@@ -85,7 +91,7 @@ struct GuestTests {
         Self.bootDisk(saying: "hello from \(text)", sectors: sectors), to: "\(work.path)/\(name).img")
     }
     try Files.write(Self.archive, to: "\(work.path)/recipe.yaml")
-    try boot(work.path, ["debian", "grub", "memtest", "ipxe", "floppy", "ide", "scsi"], log: "guests")
+    try boot(work.path, ["debian", "grub", "memtest", "pvh", "ipxe", "floppy", "ide", "scsi"], log: "guests")
   }
 
   @Test("By UEFI, Debian from a disk with GRUB, and memtest86+ from a CD, which a BIOS starts as well")

@@ -12,6 +12,8 @@ public enum BootMethod: String, Sendable, CaseIterable {
   case linux
   /// An ELF with a Xen note that names a 32-bit entry.
   case pvh
+  /// The same, for a kernel that finds Xen there and not KVM: it is served as much of Xen as a boot loader needs.
+  case xenPVH = "xen-pvh"
   /// The Multiboot Specification, version 1 (0.6.96) or 2 (2.0): which one, the kernel's header says.
   case multiboot
   /// What FreeBSD's loader hands to a 64-bit FreeBSD kernel.

@@ -59,8 +59,10 @@ enum BootLoader {
       }
       state = try LinuxBoot.load(
         kernel, initrd: modules.first?.image, commandLine: commandLine, rsdp: rsdp, into: memory)
-    case .pvh:
-      state = try PVHBoot.load(kernel, modules: modules, commandLine: commandLine, rsdp: rsdp, into: memory)
+    case .pvh, .xenPVH:
+      state = try PVHBoot.load(
+        kernel, modules: modules, commandLine: commandLine, rsdp: rsdp,
+        map: method == .pvh ? memory.map : memory.xenMap, into: memory)
     case .multiboot:
       state = try MultibootBoot.load(
         kernel, modules: modules, commandLine: commandLine, rsdp: rsdp, framebuffer: framebuffer, into: memory)

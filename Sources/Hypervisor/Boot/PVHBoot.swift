@@ -17,10 +17,10 @@ enum PVHBoot {
     return (try? entry(file, image)) != nil
   }
 
-  /// Puts the ELF's segments, the modules, the command line and the start info into `memory`.
+  /// Puts the ELF's segments, the modules, the command line and the start info, which has `map`, into `memory`.
   static func load(
     _ kernel: some ImageSource, modules: [BootModule<some ImageSource>], commandLine: String, rsdp: UInt64,
-    into memory: GuestRAM
+    map: [MemoryMapEntry], into memory: GuestRAM
   ) throws(HypervisorError) -> BootState {
     let file = try ELFFile(kernel)
     guard let entry = try entry(file, kernel) else {
@@ -48,7 +48,7 @@ enum PVHBoot {
       list.little(0 as UInt64)
     }
     lines.write(to: memory)
-    writeStartInfo(modules: list.bytes, commandLine: line, rsdp: rsdp, to: memory)
+    writeStartInfo(modules: list.bytes, commandLine: line, rsdp: rsdp, map: map, to: memory)
     return .protectedMode(GeneralRegisters(rbx: AddressMap.startInfo, rip: UInt64(entry)), in: memory)
   }
 
@@ -66,8 +66,9 @@ enum PVHBoot {
     return nil
   }
 
-  private static func writeStartInfo(modules: [UInt8], commandLine: UInt64, rsdp: UInt64, to memory: GuestRAM) {
-    let map = memory.map
+  private static func writeStartInfo(
+    modules: [UInt8], commandLine: UInt64, rsdp: UInt64, map: [MemoryMapEntry], to memory: GuestRAM
+  ) {
     let list = AddressMap.startInfo + 56
     var fields = ByteWriter()
     fields.little(0x336E_C578 as UInt32)

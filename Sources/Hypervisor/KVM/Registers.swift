@@ -65,13 +65,21 @@ extension VirtualCPU {
     try control(CKVM_SET_REGS, &raw, "KVM_SET_REGS")
   }
 
-  /// The general registers, for a report on why the CPU stopped.
+  /// The general registers, for a call's arguments, or a report on why the CPU stopped.
   func generalRegisters() throws(HypervisorError) -> GeneralRegisters {
     var raw = kvm_regs()
     try control(CKVM_GET_REGS, &raw, "KVM_GET_REGS")
     return GeneralRegisters(
       rax: raw.rax, rbx: raw.rbx, rcx: raw.rcx, rdx: raw.rdx, rsi: raw.rsi, rdi: raw.rdi, rsp: raw.rsp,
       rbp: raw.rbp, rip: raw.rip, rflags: raw.rflags)
+  }
+
+  /// Puts the answer of a call into RAX; every other register keeps its value.
+  func setAccumulator(_ value: UInt64) throws(HypervisorError) {
+    var raw = kvm_regs()
+    try control(CKVM_GET_REGS, &raw, "KVM_GET_REGS")
+    raw.rax = value
+    try control(CKVM_SET_REGS, &raw, "KVM_SET_REGS")
   }
 
   /// Sets segments, control registers and EFER; the interrupt table is empty afterwards.

@@ -20,6 +20,8 @@ struct Board {
 
   let bus: MachineBus
   let display: Display?
+  /// What the first serial port says.
+  let serial: Outbox
 
   /// Puts the board of `machine` together, with its disks, networks and consoles, and firmware where it boots by it.
   init(_ machine: Machine) throws(HypervisorError) {
@@ -31,6 +33,7 @@ struct Board {
     var addresses = Bus<MemoryTarget>()
 
     let serial = try Outbox()
+    self.serial = serial
     let uart = UART16550(output: serial, interrupt: router.line(4))
     var secondUART: UART16550<Outbox, PinLine>?
     if let console = configuration.secondSerial {
@@ -132,7 +135,10 @@ struct Board {
     } catch {
       throw HypervisorError(.configuration, "\(error)")
     }
-    try machine.makeConsole(configuration.serial, outbox: serial) { uart.receive($0) }
+    // Xen's console is the first serial port's, once the guest knows it.
+    try machine.makeConsole(configuration.serial, outbox: serial) { [unowned machine] bytes in
+      machine.xen?.receive(bytes) ?? uart.receive(bytes)
+    }
   }
 
   /// What firmware would tell the guest about the machine.

@@ -33,6 +33,8 @@ final class CPURunner: Sendable {
   private let end: MachineEnd
   private let halts: HaltWatch
   private let gate: CPUGate?
+  /// Where its guest finds Xen; nil: it finds KVM.
+  private let xen: XenPort?
   private let log: @Sendable (String) -> Void
   private let unknownMSRs = Mutex<Set<UInt32>>([])
   /// What it came back for so far.
@@ -41,7 +43,7 @@ final class CPURunner: Sendable {
   let kernelCounters: KernelCounters?
 
   init(
-    _ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, halts: HaltWatch, gate: CPUGate?,
+    _ cpu: consuming VirtualCPU, bus: MachineBus, end: MachineEnd, halts: HaltWatch, gate: CPUGate?, xen: XenPort?,
     log: @escaping @Sendable (String) -> Void
   ) {
     kernelCounters = cpu.makeCounters()
@@ -50,6 +52,7 @@ final class CPURunner: Sendable {
     self.end = end
     self.halts = halts
     self.gate = gate
+    self.xen = xen
     self.log = log
   }
 
@@ -69,6 +72,9 @@ final class CPURunner: Sendable {
     var look = halts.current
     while !end.hasCome {
       switch cpu.run() {
+      case .port(XenPort.port, 4, 1, true, _) where xen != nil:
+        exits.port.add()
+        xen?.serve(cpu)
       case .port(let port, let size, let count, let isWrite, let data):
         exits.port.add()
         servePort(port, size, count, isWrite, data)
@@ -82,6 +88,9 @@ final class CPURunner: Sendable {
       case .writeMSR(QEMUEmulation.extendedFeatures, let value):
         exits.register.add()
         writeExtendedFeatures(value)
+      case .writeMSR(XenPort.register, let address) where xen != nil:
+        exits.register.add()
+        cpu.answerMSR(0, fault: xen?.fill(page: address) != true)
       case .writeMSR(let index, _):
         exits.register.add()
         noteMSR(index)

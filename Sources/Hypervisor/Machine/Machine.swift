@@ -35,6 +35,8 @@ public final class Machine {
   var power: PowerManagement<PinLine>?
   /// Where CPUs come and go.
   var processors: ProcessorHotplug?
+  /// Where a guest made for Xen finds it.
+  var xen: XenPort?
 
   /// What firmware may boot from. It tries a floppy disk first, as it is there for nothing else, and disks before CD-ROMs,
   /// which are for what has no system yet.
@@ -104,7 +106,7 @@ public final class Machine {
     let board = try Board(self)
     let state = configuration.bootMethod.isFirmware ? nil : try loadKernel(board)
     let cycle = configuration.bootMethod == .uefi ? try QEMUEmulation.slowLocalTimer(owner.machine, kvm) : 1
-    try makeCPUs(kvm, bus: board.bus, boot: state, localAPICCycle: cycle)
+    try makeCPUs(kvm, board: board, boot: state, localAPICCycle: cycle)
     if let path = configuration.control, let gate { control = try MachineControl(self, gate: gate, at: path) }
   }
 
@@ -222,7 +224,7 @@ public final class Machine {
   }
 
   private func makeCPUs(
-    _ kvm: borrowing KVM, bus: MachineBus, boot: BootState?, localAPICCycle: UInt32
+    _ kvm: borrowing KVM, board: Board, boot: BootState?, localAPICCycle: UInt32
   ) throws(HypervisorError) {
     let host = try kvm.supportedCPUID()
     let hasDeadline = kvm.check(.tscDeadlineTimer) > 0
@@ -235,7 +237,11 @@ public final class Machine {
         model
         ?? CPUModel(
           host: host, cpus: cpus, tscKHz: cpu.tscKHz ?? 0, localAPICCycle: localAPICCycle,
-          hasDeadlineTimer: hasDeadline, name: configuration.cpuModel)
+          hasDeadlineTimer: hasDeadline, name: configuration.cpuModel,
+          isXen: configuration.bootMethod == .xenPVH)
+      if model == nil, configuration.bootMethod == .xenPVH {
+        xen = XenPort(self, console: board.serial, tscKHz: cpu.tscKHz ?? 0)
+      }
       model = shared
       try cpu.setCPUID(shared.entries(for: id))
       // What firmware would do is for firmware to do, where there is one: the CPU starts in it as after a reset.
@@ -247,7 +253,9 @@ public final class Machine {
           try cpu.set(boot.general)
         }
       }
-      runners.append(CPURunner(cpu, bus: bus, end: end, halts: halts, gate: gate, log: configuration.log))
+      runners.append(
+        CPURunner(
+          cpu, bus: board.bus, end: end, halts: halts, gate: gate, xen: xen, log: configuration.log))
     }
   }
 }

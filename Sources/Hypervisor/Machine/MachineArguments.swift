@@ -24,7 +24,8 @@ extension MachineConfiguration {
       --cpu host|baseline      the host's processor, or what all processors of its kind have (host)
       --memory SIZE            RAM: 256MiB, 2GiB (128MiB)
       --memory-max SIZE        RAM that it may grow to while it runs, by virtio-mem (what it starts with)
-      --boot METHOD            linux, pvh, multiboot, freebsd, plan9: a kernel by its own protocol; bios, uefi: firmware
+      --boot METHOD            linux, pvh, xen-pvh (the same, with Xen's hypercalls in KVM's place), multiboot,
+                               freebsd, plan9: a kernel by its own protocol; bios, uefi: firmware
                                that boots the disks (auto: what the kernel's file looks like; bios without a kernel)
       --kernel PATH            the kernel
       --initrd PATH            the initial RAM disk, PVH's and Multiboot's first module, FreeBSD's memory disk

@@ -4,6 +4,11 @@
 enum AddressMap {
   /// RAM below here is conventional; the firmware's data area follows.
   static let conventionalEnd: UInt64 = 0x9_FC00
+  /// For a guest that finds Xen: a gap in its memory map, of two pages, for what it wants to be mapped somewhere; then its
+  /// console's rings and its store's. All of them are RAM.
+  static let xenGap: UInt64 = 0x9_A000
+  static let xenConsole: UInt64 = 0x9_C000
+  static let xenStore: UInt64 = 0x9_D000
   /// Here the old video and adapter area begins.
   static let legacyHole: UInt64 = 0xA_0000
   /// The VGA's window: no RAM is seen there.

@@ -157,6 +157,15 @@ public final class GuestRAM: GuestMemory, Sendable {
     if highCount > 0 { entries.append(MemoryMapEntry(address: AddressMap.fourGiB, count: highCount, kind: .ram)) }
     return entries
   }
+
+  /// The same for a guest that finds Xen, with what it shares with it.
+  var xenMap: [MemoryMapEntry] {
+    [
+      MemoryMapEntry(address: 0, count: AddressMap.xenGap, kind: .ram),
+      MemoryMapEntry(
+        address: AddressMap.xenConsole, count: AddressMap.legacyHole - AddressMap.xenConsole, kind: .reserved),
+    ] + map.dropFirst(2)
+  }
 }
 
 extension GuestRAM {

@@ -20,13 +20,16 @@ struct CPUModel {
   /// The local APIC timer's count, kHz.
   private let localAPICKHz: UInt32
   private let hasDeadlineTimer: Bool
+  /// Whether the guest finds Xen there, and not KVM.
+  private let isXen: Bool
 
   /// `localAPICCycle`: how long the local APIC's timer takes to count by one, in nanoseconds; KVM's own is 1. `name`
   /// hides what not every processor of its kind has.
   init(
     host: [CPUIDEntry], cpus: Int, tscKHz: UInt32, localAPICCycle: UInt32 = 1, hasDeadlineTimer: Bool,
-    name: CPUModelName = .host
+    name: CPUModelName = .host, isXen: Bool = false
   ) {
+    self.isXen = isXen
     self.host = name == .baseline ? host.compactMap(Baseline.reduced) : host
     self.cpus = cpus
     self.tscKHz = tscKHz
@@ -54,10 +57,11 @@ struct CPUModel {
       case 0x12, 0x14, 0x1B: break  // SGX, processor trace, PCONFIG
       case 0x8000_000A, 0x8000_001F...0x8000_0025: break  // SVM, memory encryption
       case 0x4000_0000...0x4000_FFFF:
-        if entry.function == 0x4000_0001 { entries.append(paravirtual(entry)) }
+        if entry.function == 0x4000_0001, !isXen { entries.append(paravirtual(entry)) }
       default: entries.append(filtered(entry, id))
       }
     }
+    if isXen { return entries + xen + topology(id) }
     // Documentation/virt/kvm/x86/cpuid.rst.
     entries.append(
       CPUIDEntry(function: 0x4000_0000, eax: 0x4000_0010, ebx: 0x4B4D_564B, ecx: 0x564B_4D56, edx: 0x4D))
@@ -65,6 +69,15 @@ struct CPUModel {
     entries.append(CPUIDEntry(function: 0x4000_0010, eax: tscKHz, ebx: localAPICKHz))
     entries += topology(id)
     return entries
+  }
+
+  /// Xen, public/arch-x86/cpuid.h: "XenVMMXenVMM", version 4.17, one page of hypercalls by `XenPort.register`.
+  private var xen: [CPUIDEntry] {
+    [
+      CPUIDEntry(function: 0x4000_0000, eax: 0x4000_0002, ebx: 0x566E_6558, ecx: 0x6558_4D4D, edx: 0x4D4D_566E),
+      CPUIDEntry(function: 0x4000_0001, eax: 4 << 16 | 17),
+      CPUIDEntry(function: 0x4000_0002, eax: 1, ebx: XenPort.register),
+    ]
   }
 
   private func filtered(_ entry: CPUIDEntry, _ id: UInt32) -> CPUIDEntry {

@@ -20,7 +20,7 @@ enum KernelFile {
   static func check(_ bytes: [UInt8], _ method: BootMethod, path: String) throws(BuildError) {
     switch method {
     case .linux: try checkLinux(bytes, path: path)
-    case .pvh: try checkPVH(bytes, path: path)
+    case .pvh, .xenPVH: try checkPVH(bytes, path: path)
     case .multiboot:
       guard isMultiboot(bytes) else {
         throw notAKernel(

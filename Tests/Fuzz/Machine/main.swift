@@ -9,5 +9,5 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 Fuzzer.main(
   [
     bootTargets, boardTargets, virtioTargets, [.scsi, .ide, .floppy, .e1000],
-    [.display, .viewer, .firmwareConfiguration, .flash, .control],
+    [.display, .viewer, .firmwareConfiguration, .flash, .control, .xen],
   ].flatMap { (group: [FuzzTarget]) in group })
