@@ -315,8 +315,8 @@ struct BuildPlanTests {
     #expect(xz[ImagesVolume.stepName]?.contains("-Xbcj") == false)
     #expect(try changes("{level: 3}").1[ControlRoot.stepName]?.contains("3") == true)
     // What suits is not the same everywhere.
-    #expect(before[ControlRoot.stepName]?.contains("12") == true)
-    #expect(before[ImagesVolume.stepName]?.contains("9") == true)
+    #expect(before[ControlRoot.stepName]?.contains("262144") == true)
+    #expect(before[ImagesVolume.stepName]?.contains("131072") == true)
     #expect(try changes("{compression: zstd}").0.isEmpty)
   }
 
