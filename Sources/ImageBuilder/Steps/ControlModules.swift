@@ -94,6 +94,8 @@ struct ControlModules: Sendable, Hashable {
     }
     let base = "\(context.scratch)/modules"
     let home = "\(base)/lib/modules/\(version)"
+    // A kernel with everything built in has lists and nothing else.
+    try attempt("cannot make \(home)") { () throws(SystemError) in try Files.makeDirectories(home) }
     var written: [String] = []
     func write(_ rest: String, _ bytes: [UInt8]) throws(BuildError) {
       try attempt("cannot write \(rest)") { () throws(SystemError) in

@@ -42,6 +42,7 @@ struct FakeBuild {
       "recipe.yaml",
       """
       name: small
+      image: {secure-boot: none}
       control-domain: {suite: trixie}
       domains:
         - name: one
