@@ -44,6 +44,15 @@ import Testing
     #expect(read(5) == 0x60)
   }
 
+  @Test func driversThatWaitForInput() {
+    let uart = UART16550(output: TestSink(), interrupt: TestLine())
+    #expect(!uart.isAwaited)
+    uart.write(2, at: 1, width: .byte)
+    #expect(!uart.isAwaited)
+    uart.write(1, at: 1, width: .byte)
+    #expect(uart.isAwaited)
+  }
+
   @Test func output() {
     for byte in "hi\n".utf8 { write(byte, 0) }
     #expect(sink.text == "hi\n")

@@ -214,7 +214,7 @@ struct XenTests {
     let rig = Rig()
     #expect(try rig.call(29, 2, 0) == 0 && rig.call(29, 2, 1) == 0 && rig.call(29, 2, 3) == 0)
     #expect(rig.ends.reasons.withLock { $0 } == [.powerOff, .reboot, .crash])
-    #expect(try rig.call(29, 2, 9) == -22 && rig.call(29, 7) == -38)
+    #expect(try rig.call(29, 2, 2) == -22 && rig.call(29, 2, 9) == -22 && rig.call(29, 7) == -38)
     #expect(try rig.call(17, 0) == 4 << 16 | 17 && rig.call(17, 6) == -38)
   }
 }

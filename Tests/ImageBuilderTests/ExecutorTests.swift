@@ -51,6 +51,32 @@ struct ExecutorTests {
     #expect(second["c"]?.directory == result.directory)
   }
 
+  @Test("Steps that make the same do not make it twice, and nobody's result is taken away")
+  func same() throws {
+    let directory = try TemporaryDirectory()
+    let made = Recorder<String>()
+    let steps = ["a", "b", "c"].map { name in
+      Step(name: name, kind: "same", version: 1, settings: [], inputs: [], outputs: ["out"]) {
+        context throws(BuildError) in
+        made.add(name)
+        let output = context.output
+        try attempt("write") { () throws(SystemError) in try Files.write("x", to: "\(output)/out") }
+      }
+    }
+    let results = try run(steps, in: directory, jobs: 3)
+    #expect(made.all == ["a"] && Set(results.values.map(\.directory)).count == 1)
+    let cache = try ResultCache(directory.path)
+    defer { try? cache.removeScratch() }
+    let result = try #require(results["a"])
+    let before = try #require(try Files.status("\(result.directory)/out")).inode
+    let again = "\(cache.scratch)/again"
+    try Files.makeDirectories(again)
+    try Files.write("x", to: "\(again)/out")
+    let key = try #require(SHA256.Digest(hex: String(result.directory.split(separator: "/").last ?? "")))
+    #expect(try cache.store(again, as: key, name: "b", files: ["out"]) == result.digests)
+    #expect(try Files.status("\(result.directory)/out")?.inode == before)
+  }
+
   @Test("What changed is made anew, and what depends on it; nothing else")
   func changed() throws {
     let directory = try TemporaryDirectory()
@@ -177,6 +203,15 @@ struct ExecutorTests {
     #expect(BuildMemory.machine("MemTotal: 9 kB\nMemAvailable:    2048 kB\n") == 2 << 20)
     #expect(BuildMemory.machine("MemTotal: 9 kB\n") == nil)
     #expect(BuildMemory.available > 64 << 20)
+    #expect(
+      BuildMemory.groups("0::/user.slice/run.scope\n") == [
+        "/sys/fs/cgroup/user.slice/run.scope/memory.max", "/sys/fs/cgroup/user.slice/memory.max",
+        "/sys/fs/cgroup/memory.max",
+      ])
+    #expect(
+      BuildMemory.groups("5:cpu,memory:/a\n4:cpuset:/b\nnonsense\n") == [
+        "/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+      ])
     // What a machine of 2 GiB has room for.
     #expect(BuildMemory.Estimate.packages + BuildMemory.Estimate.plain < 1 << 30)
   }

@@ -44,7 +44,8 @@ struct GuestDiskTests {
       .link("lib", to: "usr/lib"), .text("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nold:x:7:8::/:/bin/sh\n"),
       .text("etc/group", "root:x:0:\n"), .text("etc/motd", "Debian\n"), .text("etc/ssh/ssh_host_rsa_key", "secret"),
       .text("boot/vmlinuz-6.12", "a kernel"), .text("usr/bin/tool", "tool", permissions: 0o755),
-      .text("usr/lib/kept", "kept"), .link("etc/hosts", to: "motd"),
+      .text("usr/lib/kept", "kept"), .directory("usr/lib/boot"), .text("usr/lib/boot/kept", "kept"),
+      .link("etc/hosts", to: "motd"),
       TreeEntry(path: "usr/bin/second", content: .hardLink(to: "usr/bin/tool"), permissions: 0o755),
     ]
     for entry in entries + more { try writer.add(entry) }
@@ -78,6 +79,8 @@ struct GuestDiskTests {
     #expect(try debugfs(image, "cat \"/srv/a \"\"b/c d\"") == "quoted")
     #expect(try debugfs(image, "cat /usr/lib/below") == "x")
     #expect(try debugfs(image, "cat /usr/lib/kept") == "kept")
+    // What is left out of /boot is not left out elsewhere.
+    #expect(try debugfs(image, "cat /usr/lib/boot/kept") == "kept")
     #expect(try debugfs(image, "cat /usr/bin/tool").utf8.count == 1 << 20)
     // The other name of a file that was replaced still has what it had.
     #expect(try debugfs(image, "cat /usr/bin/second") == "tool")
@@ -158,6 +161,26 @@ struct GuestDiskTests {
     #expect(edit.commands.filter { $0.hasPrefix("rm ") } == ["rm \"motd\""])
   }
 
+  @Test("Two guests that differ in nothing but their names have disks of their own")
+  func names() throws {
+    let recipe = try Recipe.parse(
+      "name: t\ncontrol-domain: {suite: trixie}\ndomains:\n  - {name: h, memory: 64 MiB, source: {hatchling: {}}}\n",
+      file: "r.yaml", directory: "/")
+    let changes = try SystemChanges(Customization(), owner: "h", recipe: recipe)
+    let seed = SHA256.hash("x")
+    let disks = ["a", "b"].map { name in
+      GuestDisk(
+        domain: name, system: GuestSystem(hostname: "h", nameServer: nil), changes: changes, diskBytes: 1, root: "r",
+        seed: seed
+      ).step(epoch: 1, versions: [:]).settings
+    }
+    let launched = ["a", "b"].map { name in
+      LaunchDisk(domain: name, hostname: "h", nameServer: nil, diskBytes: 1, root: "r", seed: seed)
+        .step(epoch: 1, versions: [:]).settings
+    }
+    #expect(disks[0] != disks[1] && launched[0] != launched[1])
+  }
+
   @Test("What switching services changes is done to the file system")
   func services() throws {
     let directory = try TemporaryDirectory()
@@ -170,6 +193,8 @@ struct GuestDiskTests {
     let changes = try SystemChanges(Customization(), owner: "h", recipe: recipe)
     #expect(ServiceLinks(domain: "h", root: "r", system: system, changes: changes) == nil)
     system.customization.enabledServices = ["nginx.service"]
+    // Nothing of the tree is run: an init script beside the unit would need programs that are not there.
+    #expect(system.serviceScript.contains("SYSTEMCTL_SKIP_SYSV=1 "))
     let links = try #require(ServiceLinks(domain: "h", root: "r", system: system, changes: changes))
     try directory.write("links", "etc/old\0motd\0etc/kept\0motd\0\0etc/kept\0motd\0etc/new/nginx\0/lib/nginx\0")
     var edit = Ext4Edit(index, epoch: 1, spool: directory.path)

@@ -40,15 +40,27 @@ struct SquashfsTests {
 
   private static func compress(
     _ directory: TemporaryDirectory, _ disk: String, as name: String, base: String? = nil,
-    _ compression: Recipe.ImageSettings.Compression = .zstd
+    _ compression: Recipe.ImageSettings.Compression = .zstd, digest: String? = nil
   ) throws -> BlockTable {
     let settings = Recipe.ImageSettings(compression: compression, level: nil, secureBoot: .debian)
+    let path = "\(directory.path)/\(disk)"
+    let digest = try digest ?? FileDigest.chunked(path).description
     let step = CompressedDisk(
-      title: "one: disk", source: .file("\(directory.path)/\(disk)", digest: ""), compression: .disks(settings),
-      base: base
+      title: "one: disk", source: .file(path, digest: digest), compression: .disks(settings), base: base
     ).step(versions: [:])
     try step.run(try context(directory, name))
     return try CompressedDisk.table("\(directory.path)/\(name)/\(CompressedDisk.table)")
+  }
+
+  @Test("An image that is not any more what it was as the build began is refused")
+  func changedImage() throws {
+    let directory = try TemporaryDirectory()
+    try Self.disk("\(directory.path)/a.img")
+    let digest = try FileDigest.chunked("\(directory.path)/a.img").description
+    try Self.disk("\(directory.path)/a.img", changed: 7)
+    #expect {
+      try Self.compress(directory, "a.img", as: "a", digest: digest)
+    } throws: { "\($0)".contains("a.img changed while it was read") }
   }
 
   @Test("What is put together is the volume, byte for byte", arguments: [Recipe.ImageSettings.Compression.zstd, .xz])

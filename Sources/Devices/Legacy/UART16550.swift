@@ -51,6 +51,9 @@ public final class UART16550<Output: ByteSink, Interrupt: InterruptLine>: BusDev
     }
   }
 
+  /// Whether a driver waits for what is received: it has switched the interrupt on.
+  public var isAwaited: Bool { state.withLock { $0.isReceiverEnabled } }
+
   /// Signals a break on the line.
   public func receiveBreak() {
     state.withLock { state in
@@ -112,6 +115,8 @@ struct UART16550State: Sendable {
   /// What the interrupt wire was last set to.
   var lineLevel = false
 
+  /// Whether received bytes interrupt.
+  var isReceiverEnabled: Bool { enable & Enable.received != 0 }
   private var isFIFO: Bool { fifoControl & 1 != 0 }
   private var isLoopback: Bool { modemControl & Modem.loopback != 0 }
   private var divisorLatch: Bool { lineControl & 0x80 != 0 }

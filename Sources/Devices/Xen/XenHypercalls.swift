@@ -46,11 +46,10 @@ public struct XenLayout: Sendable {
 ///
 /// Concurrency model: safe from any thread; `state` holds everything that changes, and is held while `console` is called.
 public final class XenHypercalls<Memory: GuestMemory, Console: ByteSink>: Sendable {
-  /// How a guest ends (public/sched.h).
+  /// How a guest ends (public/sched.h). None is suspended.
   public enum Shutdown: UInt32, Sendable {
     case powerOff = 0
     case reboot = 1
-    case suspend = 2
     case crash = 3
     case watchdog = 4
   }

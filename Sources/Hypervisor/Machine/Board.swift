@@ -135,9 +135,10 @@ struct Board {
     } catch {
       throw HypervisorError(.configuration, "\(error)")
     }
-    // Xen's console is the first serial port's, once the guest knows it.
+    // Xen's console is the first serial port's once the guest knows it, until a system drives that port itself.
     try machine.makeConsole(configuration.serial, outbox: serial) { [unowned machine] bytes in
-      machine.xen?.receive(bytes) ?? uart.receive(bytes)
+      guard let xen = machine.xen, !uart.isAwaited else { return uart.receive(bytes) }
+      return xen.receive(bytes) ?? uart.receive(bytes)
     }
   }
 

@@ -24,8 +24,7 @@ final class XenPort: Sendable {
   /// Serves the guest of `machine`, whose console's output goes to `console`.
   init(_ machine: Machine, console: Outbox, tscKHz: UInt32) {
     memory = machine.memory
-    let log = machine.configuration.log
-    self.log = log
+    log = machine.configuration.log
     let end = machine.end
     let layout = XenLayout(
       consolePage: AddressMap.xenConsole, storePage: AddressMap.xenStore,
@@ -37,7 +36,6 @@ final class XenPort: Sendable {
       case .powerOff: end.end(.poweredOff)
       case .reboot: end.end(.reset)
       case .crash, .watchdog: end.end(.panicked)
-      case .suspend: log("the guest wants to be suspended, which nothing here does: it goes on")
       }
     }
   }
@@ -45,14 +43,13 @@ final class XenPort: Sendable {
   /// Takes what is typed at the console; nil where the guest does not know Xen's.
   func receive(_ bytes: [UInt8]) -> Int? { calls.receive(bytes) }
 
-  /// Fills the page that the guest names. False for one that it has not.
+  /// Fills the page that the guest names. False where no RAM is.
   func fill(page address: UInt64) -> Bool {
     let stubs = XenHypercalls<GuestRAM, Outbox>.stubs(port: UInt8(Self.port))
     do throws(GuestMemoryError) {
       try memory.write(at: GuestAddress(address & ~0xFFF), from: stubs.span)
       return true
     } catch {
-      log("the guest wants Xen's hypercalls at \(hex(address)), where no RAM is")
       return false
     }
   }

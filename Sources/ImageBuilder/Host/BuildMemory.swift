@@ -3,13 +3,34 @@ internal import Platform
 /// How much memory a build's steps may take together.
 enum BuildMemory {
   /// Bytes that there are for it: three quarters of what the machine has available, or of what this process's control
-  /// group lets it have.
+  /// group and those around it let it have.
   static var available: Int {
     let machine = (try? Files.readText("/proc/meminfo")).flatMap(machine(_:)) ?? .max
-    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].compactMap { path in
+    let groups = groups((try? Files.readText("/proc/self/cgroup")) ?? "")
+    let limits = groups.compactMap { path in
       (try? Files.readText(path)).flatMap { Int($0.filter { !$0.isWhitespace }) }
-    }.min()
-    return min(machine, group ?? .max) / 4 * 3
+    }
+    return min(machine, limits.min() ?? .max) / 4 * 3
+  }
+
+  /// The files that may have the limit of a process's memory, from what /proc/self/cgroup says (cgroups(7)): of its control
+  /// group, and of all that this is in.
+  static func groups(_ text: String) -> [String] {
+    var files: [String] = []
+    for line in text.split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let controllers = fields[1].split(separator: ",")
+      guard fields[1].isEmpty || controllers.contains("memory") else { continue }
+      let (base, name) =
+        fields[1].isEmpty ? ("/sys/fs/cgroup", "memory.max") : ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+      var parts = fields[2].split(separator: "/")
+      while true {
+        files.append(([base] + parts.map(String.init) + [name]).joined(separator: "/"))
+        if parts.popLast() == nil { break }
+      }
+    }
+    return files
   }
 
   /// `MemAvailable` of proc_meminfo(5), in bytes.

@@ -24,7 +24,8 @@ struct LaunchDisk: Sendable {
     Step(
       name: name, kind: "launch-disk", version: 1,
       settings: [
-        "\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", hostname, nameServer ?? "",
+        "\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", domain, hostname,
+        nameServer ?? "",
       ] + Ext4Image.features,
       inputs: [.init(step: root, file: Self.archive), .init(step: root, file: LaunchProgram.file)],
       outputs: [GuestDisk.file]

@@ -28,6 +28,7 @@ struct Executor {
     var results: [String: Result] = [:]
     var waiting = Array(steps.indices)
     var running = 0
+    var keys: [Int: SHA256.Digest] = [:]  // of those that run
     var used = 0  // bytes of memory
     var failure: BuildError?
     while true {
@@ -38,6 +39,8 @@ struct Executor {
         guard
           let position = waiting.firstIndex(where: {
             isReady(steps[$0], results) && (running == 0 || steps[$0].memory <= memory - used)
+              // What another one makes just now is taken from it.
+              && !keys.values.contains { [key = key(steps[$0], results)] in $0 == key }
           })
         else { break }
         let index = waiting.remove(at: position)
@@ -45,6 +48,7 @@ struct Executor {
         do throws(BuildError) {
           if try begin(steps[index], index, &results, mailbox, events) {
             running += 1
+            keys[index] = key(steps[index], results)
             used += steps[index].memory
           }
         } catch {
@@ -58,6 +62,7 @@ struct Executor {
         case .progress(let index, let text): events(.progress(index, text))
         case .done(let index, let outcome, let seconds):
           running -= 1
+          keys[index] = nil
           used -= steps[index].memory
           switch outcome {
           case .success(let result):
@@ -66,7 +71,8 @@ struct Executor {
           case .failure(let error):
             events(.failed(index))
             if failure == nil {
-              failure = error
+              // What fails after an interruption fails by it.
+              failure = cancellation.isCancelled ? .cancelled : error
               cancellation.cancel()
             }
           }
@@ -84,6 +90,16 @@ struct Executor {
     step.inputs.allSatisfy { results[$0.step] != nil }
   }
 
+  /// What a step's result is kept under, once its inputs are there.
+  private func key(_ step: Step, _ results: [String: Result]) -> SHA256.Digest? {
+    var digests: [String] = []
+    for input in step.inputs {
+      guard let digest = results[input.step]?.digests[input.file] else { return nil }
+      digests.append(digest)
+    }
+    return step.key(digests: digests)
+  }
+
   private func size(_ result: Result) -> Int {
     result.digests.keys.reduce(0) { $0 + ((try? Files.status("\(result.directory)/\($1)"))?.size ?? 0) }
   }
@@ -92,14 +108,10 @@ struct Executor {
   private func begin(
     _ step: Step, _ index: Int, _ results: inout [String: Result], _ mailbox: Mailbox, _ events: (BuildEvent) -> Void
   ) throws(BuildError) -> Bool {
-    var inputDigests: [String] = []
-    for input in step.inputs {
-      guard let digest = results[input.step]?.digests[input.file] else {
-        throw BuildError(.content, "the step '\(input.step)' does not make \(input.file), which '\(step.name)' needs")
-      }
-      inputDigests.append(digest)
+    for input in step.inputs where results[input.step]?.digests[input.file] == nil {
+      throw BuildError(.content, "the step '\(input.step)' does not make \(input.file), which '\(step.name)' needs")
     }
-    let key = step.key(digests: inputDigests)
+    guard let key = key(step, results) else { return false }
     if !step.isForced, let digests = cache.digests(of: key, files: step.outputs) {
       let result = Result(directory: cache.path(of: key), digests: digests)
       results[step.name] = result
@@ -139,7 +151,8 @@ struct Executor {
       }
       try step.run(context)
       try cancellation.check()
-      let digests = try cache.store(context.output, as: key, name: step.name, files: step.outputs)
+      let digests = try cache.store(
+        context.output, as: key, name: step.name, files: step.outputs, isForced: step.isForced)
       outcome = .success(Result(directory: cache.path(of: key), digests: digests))
     } catch {
       outcome = .failure(
@@ -165,7 +178,7 @@ struct Executor {
   }
 
   private func fileName(_ step: Step) -> String {
-    String(step.name.map { $0.isLetter || $0.isNumber ? $0 : "-" })
+    String(step.name.map { $0.isLetter || $0.isNumber || $0 == "." || $0 == "_" ? $0 : "-" })
   }
 }
 

@@ -27,15 +27,24 @@ enum Leftovers {
     return String(fields[19])
   }
 
-  /// Clears the scratch of all builds that run no longer.
+  /// Whether a name is one that `ownName` makes.
+  private static func isName(_ name: String) -> Bool {
+    let parts = name.split(separator: "-", omittingEmptySubsequences: false)
+    return (1...2).contains(parts.count) && parts.allSatisfy { UInt64($0) != nil }
+  }
+
+  /// Clears the scratch of all builds that run no longer. What has another name is not a build's, and stays.
+  ///
+  /// - Parameter scratch: the folder in which builds have theirs, with no link in its path: programs are known by it.
   static func sweep(_ scratch: String) throws(SystemError) {
-    for name in try Files.list(scratch) where !isRunning(name) { try remove("\(scratch)/\(name)") }
+    for name in try Files.list(scratch) where isName(name) && !isRunning(name) { try remove("\(scratch)/\(name)") }
   }
 
   /// Removes a build's scratch, after the programs that may be writing there and what is mounted there: nothing behind a
   /// mount is touched.
-  private static func remove(_ scratch: String) throws(SystemError) {
-    let path = (try? Files.resolve(scratch)) ?? scratch
+  private static func remove(_ path: String) throws(SystemError) {
+    // A link leads to what is not ours.
+    guard try Files.status(path)?.kind == .directory else { return try Files.remove(path) }
     endPrograms(of: path)
     for mount in try Mount.all().reversed() where mount.target.hasPrefix("\(path)/") {
       try Mount.unmount(mount.target, lazily: true)

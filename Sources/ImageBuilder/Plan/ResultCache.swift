@@ -22,15 +22,16 @@ struct ResultCache: Sendable {
   let scratch: String
 
   /// Opens a cache, and clears what builds left that were killed.
-  init(_ directory: String, results: String? = nil) throws(BuildError) {
+  init(_ path: String, results: String? = nil) throws(BuildError) {
+    let directory = try attempt("cannot use the cache \(path)") { () throws(SystemError) in
+      for part in ["packages", "sources", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
+      let directory = try Files.resolve(path)
+      try Leftovers.sweep("\(directory)/scratch")
+      return directory
+    }
     self.directory = directory
     self.results = results ?? "\(directory)/results"
     scratch = "\(directory)/scratch/\(Leftovers.ownName)"
-    let path = directory
-    try attempt("cannot use the cache \(path)") { () throws(SystemError) in
-      for part in ["packages", "sources", "scratch", "logs"] { try Files.makeDirectories("\(path)/\(part)") }
-      try Leftovers.sweep("\(path)/scratch")
-    }
     // A result of another build of this process's number cannot be there: it would be running.
     try removeScratch()
     let scratch = scratch
@@ -67,8 +68,10 @@ struct ResultCache: Sendable {
 
   /// Files a finished result: digests its files, syncs them, and renames the directory.
   func store(
-    _ made: String, as key: SHA256.Digest, name: String, files: [String]
+    _ made: String, as key: SHA256.Digest, name: String, files: [String], isForced: Bool = false
   ) throws(BuildError) -> [String: String] {
+    // Another build's, or another step's that is made of the same: somebody may be reading it.
+    if !isForced, let present = digests(of: key, files: files) { return present }
     var digests: [String: String] = [:]
     for file in files {
       guard Files.exists("\(made)/\(file)") else {
@@ -84,7 +87,7 @@ struct ResultCache: Sendable {
       for file in files { try FileDescriptor(opening: "\(made)/\(file)").synchronize() }
       try Files.write(name, to: "\(made)/\(Self.nameFile)")
       try Files.replace("\(made)/\(Self.digestFile)", with: Array(lines.utf8))
-      // An incomplete one of that name has no use; a complete one of another build's has equal bytes.
+      // An incomplete one of that name has no use; one that is to be made again is replaced.
       try Files.removeTree(target)
       try Files.rename(made, to: target)
     }

@@ -45,6 +45,13 @@ struct CompressedDisk: Sendable {
       known = (try context.input(base, Self.blocks), try Self.table(try context.input(base, Self.table)))
     }
     try compress(image, known, context)
+    guard case .file(_, let digest) = source else { return }
+    // The result is kept under the digest that the file had as the build began.
+    context.progress("checking")
+    let now = try attempt("\(title): cannot read \(image)") { () throws(SystemError) in
+      try FileDigest.chunked(image)
+    }
+    guard now.description == digest else { throw changed(image) }
   }
 
   /// Reads the table that a step made.
@@ -137,6 +144,7 @@ struct CompressedDisk: Sendable {
       throw BuildError(.badFile, "\(title): \(image) is empty", hint: "name another file in the recipe")
     }
     var data = 0..<0
+    var isShort = false
     for start in stride(from: 0, to: length, by: size) {
       try cancellation.check()
       do throws(SystemError) {
@@ -145,7 +153,15 @@ struct CompressedDisk: Sendable {
           tell(nil)
           continue
         }
-        var bytes = try file.read(upTo: min(size, length - start), at: start)
+        let wanted = min(size, length - start)
+        var bytes: [UInt8] = []
+        while bytes.count < wanted {
+          let more = try file.read(upTo: wanted - bytes.count, at: start + bytes.count)
+          if more.isEmpty { break }
+          bytes += more
+        }
+        isShort = bytes.count < wanted
+        if isShort { break }
         if bytes.allSatisfy({ $0 == 0 }) {
           tell(nil)
           continue
@@ -158,6 +174,11 @@ struct CompressedDisk: Sendable {
         throw BuildError(error, doing)
       }
     }
+    if isShort { throw changed(image) }
+  }
+
+  private func changed(_ image: String) -> BuildError {
+    BuildError(.badFile, "\(title): \(image) changed while it was read", hint: "build again when it is at rest")
   }
 
   /// Has mksquashfs compress all blocks of a file.

@@ -35,7 +35,7 @@ struct GuestBase: Sendable {
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
-      name: name, kind: "guest-base", version: 1,
+      name: name, kind: "guest-base", version: 2,
       settings: ["\(epoch)", versions["e2fsprogs"] ?? "", "\(seed)"] + Ext4Image.features,
       inputs: [.init(step: root, file: DebianRoot.archive)], outputs: [Self.file]
     ) { context throws(BuildError) in try make(context) }
@@ -51,8 +51,8 @@ struct GuestBase: Sendable {
     let script = """
       set -eu
       mkdir "$1"
-      tar -x --numeric-owner --xattrs --xattrs-include='*' -p --wildcards --exclude='./boot/*' --exclude='boot/*' \
-        --exclude='./etc/ssh/ssh_host_*' --exclude='etc/ssh/ssh_host_*' -f "$2" -C "$1"
+      tar -x --numeric-owner --xattrs --xattrs-include='*' -p --anchored --wildcards --exclude='./boot/*' \
+        --exclude='boot/*' --exclude='./etc/ssh/ssh_host_*' --exclude='etc/ssh/ssh_host_*' -f "$2" -C "$1"
       chmod 755 "$1"
       find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
       touch -d "@$SOURCE_DATE_EPOCH" "$1"

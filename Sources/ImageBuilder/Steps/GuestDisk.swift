@@ -33,8 +33,10 @@ struct GuestDisk: Sendable {
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
       name: name, kind: "guest-disk", version: 4,
-      settings: ["\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(seed)", system.description]
-        + changes.settings,
+      settings: [
+        "\(epoch)", versions["e2fsprogs"] ?? "", "\(diskBytes)", "\(Self.identifier(domain, seed: seed))",
+        system.description,
+      ] + changes.settings,
       inputs: [.init(step: root, file: DebianRoot.archive), .init(step: base.name, file: GuestBase.file)]
         + (system.loader.map { [$0.initramfs] } ?? []) + (services.map { [$0.input] } ?? []),
       outputs: [Self.file]

@@ -177,7 +177,8 @@ struct GuestSystem: Sendable, CustomStringConvertible {
   /// systemctl wants to see /proc. It is mounted where only this shell sees it, so that it is not there afterwards.
   private static let switching =
     "tree=$1; shift; mount --rbind /proc \"$tree.base/proc\"; mount --bind \"$tree\" \"$tree.base/mnt\"; "
-    + "SYSTEMD_OFFLINE=1 exec chroot \"$tree.base\" systemctl --root=/mnt --quiet \"$@\""
+    // Init scripts that a unit has beside it are nobody's: what switches them would have to run in the tree.
+    + "SYSTEMD_OFFLINE=1 SYSTEMCTL_SKIP_SYSV=1 exec chroot \"$tree.base\" systemctl --root=/mnt --quiet \"$@\""
 
   /// All of it as text: what decides the result.
   var description: String { Self.describe(entries) }

@@ -38,7 +38,7 @@ struct ServiceLinks: Sendable {
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
-      name: name, kind: "service-links", version: 1,
+      name: name, kind: "service-links", version: 2,
       settings: ["\(epoch)", system.serviceScript, GuestSystem.describe(units)] + ownUnits.settings,
       inputs: [.init(step: root, file: DebianRoot.archive)], outputs: [Self.file]
     ) { context throws(BuildError) in try make(context) }

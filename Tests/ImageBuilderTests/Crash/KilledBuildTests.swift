@@ -98,6 +98,22 @@ struct KilledBuildTests {
     #expect(try Files.list(directory.path).sorted() == names.dropFirst().sorted())
   }
 
+  @Test("What is no build's scratch stays, links lead nowhere, and the cache may be behind one")
+  func foreign() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path
+    for folder in ["real/scratch/999999999-1", "real/scratch/notes", "elsewhere"] {
+      try Files.makeDirectories("\(path)/\(folder)")
+    }
+    try directory.write("elsewhere/file", "mine")
+    try Files.link("\(path)/real/scratch/999999998", to: "\(path)/elsewhere")
+    try Files.link("\(path)/cache", to: "\(path)/real")
+    let cache = try ResultCache("\(path)/cache")
+    #expect(cache.scratch == "\(path)/real/scratch/\(Leftovers.ownName)")
+    #expect(try Files.list("\(path)/real/scratch").sorted() == [Leftovers.ownName, "notes"].sorted())
+    #expect(try directory.text("elsewhere/file") == "mine")
+  }
+
   @Test("A build is known by its number and by when it started")
   func running() {
     let own = Leftovers.ownName
