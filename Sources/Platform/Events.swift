@@ -197,6 +197,11 @@ public enum MonotonicClock {
 
   /// Puts this thread to sleep.
   public static func sleep(milliseconds: UInt32) {
-    usleep(milliseconds * 1000)
+    sleep(microseconds: milliseconds * 1000)
+  }
+
+  /// Lets the calling thread sleep for so long.
+  public static func sleep(microseconds: UInt32) {
+    usleep(microseconds)
   }
 }

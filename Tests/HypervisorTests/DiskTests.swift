@@ -335,6 +335,36 @@ struct DiskTests {
   }
 
   @Test(
+    "a guest that rings on and on for nothing is heard less often, and what it asks for then is done",
+    .enabled(if: Host.ringRefusal == nil, Host.ringReason))
+  func flood() throws {
+    let bench = try DiskBench([UInt8](repeating: 0x55, count: 1 << 20))
+    let doorbell = try QueueEvent()
+    let visits = Atomic<Int>(0)
+    let waiting = Atomic<Bool>(false)
+    let bell = DiskBell(doorbell) { [unowned bench] _ in
+      visits.add(1, ordering: .relaxed)
+      guard waiting.exchange(false, ordering: .acquiring) else { return }
+      bench.submit(1, .read, 0, [(0x1000, 512)])
+    }
+    try bench.disk.start(.ring, bell: bell) { [unowned bench] in bench.note($0) }
+    let start = MonotonicClock.now()
+    var rings = 0
+    while MonotonicClock.now() - start < 300_000_000 {
+      try doorbell.event.signal()
+      rings += 1
+    }
+    let milliseconds = Int((MonotonicClock.now() - start) / 1_000_000)
+    let heard = visits.load(ordering: .relaxed)
+    // Once a millisecond, but for those that come first.
+    #expect(heard <= milliseconds + 40, "\(heard) of \(rings) in \(milliseconds) ms")
+    waiting.store(true, ordering: .releasing)
+    try doorbell.event.signal()
+    #expect(bench.wait(for: 1))
+    #expect(try bench.stop())
+  }
+
+  @Test(
     "a guest that rings only where it is asked to is never forgotten, and rings seldom while its queue is full",
     .enabled(if: Host.ringRefusal == nil, Host.ringReason))
   func silence() throws {

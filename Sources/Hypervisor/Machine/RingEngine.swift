@@ -7,7 +7,8 @@ internal import Synchronization
 /// What the guest has made available by the time that its doorbell rings goes to the kernel with one call, which also
 /// waits for what comes next; what is done by then goes back to the guest together. While several operations are in
 /// flight and some of them end, it looks for more without waiting and without a doorbell: a guest that keeps its queue
-/// full rings seldom.
+/// full rings seldom. A guest that rings on and on for nothing is heard less and less often, up to a millisecond apart:
+/// its doorbells then cost nobody but itself.
 ///
 /// Concurrency model: the ring is the disk's thread's alone. `state` guards what waits for it; other threads put their
 /// operations there and wake it. It calls `serve` and `complete` without a lock held, since those take the device's
@@ -18,6 +19,10 @@ final class RingEngine: Sendable {
   static let entries: UInt32 = 256
   /// How often one operation is given to the ring without coming further, before it is done by ordinary calls.
   private static let attemptLimit = 8
+  /// Doorbells in a row that may be for nothing before the next one is heard later.
+  private static let patience = 16
+  /// Between looks at a guest that rings for nothing, in microseconds.
+  private static let pauses: ClosedRange<UInt32> = 50...1000
   /// Entries that are not for operations: the two events that are watched.
   private static let watches = 2
 
@@ -47,6 +52,9 @@ final class RingEngine: Sendable {
     var isStopping = false
     /// The thread has gone: nobody would serve what came now.
     var isOver = false
+
+    /// How many requests there were so far.
+    var count: UInt64 = 0
 
     var isIdle: Bool { free.count == slots.count && backlog.isEmpty }
 
@@ -112,6 +120,7 @@ final class RingEngine: Sendable {
     }
     let (result, wakes) = state.withLock { state in
       guard !state.isOver else { return (BlockResult.failure as BlockResult?, false) }
+      state.count &+= 1
       let isOwn = state.thread == Thread.currentIdentity
       guard isOwn, state.backlog.isEmpty, !state.free.isEmpty else {
         state.backlog.append(request)
@@ -147,6 +156,8 @@ final class RingEngine: Sendable {
     var ended: [BlockCompletion] = []
     // Whether the guest was asked to ring: only then the thread waits.
     var waits = true
+    // Doorbells in a row that were for nothing, and the requests that there were before the last one.
+    var (idleRings, known) = (0, 0 as UInt64)
     while true {
       let (isOver, isBusy) = state.withLock { state in
         state.isWoken = false
@@ -179,6 +190,14 @@ final class RingEngine: Sendable {
       let asksForNotice = !isBusy || !hasEnded
       if isRung || isBusy || !waits { bell.serve(asksForNotice) }
       waits = asksForNotice
+      guard isRung else { continue }
+      let count = state.withLock { $0.count }
+      idleRings = count == known && !isBusy && !hasEnded ? idleRings + 1 : 0
+      known = count
+      if idleRings > Self.patience {
+        let pause = Self.pauses.lowerBound << UInt32(min(idleRings - Self.patience - 1, 8))
+        MonotonicClock.sleep(microseconds: min(pause, Self.pauses.upperBound))
+      }
     }
   }
 
