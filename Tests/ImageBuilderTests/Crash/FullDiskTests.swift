@@ -1,11 +1,12 @@
 import Binary
 import Platform
+import TestMachine
 import Testing
 
 @testable import ImageBuilder
 
 @Suite(
-  "Builds that fill their disk", .serialized,
+  "Builds that fill their disk", .ownThreads, .serialized,
   .enabled(if: FakeBuild.isSuperuser, "skipped: a small file system takes the superuser"))
 struct FullDiskTests {
   private static let mebibyte = 1 << 20

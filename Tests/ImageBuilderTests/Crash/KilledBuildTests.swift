@@ -1,10 +1,11 @@
 import Binary
 import Platform
+import TestMachine
 import Testing
 
 @testable import ImageBuilder
 
-@Suite("Builds that are killed", .serialized)
+@Suite("Builds that are killed", .ownThreads, .serialized)
 struct KilledBuildTests {
   @Test("Killed in each of its steps, the next build clears up and makes the same image")
   func eachStep() throws {
