@@ -38,7 +38,7 @@ define install
 endef
 
 # The program that `swift test` runs; SwiftPM itself lets only one at a time.
-RUN_TESTS := .build/debug/roostPackageTests.xctest --testing-library swift-testing
+RUN_TESTS := NO_COLOR=1 .build/debug/roostPackageTests.xctest --testing-library swift-testing
 # The system tests that run beside all others; both take as long.
 FIRST_LOT := SystemTests\.(AnywhereTests|BalanceTests|BuildTests|ConsoleTests|GuestTests|PersistTests)
 
