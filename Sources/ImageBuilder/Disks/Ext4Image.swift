@@ -1,3 +1,4 @@
+internal import Binary
 internal import Platform
 
 /// What all ext4 file systems of guests have in common, and how one is made the same whenever it is made.
@@ -15,6 +16,16 @@ enum Ext4Image {
     let inodes = max(extent.inodes * 2, 16_384) * 256
     let used = extent.bytes + extent.bytes / 32 + inodes + (48 << 20)
     return ((used + (4 << 20) - 1) >> 22) << 22
+  }
+
+  /// The shell's command that makes a file system of `size` bytes in the file `$3`, out of the folder `$1`. Nothing of it is
+  /// left to chance or to the host.
+  static func command(size: Int, identifier: UUID, hashSeed: UUID) -> String {
+    """
+    mke2fs -q -F -t ext4 -b 4096 -I 256 -i 8192 -m 1 -O none,\(features.joined(separator: ",")) -U \(identifier) \
+      -E hash_seed=\(hashSeed),root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard \
+      -L root -d "$1" "$3" \(size >> 10)k
+    """
   }
 
   /// mke2fs takes access and change times from the files it reads, which differ between two builds.

@@ -56,10 +56,8 @@ struct GuestBase: Sendable {
       chmod 755 "$1"
       find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
       touch -d "@$SOURCE_DATE_EPOCH" "$1"
-      mke2fs -q -F -t ext4 -b 4096 -I 256 -i 8192 -m 1 -O none,\(Ext4Image.features.joined(separator: ",")) \
-        -U \(UUID(digest: seed, name: "ext4")) \
-        -E hash_seed=\(UUID(digest: seed, name: "ext4-hash")),root_owner=0:0,lazy_itable_init=0,\
-      lazy_journal_init=0,nodiscard -L root -d "$1" "$3" \(size >> 10)k
+      \(Ext4Image.command(
+        size: size, identifier: UUID(digest: seed, name: "ext4"), hashSeed: UUID(digest: seed, name: "ext4-hash")))
       rm -rf "$1"
       """
     try context.run(

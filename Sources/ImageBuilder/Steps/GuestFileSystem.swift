@@ -7,8 +7,6 @@ struct GuestFileSystem {
   let domain: String
   /// Size of the disk that it will be on.
   let diskBytes: Int
-  /// What else is on the disk.
-  var otherBytes = 0
   /// The file system's identifier.
   let identifier: UUID
   /// What everything else that must be unlike others' is derived from.
@@ -26,10 +24,7 @@ struct GuestFileSystem {
       mkdir "$1"
       tar -x --numeric-owner --xattrs --xattrs-include='*' -p -f "$2" -C "$1"
       find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-      mke2fs -q -F -t ext4 -b 4096 -I 256 -i 8192 -m 1 -O none,\(Ext4Image.features.joined(separator: ",")) \
-        -U \(identifier) \
-        -E hash_seed=\(UUID(digest: seed, name: "ext4-hash:\(domain)")),root_owner=0:0,lazy_itable_init=0,\
-      lazy_journal_init=0,nodiscard -L root -d "$1" "$3" \(size >> 10)k
+      \(Ext4Image.command(size: size, identifier: identifier, hashSeed: UUID(digest: seed, name: "ext4-hash:\(domain)")))
       rm -rf "$1"
       """
     try context.run(
@@ -41,8 +36,8 @@ struct GuestFileSystem {
   /// Room for the tree, its inodes, the journal, and a little to live on before the file system grows to its disk.
   private func imageSize(_ extent: Tree.Extent) throws(BuildError) -> Int {
     let size = Ext4Image.size(of: extent)
-    guard size <= diskBytes - otherBytes else {
-      let needed = (size + min(otherBytes, 8 << 20)) >> 20
+    guard size <= diskBytes else {
+      let needed = size >> 20
       throw BuildError(
         .diskTooSmall, "\(domain): its system takes \(needed) MiB, and its disk has \(diskBytes >> 20) MiB",
         hint: "give it a larger disk in the recipe, as in 'disk: \((needed + 511) / 512 * 512) MiB'")
