@@ -23,10 +23,9 @@ let package = Package(
   name: "roost",
   products: [
     .executable(name: "roost", targets: ["roost"]),
-    .executable(name: "roostd", targets: ["roostd"]),
+    .executable(name: "roost-appliance", targets: ["roost-appliance"]),
     .executable(name: "roost-vmm", targets: ["roost-vmm"]),
     .executable(name: "roost-init", targets: ["roost-init"]),
-    .executable(name: "roost-storage", targets: ["roost-storage"]),
     .executable(name: "roost-gateway", targets: ["roost-gateway"]),
   ],
   dependencies: [
@@ -101,22 +100,28 @@ let package = Package(
         .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
 
-    // Executables: thin.
-    .executableTarget(
-      name: "roost",
+    // What people type.
+    .target(
+      name: "Commands",
       dependencies: [
         "ImageBuilder", "Recipe", "Control", "Manual", "Manifest", "Platform", "Binary",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
-    .executableTarget(name: "roostd", dependencies: ["Control", "Platform"], swiftSettings: strict),
+    .target(name: "StorageCommands", dependencies: ["Storage", "Manifest", "Platform"], swiftSettings: strict),
+
+    // Executables: thin.
+    .executableTarget(name: "roost", dependencies: ["Commands"], swiftSettings: strict),
+    // All of the control domain's but the monitor, which is to have nothing in it that it does not need.
+    .executableTarget(
+      name: "roost-appliance",
+      dependencies: ["Commands", "StorageCommands", "Control", "Init", "Platform", "CInitStart"],
+      swiftSettings: strict),
     .executableTarget(
       name: "roost-vmm", dependencies: ["Hypervisor", "Devices", "Platform", "Binary"], swiftSettings: strict),
     .executableTarget(
       name: "roost-init", dependencies: ["Init", "Platform", "CInitStart"], swiftSettings: strict,
       // It runs before there is a root file system with libraries in it.
       linkerSettings: [.unsafeFlags(["-static-executable"])]),
-    .executableTarget(
-      name: "roost-storage", dependencies: ["Storage", "Manifest", "Platform"], swiftSettings: strict),
     .executableTarget(
       name: "roost-gateway", dependencies: ["Gateway", "Manifest", "Platform"], swiftSettings: strict),
 
@@ -150,7 +155,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "StorageTests",
-      dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "TestMachine", "roost-storage"],
+      dependencies: ["Storage", "ImageBuilder", "Manifest", "Platform", "Binary", "TestMachine", "roost-appliance"],
       swiftSettings: strict),
     .testTarget(name: "InitTests", dependencies: ["Init", "Identity", "Platform", "Binary"], swiftSettings: strict),
     .testTarget(

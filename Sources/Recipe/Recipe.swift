@@ -43,8 +43,18 @@ public struct Recipe: Sendable, Hashable {
     public let commandLine: String
     /// The machines whose hardware it drives.
     public let drivers: Drivers
+    /// Whose programs a shell finds there.
+    public let userland: Userland
     /// What else is said of its system; no services and no first boot, which are guests'.
     public let customization: Customization
+
+    /// Programs beside those that Roost calls itself.
+    public enum Userland: String, Sendable, Hashable, CaseIterable {
+      /// Bash, GNU's and util-linux's.
+      case gnu
+      /// Busybox's.
+      case busybox
+    }
 
     /// Kernel modules that an image has.
     public enum Drivers: String, Sendable, Hashable, CaseIterable {
@@ -287,6 +297,7 @@ extension Recipe {
     text.add("control-domain.packages", controlDomain.packages)
     if !controlDomain.commandLine.isEmpty { text.add("control-domain.command-line", controlDomain.commandLine) }
     if controlDomain.drivers != .all { text.add("control-domain.drivers", controlDomain.drivers.rawValue) }
+    if controlDomain.userland != .gnu { text.add("control-domain.userland", controlDomain.userland.rawValue) }
     if !controlDomain.customization.isEmpty { text.add("control-domain.system", controlDomain.customization.words) }
     if image.compression != .zstd || image.level != nil {
       text.add("image", [image.compression.rawValue, image.level.map { "\($0)" } ?? ""])

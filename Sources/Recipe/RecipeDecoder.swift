@@ -79,10 +79,11 @@ struct RecipeDecoder {
     let customization = customization(fields, packages: packages)
     let commandLine = controlCommandLine(fields)
     let drivers = reader.choice(fields, "drivers", Recipe.ControlDomain.Drivers.self, default: .all)
+    let userland = reader.choice(fields, "userland", Recipe.ControlDomain.Userland.self, default: .gnu)
     guard let suite else { return nil }
     return .init(
       suite: suite, hostname: hostname ?? "roost", packages: packages, commandLine: commandLine ?? "",
-      drivers: drivers, customization: customization)
+      drivers: drivers, userland: userland, customization: customization)
   }
 
   /// The control domain's words for its kernel. They stand in GRUB's menu, after those that Roost needs.
@@ -202,6 +203,9 @@ extension Shape {
       Key(
         "drivers", .words(of: Recipe.ControlDomain.Drivers.self),
         "Kernel modules that it has: all for PCs and servers, or those of a pc alone; all if left out."),
+      Key(
+        "userland", .words(of: Recipe.ControlDomain.Userland.self),
+        "Whose programs its shells find: gnu for bash, GNU's and util-linux's, or busybox for its; gnu if left out."),
       Key("at-start", .list(.text), "Shell commands that are run at each start."),
     ] + Key.system)
 

@@ -36,22 +36,24 @@ struct ImportTests {
       "HummingbirdCore", "HummingbirdTLS", "NIOCore", "NIOPosix", "NIOSSL", "NIOHTTPTypes", "HTTPTypes", "Logging",
     ],
     "Manual": ["FoundationEssentials"],
-    "roost": [
+    "Commands": [
       "ImageBuilder", "Recipe", "Control", "Manual", "Manifest", "Platform", "Binary", "ArgumentParser",
       "FoundationEssentials", "Synchronization",
     ],
-    "roostd": ["Control", "Platform"],
+    "StorageCommands": ["Storage", "Manifest", "Platform"],
+    "roost": ["Commands"],
+    "roost-appliance": ["Commands", "StorageCommands", "Control", "Init", "Platform"],
     "roost-vmm": ["Hypervisor", "Devices", "Platform", "Binary"],
     "roost-init": ["Init", "Platform"],
-    "roost-storage": ["Storage", "Manifest", "Platform"],
     "roost-gateway": ["Gateway", "Manifest", "Platform"],
     "BareMetal": ["Machine"],
     "Hatchling": ["Machine"],
     "Conformance": ["Machine"],
   ]
 
+  /// Executables, and what is all that they do.
   static let executables: Set<String> = [
-    "roost", "roostd", "roost-vmm", "roost-init", "roost-storage", "roost-gateway", "Hatchling",
+    "Commands", "StorageCommands", "roost", "roost-appliance", "roost-vmm", "roost-init", "roost-gateway", "Hatchling",
   ]
 
   @Test("Every import is one that the layer allows")

@@ -14,6 +14,7 @@ enum CompleteRecipe {
       hostname: roost
       command-line: nomodeset
       drivers: pc
+      userland: busybox
       at-start: [modprobe zram]
       packages: [openssh-server]
       files: [{path: /etc/motd, text: "${course}"}]

@@ -259,7 +259,7 @@ public final class ScreenLoop {
     let banner = "\(TerminalStream.blank)-- A shell of the control domain. exit comes back. --\r\n"
     _ = TerminalStream.write(Array(banner.utf8), to: output)
     do throws(SystemError) {
-      let shell = reach.remoteCommand() ?? ["bash", "-i"]
+      let shell = reach.remoteCommand() ?? [Files.exists("/bin/bash") ? "bash" : "sh", "-i"]
       var request = ChildRequest(["/bin/sh", "-c", "stty sane; exec \"$@\"", "sh"] + shell)
       request.descriptors = [input, output, output]
       if reach.host == nil { request.directory = "/root" }

@@ -31,6 +31,8 @@ struct BillOfMaterials: Sendable {
   struct Root: Sendable, Hashable {
     let name: String
     let packages: Step.Input
+    /// The names of packages that were left out of it, a line each.
+    var absent: Step.Input?
     /// Whether nothing of it is in the image but its kernel.
     var isKernelOnly = false
 
@@ -44,7 +46,7 @@ struct BillOfMaterials: Sendable {
     let roots = ([control] + guests.values.sorted { $0.name < $1.name }).reduce(into: [Root]()) { list, root in
       if !list.contains(root) { list.append(root) }
     }
-    let inputs = roots.map(\.packages) + contents.sorted { $0.key < $1.key }.map(\.value)
+    let inputs = roots.map(\.packages) + roots.compactMap(\.absent) + contents.sorted { $0.key < $1.key }.map(\.value)
     var settings = ["\(epoch)", "\(recipe.digest)", RoostVersion.current]
     settings += tools.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
     settings += libraries.map { "\($0.name) \($0.version ?? "") \($0.location ?? "") \($0.license)" }
@@ -56,7 +58,7 @@ struct BillOfMaterials: Sendable {
         })
     }
     return Step(
-      name: Self.stepName, kind: "bill-of-materials", version: 1, settings: settings, inputs: inputs,
+      name: Self.stepName, kind: "bill-of-materials", version: 2, settings: settings, inputs: inputs,
       outputs: [Self.file]
     ) { context throws(BuildError) in
       let document = try document(context)
@@ -171,21 +173,30 @@ struct BillOfMaterials: Sendable {
   ) throws(BuildError) {
     guard done.insert(root).inserted else { return }
     let inventory = try PackageInventory(file: try context.input(root.packages.step, root.packages.file))
+    let absent = try self.absent(root, context)
+    let packages = inventory.packages.filter { root.has($0) && !absent.contains($0.name) }
     let own = identifier(of: root)
     var package = SPDXDocument.Package(own, root.name)
     package.comment = "Copyright files: /usr/share/doc/PACKAGE/copyright and /usr/share/common-licenses in this root"
     document.packages.append(package)
-    let used = inventory.packages.filter(root.has).compactMap(\.license)
+    let used = packages.compactMap(\.license)
     texts.merge(inventory.texts.filter { text in used.contains { $0.contains(text.key) } }) { first, _ in first }
     var known = Set(document.packages.map(\.SPDXID))
     var relations: [SPDXDocument.Relationship] = []
-    for item in inventory.packages where root.has(item) {
+    for item in packages {
       let entry = debian(item, suite: inventory.suite)
       if known.insert(entry.SPDXID).inserted { document.packages.append(entry) }
       relations.append(
         .init(spdxElementId: own, relationshipType: "CONTAINS", relatedSpdxElement: entry.SPDXID))
     }
     document.relationships += relations
+  }
+
+  private func absent(_ root: Root, _ context: borrowing StepContext) throws(BuildError) -> Set<String> {
+    guard let absent = root.absent else { return [] }
+    let path = try context.input(absent.step, absent.file)
+    let text = try attempt("cannot read \(path)") { () throws(SystemError) in try Files.readText(path) }
+    return Set(text.split(separator: "\n").map(String.init))
   }
 
   private func debian(_ item: InstalledPackage, suite: String) -> SPDXDocument.Package {

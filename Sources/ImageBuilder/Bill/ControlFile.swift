@@ -30,6 +30,15 @@ enum ControlFile {
     return current.isEmpty ? paragraphs : paragraphs + [current]
   }
 
+  /// A file of packages, such as dpkg's status(5), without those of some names; else as it was.
+  static func text(_ bytes: [UInt8], without packages: Set<String>) -> String {
+    let stanzas = String(decoding: bytes, as: UTF8.self).split(separator: "\n\n", omittingEmptySubsequences: true)
+    return stanzas.filter { stanza in
+      let name = paragraphs(Array(stanza.utf8)).first?["package"]
+      return name.map { !packages.contains($0) } ?? true
+    }.map { $0.drop { $0 == "\n" } + ($0.hasSuffix("\n") ? "\n" : "\n\n") }.joined()
+  }
+
   private static func trimmed(_ text: Substring) -> String {
     var text = text.drop { $0 == " " || $0 == "\t" }
     while text.last == " " || text.last == "\t" { text.removeLast() }

@@ -3,8 +3,16 @@ internal import Platform
 
 /// Roost's own programs and files that go into an image.
 struct Programs: Sendable {
-  /// Programs of the control domain.
-  static let names = ["roost", "roostd", "roost-init", "roost-storage", "roost-vmm"]
+  /// All that an image is made with.
+  static let names = ["roost", appliance, initial, monitor]
+  /// The control domain's programs in one; there they are links to it, as `links` has them.
+  static let appliance = "roost-appliance"
+  /// The initramfs's.
+  static let initial = "roost-init"
+  /// Runs a domain.
+  static let monitor = "roost-vmm"
+  /// Names of `appliance`.
+  static let links = ["halt", "init", "poweroff", "reboot", "roost", "roost-init", "roost-storage", "roostd"]
   /// Serves the HTTP interface, where the recipe asks for one.
   static let gateway = "roost-gateway"
   static let hatchling = "hatchling.elf"

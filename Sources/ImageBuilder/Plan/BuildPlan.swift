@@ -88,7 +88,7 @@ struct BuildPlan: Sendable {
       ControlRoot(
         hostname: recipe.controlDomain.hostname, root: control.name, hasGateway: recipe.api != nil,
         modules: .init(drivers: recipe.controlDomain.drivers, areUnpacked: recipe.image.compression == .xz),
-        compression: .root(recipe.image),
+        userland: Userland(recipe.controlDomain), compression: .root(recipe.image),
         changes: try SystemChanges(recipe.controlDomain.customization, owner: "control domain", recipe: recipe)
       ).step(epoch: epoch, versions: versions))
     steps.append(
@@ -162,8 +162,10 @@ struct BuildPlan: Sendable {
       let product = try sources.content(name)
       if steps.contains(where: { $0.name == product.step.name }) { contents[name] = product.input }
     }
+    var system = root(control)
+    system.absent = .init(step: ControlRoot.stepName, file: ControlRoot.absentPackages)
     return BillOfMaterials(
-      recipe: recipe, control: root(control), guests: guests, contents: contents,
+      recipe: recipe, control: system, guests: guests, contents: contents,
       tools: versions.filter { BillOfMaterials.loaderPackages.contains($0.key) })
   }
 

@@ -46,6 +46,14 @@ struct Accounts {
     return UInt32(line[2])
   }
 
+  /// Takes a shell for those who have the standard one, and for those who are added.
+  mutating func useShell(_ shell: String) {
+    for line in files[Self.passwd] ?? [] where line.last == standardShell {
+      change(Self.passwd, line[0]) { $0[6] = shell }
+    }
+    standardShell = shell
+  }
+
   /// Adds a user of the system's own that nobody logs in as.
   mutating func addService(_ name: String, id: UInt32) {
     files[Self.passwd, default: []].append([name, "x", "\(id)", "\(id)", "", "/nonexistent", "/usr/sbin/nologin"])
@@ -63,7 +71,7 @@ struct Accounts {
         files[Self.groupShadow]?.append([user.name, "!", "", ""])
       }
       files[Self.passwd, default: []].append(
-        [user.name, "x", "\(id)", "\(group)", "", "/home/\(user.name)", user.shell ?? Self.standardShell])
+        [user.name, "x", "\(id)", "\(group)", "", "/home/\(user.name)", user.shell ?? standardShell])
     } else if let shell = user.shell {
       change(Self.passwd, user.name) { $0[6] = shell }
     }
@@ -91,7 +99,8 @@ struct Accounts {
     return missing
   }
 
-  static let standardShell = "/bin/bash"
+  /// The shell of who does not say otherwise.
+  private(set) var standardShell = "/bin/bash"
 
   /// The files that there are, with the owners and permissions that they have.
   var entries: [TreeEntry] {

@@ -11,6 +11,7 @@ struct ControlRoot: Sendable {
   /// Whether the HTTP interface is served.
   let hasGateway: Bool
   let modules: ControlModules
+  let userland: Userland
   let compression: Squashfs
   /// What the recipe adds.
   let changes: SystemChanges
@@ -20,6 +21,9 @@ struct ControlRoot: Sendable {
   /// The digests of its blocks (`Verity`), and the digest of all of them, as text.
   static let tree = "root.verity"
   static let rootDigest = "root.digest"
+
+  /// The names of packages of which nothing is in it, a line each.
+  static let absentPackages = "absent-packages"
 
   /// Leftovers of packaging that a read-only system has no use for; kernel modules come as `modules` has them.
   private static let omitted = [
@@ -64,7 +68,6 @@ struct ControlRoot: Sendable {
       .text("etc/motd", ""),
       // The lease of the control domain's own network decides.
       .text("etc/resolv.conf", ""),
-      .link("usr/sbin/init", to: "roost-init"),
       .text(
         "root/.bashrc",
         """
@@ -77,23 +80,25 @@ struct ControlRoot: Sendable {
 
         """),
     ]
+    entries += Programs.links.map { .link("usr/sbin/\($0)", to: Programs.appliance) }
     return entries
   }
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     let entries = entries
-    let programs = Programs.names + (hasGateway ? [Programs.gateway] : [])
+    let programs = [Programs.appliance, Programs.monitor] + (hasGateway ? [Programs.gateway] : [])
     return Step(
-      name: Self.stepName, kind: "control-root", version: 6,
+      name: Self.stepName, kind: "control-root", version: 7,
       settings: [
         "\(epoch)", versions["squashfs-tools"] ?? "", versions["cryptsetup-bin"] ?? "", versions["kmod"] ?? "",
         hostname,
-      ] + compression.options + modules.settings + Self.omitted + Self.characterSets
+      ] + compression.options + modules.settings + userland.settings + Self.omitted + Self.characterSets
         + entries.map { "\($0.path) \($0.permissions) \($0.content)" } + changes.settings
         + (hasGateway ? ["user \(GatewayAccount.name) \(GatewayAccount.id)"] : []),
       inputs: [.init(step: root, file: DebianRoot.archive)]
-        + programs.map { .init(step: Programs.stepName, file: $0) },
-      outputs: [Self.file, Self.tree, Self.rootDigest], memory: BuildMemory.Estimate.compression
+        + (userland.kind == .busybox ? [.init(step: root, file: DebianRoot.busybox)] : [])
+        + (["roost"] + programs).map { .init(step: Programs.stepName, file: $0) },
+      outputs: [Self.file, Self.tree, Self.rootDigest, Self.absentPackages], memory: BuildMemory.Estimate.compression
     ) { context throws(BuildError) in
       var all = entries
       for name in programs {
@@ -109,11 +114,24 @@ struct ControlRoot: Sendable {
       let system = try context.input(root, DebianRoot.archive)
       context.progress("modules")
       all += try modules.entries(system, context)
+      context.progress("programs and libraries")
+      let choice = try userland.choose(
+        system, isOmitted: Self.omits,
+        programs: programs.map { name throws(BuildError) in try context.input(Programs.stepName, name) },
+        applets: try applets(context), cancellation: context.cancellation)
+      if let status = choice.status { all.append(status) }
+      try attempt("cannot write the list of what is left out") { () throws(SystemError) in
+        try Files.write(
+          choice.absent.map { "\($0)\n" }.joined(), to: "\(context.output)/\(Self.absentPackages)")
+      }
+      all += choice.applets.map { .link("usr/bin/\($0)", to: "busybox") }
       let index = try TreeIndex(system, cancellation: context.cancellation, keeping: SystemChanges.keeps)
       var accounts = Accounts(index)
+      if userland.kind == .busybox { accounts.useShell("/bin/sh") }
       if hasGateway { accounts.addService(GatewayAccount.name, id: GatewayAccount.id) }
       let own = try changes.entries(
-        index, accounts: hasGateway ? accounts : nil, spool: "\(context.scratch)/files", epoch: context.epoch)
+        index, accounts: hasGateway || userland.kind == .busybox ? accounts : nil, spool: "\(context.scratch)/files",
+        epoch: context.epoch)
       let replaced = Set(own.map(\.path))
       all =
         all.filter { !replaced.contains($0.path) } + own
@@ -122,7 +140,7 @@ struct ControlRoot: Sendable {
       context.progress("assembling")
       try Tree.merge(
         system,
-        omitting: Self.omits, adding: all, epoch: context.epoch, to: tar,
+        omitting: { Self.omits($0) || choice.omitted.contains($0) }, adding: all, epoch: context.epoch, to: tar,
         cancellation: context.cancellation)
       context.progress("compressing")
       try context.run(
@@ -134,6 +152,20 @@ struct ControlRoot: Sendable {
       context.progress("digests of its blocks")
       try Self.makeTree(context)
     }
+  }
+
+  /// What the root's busybox can be.
+  private func applets(_ context: borrowing StepContext) throws(BuildError) -> [String] {
+    guard userland.kind == .busybox else { return [] }
+    let (program, list) = ("\(context.scratch)/busybox", "\(context.scratch)/applets")
+    let input = try context.input(root, DebianRoot.busybox)
+    try attempt("cannot copy busybox") { () throws(SystemError) in
+      try Files.write(try Files.read(input), to: program, permissions: 0o755)
+    }
+    try context.run(
+      ["sh", "-c", "exec \"$1\" --list > \"$2\"", "sh", program, list], doing: "cannot list what busybox can be")
+    let text = try attempt("cannot read what busybox can be") { () throws(SystemError) in try Files.readText(list) }
+    return text.split(separator: "\n").map(String.init)
   }
 
   /// Digests as the kernel's dm-verity reads them. Without a salt the same content gives the same tree.

@@ -48,7 +48,7 @@ final class StorageMachine {
   /// The program as it is shipped, where ROOST_PROGRAMS names the directory: an emulated machine starts and runs it in
   /// half the time. Otherwise the one that was built with the tests.
   private static var program: String {
-    "\(ProcessEnvironment.value("ROOST_PROGRAMS") ?? "\(repository)/.build/debug")/roost-storage"
+    "\(ProcessEnvironment.value("ROOST_PROGRAMS") ?? "\(repository)/.build/debug")/roost-appliance"
   }
 
   /// Kernel modules that the script loads, without what they need.

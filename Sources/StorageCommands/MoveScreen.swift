@@ -1,5 +1,5 @@
-import Platform
-import Storage
+internal import Platform
+internal import Storage
 
 /// Shows how far a move is: a bar on a terminal, lines elsewhere, JSON for programs.
 final class MoveScreen: Sendable {

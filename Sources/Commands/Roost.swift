@@ -1,8 +1,17 @@
 internal import ArgumentParser
 internal import Manifest
+internal import Platform
+
+/// The program `roost`.
+public enum RoostCommands {
+  /// Runs the command that `arguments` name, and ends the process with its exit code.
+  public static func run(_ arguments: ArraySlice<String>) -> Never {
+    Roost.main(Array(arguments))
+    exitProcess(0)
+  }
+}
 
 /// The command line of Roost, on the workstation and inside the appliance.
-@main
 struct Roost: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "roost",

@@ -1,6 +1,6 @@
-import Manifest
-import Platform
-import Storage
+internal import Manifest
+internal import Platform
+internal import Storage
 
 /// `connect`, `disconnect`, `promote` and `demote`.
 func remote(_ verb: String, _ words: ArraySlice<String>) throws {

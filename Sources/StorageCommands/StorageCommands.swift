@@ -1,56 +1,65 @@
-import Manifest
-import Platform
-import Storage
+internal import Manifest
+internal import Platform
+internal import Storage
 
-func run(_ words: ArraySlice<String>) -> Int32 {
-  var rest = words
-  guard let verb = rest.popFirst() else { return usage("what to do is missing") }
-  if ["-h", "--help", "help"].contains(verb) || rest.contains("--help") || rest.contains("-h") {
-    print(help, terminator: "")
-    return 0
-  }
-  do {
-    switch verb {
-    case "activate":
-      let arguments = try Arguments(
-        rest, of: verb, valued: ["--manifest", "--medium"], known: ["--live"], count: 0...0)
-      return activate(arguments)
-    case "deactivate":
-      try deactivate(isEnd: Arguments(rest, of: verb, known: ["--end"], count: 0...0).has("--end"))
-    case "status":
-      return try status(json: Arguments(rest, of: verb, known: ["--json"], count: 0...0).has("--json"))
-    case "watch":
-      _ = try Arguments(rest, of: verb, count: 0...0)
-      try watch()
-    case "persist": try persist(rest)
-    case "copy":
-      let arguments = try Arguments(rest, of: verb, count: 1...2)
-      try GuestStorage().copy(
-        from: arguments.plain.count > 1 ? arguments.plain[1] : nil, to: arguments.plain[0],
-        percent: { StandardStream.output.write("\($0)\n") },
-        abandon: { reason in
-          complain(reason)
-          exitProcess(CopyProcess.abandoned)
-        })
-    case "grow": try grow(rest)
-    case "disk": try disk(rest)
-    case "domain": try domain(rest)
-    case "connect", "disconnect", "promote", "demote": try remote(verb, rest)
-    case "remotes": return try remotes(rest)
-    case "inspect":
-      let arguments = try Arguments(rest, of: verb, count: 1...1)
-      let directory = try Files.makeTemporaryDirectory(prefix: "/run/roost/inspect-")
-      defer { try? Files.removeTree(directory) }
-      let bytes = try GuestStorage().inspect(arguments.plain[0], configuration: directory)
-      print(String(decoding: bytes, as: UTF8.self), terminator: "")
-    default: return usage("there is no \(verb)")
+/// The program `roost-storage`.
+public enum StorageCommands {
+  /// The words that name it in a process of its own: this one's file may have other programs in it as well.
+  static let itself = ["/proc/self/exe", "roost-storage"]
+
+  /// Does what `words` say.
+  ///
+  /// - Returns: the exit status: 0 done, 1 failed with the reason on standard error, 2 for wrong usage.
+  public static func run(_ words: ArraySlice<String>) -> Int32 {
+    var rest = words
+    guard let verb = rest.popFirst() else { return usage("what to do is missing") }
+    if ["-h", "--help", "help"].contains(verb) || rest.contains("--help") || rest.contains("-h") {
+      print(help, terminator: "")
+      return 0
     }
-    return 0
-  } catch let problem as Arguments.Problem {
-    return usage(problem.text)
-  } catch {
-    complain("\(error)")
-    return 1
+    do {
+      switch verb {
+      case "activate":
+        let arguments = try Arguments(
+          rest, of: verb, valued: ["--manifest", "--medium"], known: ["--live"], count: 0...0)
+        return activate(arguments)
+      case "deactivate":
+        try deactivate(isEnd: Arguments(rest, of: verb, known: ["--end"], count: 0...0).has("--end"))
+      case "status":
+        return try status(json: Arguments(rest, of: verb, known: ["--json"], count: 0...0).has("--json"))
+      case "watch":
+        _ = try Arguments(rest, of: verb, count: 0...0)
+        try watch()
+      case "persist": try persist(rest)
+      case "copy":
+        let arguments = try Arguments(rest, of: verb, count: 1...2)
+        try GuestStorage().copy(
+          from: arguments.plain.count > 1 ? arguments.plain[1] : nil, to: arguments.plain[0],
+          percent: { StandardStream.output.write("\($0)\n") },
+          abandon: { reason in
+            complain(reason)
+            exitProcess(CopyProcess.abandoned)
+          })
+      case "grow": try grow(rest)
+      case "disk": try disk(rest)
+      case "domain": try domain(rest)
+      case "connect", "disconnect", "promote", "demote": try remote(verb, rest)
+      case "remotes": return try remotes(rest)
+      case "inspect":
+        let arguments = try Arguments(rest, of: verb, count: 1...1)
+        let directory = try Files.makeTemporaryDirectory(prefix: "/run/roost/inspect-")
+        defer { try? Files.removeTree(directory) }
+        let bytes = try GuestStorage().inspect(arguments.plain[0], configuration: directory)
+        print(String(decoding: bytes, as: UTF8.self), terminator: "")
+      default: return usage("there is no \(verb)")
+      }
+      return 0
+    } catch let problem as Arguments.Problem {
+      return usage(problem.text)
+    } catch {
+      complain("\(error)")
+      return 1
+    }
   }
 }
 
@@ -107,7 +116,7 @@ func inspectApart(_ device: String) throws(StorageError) -> [UInt8] {
     // The answer fits into a pipe, so that nobody waits for its reader.
     let output = try Pipe()
     let complaints = try Pipe()
-    var request = ChildRequest(["/proc/self/exe", "inspect", device])
+    var request = ChildRequest(StorageCommands.itself + ["inspect", device])
     request.descriptors = [-1, output.writer.rawValue, complaints.writer.rawValue]
     let child = try ChildProcess.start(request)
     var status = try child.poll()
@@ -332,5 +341,3 @@ func usage(_ problem: String) -> Int32 {
 func complain(_ text: String) {
   StandardStream.error.write("roost-storage: \(text)\n")
 }
-
-exitProcess(run(CommandLine.arguments.dropFirst()))

@@ -1,4 +1,4 @@
-import Manifest
+internal import Manifest
 
 /// The words after a verb: plain ones in their order, and options.
 struct Arguments {

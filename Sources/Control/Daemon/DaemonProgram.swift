@@ -1,10 +1,8 @@
-internal import Control
 internal import Platform
 
-/// The domain manager's process: flags, signals, and a thread for them.
-@main
-enum Roostd {
-  static let usage = """
+/// The program `roostd`, the domain manager's process: flags, signals, and a thread for them.
+public enum DaemonProgram {
+  private static let usage = """
     usage: roostd [options]
 
     Manages the domains of a Roost appliance: starts them, watches them, and serves requests.
@@ -25,34 +23,38 @@ enum Roostd {
       --help               this text
 
     Example, on a workstation:
-      roostd --manifest manifest.json --medium iso --runtime-dir /tmp/roost --log-dir /tmp/roost/log \\
-        --vmm .build/debug/roost-vmm --no-network --no-port --no-jail
+      roost-appliance roostd --manifest manifest.json --medium iso --runtime-dir /tmp/roost \\
+        --log-dir /tmp/roost/log --vmm .build/debug/roost-vmm --no-network --no-port --no-jail
 
     """
 
-  static func main() {
+  /// Runs it to its end.
+  ///
+  /// - Parameter arguments: what follows the program's name.
+  /// - Returns: the exit status: 0 done, 1 failed with the reason on standard error, 2 for wrong usage.
+  public static func run(_ arguments: ArraySlice<String>) -> Int32 {
     var configuration = DaemonConfiguration()
     do throws(UsageError) {
-      guard try parse(Array(CommandLine.arguments.dropFirst()), into: &configuration) else {
+      guard try parse(arguments, into: &configuration) else {
         StandardStream.output.write(usage)
-        return
+        return 0
       }
     } catch {
       StandardStream.error.write("roostd: \(error.message); `roostd --help` shows what there is\n")
-      exitProcess(2)
+      return 2
     }
-    exitProcess(run(configuration))
+    return serve(configuration)
   }
 
-  struct UsageError: Error {
+  private struct UsageError: Error {
     let message: String
   }
 
   /// False when only help is wanted.
-  static func parse(
-    _ arguments: [String], into configuration: inout DaemonConfiguration
+  private static func parse(
+    _ arguments: ArraySlice<String>, into configuration: inout DaemonConfiguration
   ) throws(UsageError) -> Bool {
-    var rest = arguments[...]
+    var rest = arguments
     while let flag = rest.popFirst() {
       switch flag {
       case "--help", "-h": return false
@@ -80,7 +82,7 @@ enum Roostd {
     return value
   }
 
-  private static func run(_ configuration: DaemonConfiguration) -> Int32 {
+  private static func serve(_ configuration: DaemonConfiguration) -> Int32 {
     var configuration = configuration
     if configuration.hasKeeper {
       // The stick may be pulled out: what is needed then must not have to be read from there.

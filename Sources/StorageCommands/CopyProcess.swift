@@ -1,5 +1,5 @@
-import Platform
-import Storage
+internal import Platform
+internal import Storage
 
 /// The process in which a move is copied.
 enum CopyProcess {
@@ -15,7 +15,7 @@ enum CopyProcess {
     do throws(SystemError) {
       let output = try Pipe()
       let complaints = try Pipe()
-      var request = ChildRequest(["/proc/self/exe", "copy", target] + (source.map { [$0] } ?? []))
+      var request = ChildRequest(StorageCommands.itself + ["copy", target] + (source.map { [$0] } ?? []))
       request.descriptors = [-1, output.writer.rawValue, complaints.writer.rawValue]
       let child = try ChildProcess.start(request)
       try follow(output, percent)

@@ -1,0 +1,3 @@
+internal import Commands
+
+RoostCommands.run(CommandLine.arguments.dropFirst())
