@@ -118,6 +118,17 @@ public enum Files {
     return FileStatus(raw)
   }
 
+  /// Bytes that a file takes on its file system, without its holes; of a folder those of all that is in it. Links are not
+  /// followed, and what cannot be looked at is nothing.
+  public static func allocated(_ path: String) -> Int {
+    var raw = stat()
+    // SAFETY: the string and the structure live for the call.
+    guard unsafe lstat(path, &raw) == 0 else { return 0 }
+    // In units of 512 bytes, whatever the file system's blocks are (stat(3type)).
+    guard raw.st_mode & S_IFMT == S_IFDIR else { return Int(raw.st_blocks) * 512 }
+    return ((try? list(path)) ?? []).reduce(0) { $0 + allocated("\(path)/\($1)") }
+  }
+
   /// True when there is something at `path`, links followed.
   public static func exists(_ path: String) -> Bool {
     // SAFETY: the C string lives for the call.

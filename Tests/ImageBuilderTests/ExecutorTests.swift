@@ -104,6 +104,27 @@ struct ExecutorTests {
     #expect(again.all == ["a"])
   }
 
+  @Test("A full disk is told of with what the step's files take, not with their holes")
+  func fullDisk() throws {
+    let directory = try TemporaryDirectory()
+    let failing = Step(
+      name: "full", kind: "full", version: 1, settings: [], inputs: [], outputs: ["out"]
+    ) { context throws(BuildError) in
+      let output = context.output
+      try attempt("cannot write") { () throws(SystemError) in
+        let file = try FileDescriptor(opening: "\(output)/out", [.readWrite, .create])
+        try file.truncate(to: 1 << 40)
+        try file.writeAll([UInt8](repeating: 1, count: 3 << 20), at: 1 << 30)
+        try file.synchronize()
+        throw SystemError("write", path: "out", errno: .noSpace)
+      }
+    }
+    let error = #expect(throws: BuildError.self) { try run([failing], in: directory) }
+    #expect(error?.code == .noSpace)
+    let line = try #require(error?.details.last)
+    #expect(line.contains("'full' had 3 MiB in ") || line.contains("'full' had 4 MiB in "), "\(line)")
+  }
+
   @Test("A failure leaves no result and no scratch, and is the error that is told")
   func failure() throws {
     let directory = try TemporaryDirectory()

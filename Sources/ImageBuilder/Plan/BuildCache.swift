@@ -44,23 +44,23 @@ public struct BuildCache: Sendable {
       let title = (try? Files.readText("\(path)/\(ResultCache.nameFile)")) ?? name
       // Its time is the list of digests'; without one it is not whole.
       let used = (try? Files.status("\(path)/\(ResultCache.digestFile)"))?.modified ?? 0
-      entries.append(Entry(kind: .result, name: title, bytes: try size(path), used: used, path: path))
+      entries.append(Entry(kind: .result, name: title, bytes: Files.allocated(path), used: used, path: path))
     }
     for suite in try list("packages") {
       for name in try list("packages/\(suite)") {
-        try add(.package, "\(suite)/\(name)", in: "packages", to: &entries)
+        add(.package, "\(suite)/\(name)", in: "packages", to: &entries)
       }
     }
     for name in try list("sources") where !name.hasSuffix(".lock") {
-      try add(.source, name, in: "sources", to: &entries)
+      add(.source, name, in: "sources", to: &entries)
     }
     return entries.sorted { ($0.used, $1.name) > ($1.used, $0.name) }
   }
 
-  private func add(_ kind: Entry.Kind, _ name: String, in part: String, to entries: inout [Entry]) throws(BuildError) {
+  private func add(_ kind: Entry.Kind, _ name: String, in part: String, to entries: inout [Entry]) {
     let path = "\(directory)/\(part)/\(name)"
     guard let status = try? Files.status(path) else { return }
-    entries.append(Entry(kind: kind, name: name, bytes: try size(path), used: status.modified, path: path))
+    entries.append(Entry(kind: kind, name: name, bytes: Files.allocated(path), used: status.modified, path: path))
   }
 
   /// Removes entries. Refused while a build runs, which may be about to take them.
@@ -123,15 +123,5 @@ public struct BuildCache: Sendable {
     let path = "\(directory)/\(part)"
     guard Files.exists(path) else { return [] }
     return try attempt("cannot read the cache") { () throws(SystemError) in try Files.list(path) }
-  }
-
-  /// Bytes of a file or of all files in a tree.
-  private func size(_ path: String) throws(BuildError) -> Int {
-    guard let status = try? Files.status(path) else { return 0 }
-    guard status.kind == .directory else { return status.size }
-    let names = try attempt("cannot read the cache") { () throws(SystemError) in try Files.list(path) }
-    var bytes = 0
-    for name in names { bytes += try size("\(path)/\(name)") }
-    return bytes
   }
 }

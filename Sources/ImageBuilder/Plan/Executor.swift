@@ -166,15 +166,8 @@ struct Executor {
   private func explain(_ error: BuildError, _ step: Step, _ base: String) -> BuildError {
     guard error.code == .noSpace, let free = try? Files.freeSpace(at: cache.directory) else { return error }
     return error.with(
-      detail: "'\(step.name)' had \((size(of: base) + (1 << 20) - 1) >> 20) MiB in \(cache.directory), "
+      detail: "'\(step.name)' had \((Files.allocated(base) + (1 << 20) - 1) >> 20) MiB in \(cache.directory), "
         + "and \(free >> 20) MiB were free there")
-  }
-
-  /// Bytes that a tree takes.
-  private func size(of path: String) -> Int {
-    guard let status = try? Files.status(path) else { return 0 }
-    guard status.kind == .directory else { return status.size }
-    return ((try? Files.list(path)) ?? []).reduce(0) { $0 + size(of: "\(path)/\($1)") }
   }
 
   private func fileName(_ step: Step) -> String {
