@@ -275,8 +275,12 @@ extension RecipeDecoder {
     }
     // In the order of their offsets.
     var problems: [(String, Int)] = []
+    var more = 0
     let result = variables.replaced(inText: text) { problem, offset in
-      if problems.count < Self.templateProblems { problems.append((problem, offset)) }
+      if problems.count <= Self.templateProblems { problems.append((problem, offset)) } else { more += 1 }
+    }
+    if more > 0, let last = problems.popLast() {
+      problems.append(("\(more + 1) more mistakes are in this file", last.1))
     }
     let bytes = Array(text.utf8)
     var (start, line, column) = (0, 1, 1)
