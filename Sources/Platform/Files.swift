@@ -90,9 +90,11 @@ public enum Files {
   }
 
   /// Replaces `path` so that a reader, a crash or a full disk sees the old file or the new one, never half:
-  /// writes beside it, syncs, renames.
-  public static func replace(_ path: String, with bytes: [UInt8], permissions: UInt32 = 0o644) throws(SystemError) {
-    let temporary = "\(path).\(getpid()).new"
+  /// writes beside it, syncs, renames. `part` is what it is called until then; nil for a name of this process's.
+  public static func replace(
+    _ path: String, with bytes: [UInt8], permissions: UInt32 = 0o644, through part: String? = nil
+  ) throws(SystemError) {
+    let temporary = part ?? "\(path).\(getpid()).new"
     do throws(SystemError) {
       let file = try FileDescriptor(
         opening: temporary, [.writeOnly, .create, .truncate], permissions: permissions)

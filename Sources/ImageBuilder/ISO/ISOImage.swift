@@ -58,7 +58,7 @@ public struct ISOImage: Sendable {
     to path: String, cancellation: Cancellation = Cancellation(), progress: (Progress) -> Void = { _ in }
   ) throws(BuildError) {
     try cancellation.check()
-    let temporary = "\(path).\(ProcessEnvironment.processID).new"
+    let temporary = Leftovers.part(of: path)
     do throws(BuildError) {
       let sources = sourceStates()
       let stream = try ISOStream(self)

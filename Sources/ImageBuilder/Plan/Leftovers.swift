@@ -30,7 +30,8 @@ enum Leftovers {
   /// Whether a name is one that `ownName` makes.
   private static func isName(_ name: String) -> Bool {
     let parts = name.split(separator: "-", omittingEmptySubsequences: false)
-    return (1...2).contains(parts.count) && parts.allSatisfy { UInt64($0) != nil }
+    return (1...2).contains(parts.count)
+      && parts.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } }
   }
 
   /// Clears the scratch of all builds that run no longer. What has another name is not a build's, and stays.
@@ -69,14 +70,23 @@ enum Leftovers {
     }
   }
 
+  private static let partMark = ".roost-"
+  private static let partSuffix = ".partial"
+
+  /// What the file at `path` is called until this process has written all of it: nobody else gives a file that name.
+  static func part(of path: String) -> String { path + partMark + ownName + partSuffix }
+
   /// Removes what builds of the file at `path` wrote of it that were killed.
   static func sweepParts(of path: String) {
     let parts = path.split(separator: "/")
     let folder = (path.hasPrefix("/") ? "/" : "./") + parts.dropLast().joined(separator: "/")
-    let name = String(parts.last ?? "")
-    for file in (try? Files.list(folder)) ?? [] where file.hasPrefix("\(name).") && file.hasSuffix(".new") {
-      let pid = file.dropFirst(name.count + 1).dropLast(4)
-      if Int(pid) != nil, !isRunning(String(pid)) { try? Files.remove("\(folder)/\(file)") }
+    let start = "\(parts.last ?? "")\(partMark)"
+    for file in (try? Files.list(folder)) ?? [] where file.hasPrefix(start) && file.hasSuffix(partSuffix) {
+      let build = String(file.dropFirst(start.count).dropLast(partSuffix.count))
+      guard isName(build), !isRunning(build), (try? Files.status("\(folder)/\(file)"))?.kind == .regular else {
+        continue
+      }
+      try? Files.remove("\(folder)/\(file)")
     }
   }
 }

@@ -84,7 +84,9 @@ struct Medium {
     let target = BillOfMaterials.sidecar(of: path)
     try attempt("cannot write \(target)") { () throws(SystemError) in
       let bytes = try Files.read(source)
-      if (try? Files.read(target)) != bytes { try Files.replace(target, with: bytes) }
+      if (try? Files.read(target)) != bytes {
+        try Files.replace(target, with: bytes, through: Leftovers.part(of: target))
+      }
     }
   }
 

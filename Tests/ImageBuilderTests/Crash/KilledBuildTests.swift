@@ -37,7 +37,7 @@ struct KilledBuildTests {
     #expect(try FileDigest.plain(build.output) == expected)
     #expect(try Files.list("\(build.cache)/scratch").isEmpty)
     let folder = build.directory.path
-    #expect(try Files.list(folder).filter { $0.hasSuffix(".new") }.isEmpty)
+    #expect(try Files.list(folder).filter { $0.hasSuffix(".new") || $0.hasSuffix(".partial") }.isEmpty)
   }
 
   /// The steps that a build tells such events of.
@@ -90,13 +90,31 @@ struct KilledBuildTests {
     return !text.contains(") Z ")
   }
 
-  @Test("Half an image that a killed build left is removed, that of a running one is not")
+  @Test("Half an image that a killed build left is removed, that of a running one is not, nor what has another name")
   func parts() throws {
     let directory = try TemporaryDirectory()
-    let names = ["out.iso.999999999.new", "out.iso.1.new", "out.iso.x.new", "other.iso.999999999.new", "out.iso"]
-    for name in names { try directory.write(name, "x") }
+    let pid = Leftovers.ownName.prefix { $0 != "-" }
+    let gone = ["out.iso.roost-999999999-1.partial", "out.iso.roost-\(pid)-1.partial"]
+    let kept = [
+      "out.iso", "out.iso.roost-\(Leftovers.ownName).partial", "out.iso.999999999.new", "out.iso.2024.new",
+      "out.iso.roost-x-1.partial", "out.iso.roost-.partial", "out.iso.roost-1-2-3.partial",
+      "out.iso.roost-+9999999-1.partial",
+      "other.iso.roost-999999999-1.partial", "out.iso.roost-999999999-1.partial.bak",
+    ]
+    for name in gone + kept { try directory.write(name, "x") }
+    try Files.makeDirectories("\(directory.path)/out.iso.roost-999999999-2.partial")
     Leftovers.sweepParts(of: "\(directory.path)/out.iso")
-    #expect(try Files.list(directory.path).sorted() == names.dropFirst().sorted())
+    #expect(try Files.list(directory.path).sorted() == (kept + ["out.iso.roost-999999999-2.partial"]).sorted())
+  }
+
+  @Test("What is written of an image has the name that the next build looks for")
+  func partName() throws {
+    let directory = try TemporaryDirectory()
+    let image = ISOImage(volumeIdentifier: "X", volumeUUID: VolumeUUID(digest: SHA256.hash("x")), epoch: 1_000_000)
+    let seen = Recorder<[String]>()
+    try image.write(to: "\(directory.path)/out.iso") { _ in seen.add((try? Files.list(directory.path)) ?? []) }
+    #expect(seen.all.first == ["out.iso.roost-\(Leftovers.ownName).partial"])
+    #expect(try Files.list(directory.path) == ["out.iso"])
   }
 
   @Test("What is no build's scratch stays, links lead nowhere, and the cache may be behind one")

@@ -129,7 +129,7 @@ import Testing
 
   private func expectOldImage(_ test: TestImage) throws {
     #expect(try Files.readText(test.path) == "the old image")
-    #expect(try Files.list(test.directory).filter { $0.hasSuffix(".new") }.isEmpty)
+    #expect(try Files.list(test.directory).filter { $0.hasSuffix(".partial") }.isEmpty)
   }
 
   private func sparse(_ path: String, megabytes: Int) throws {
