@@ -3,6 +3,10 @@ struct ArchiveEntry: Sendable, Hashable {
   /// What the member is.
   enum Kind: Sendable, Hashable {
     case file, directory, symbolicLink(String), hardLink(String), other
+
+    var isHardLink: Bool {
+      if case .hardLink = self { true } else { false }
+    }
   }
 
   /// Path without leading `/` or `./`; empty for the root.

@@ -4,12 +4,14 @@ internal import Platform
 enum Tree {
   /// Writes `base` to `output` with some members left out and others added or replaced.
   ///
-  /// The order of `base` stays; additions follow it, in their order, after the directories above them.
+  /// The order of `base` stays; additions follow it, in their order, after the directories above them. Members that
+  /// `keeping` names are there too where they are replaced: other names lead to them, and whoever unpacks them one after
+  /// the other gets the later one.
   /// - Returns: bytes of file system blocks, 4 KiB each, and the number of inodes that the tree takes.
   @discardableResult
   static func merge(
-    _ base: String, omitting: (String) -> Bool, adding: [TreeEntry], epoch: Int, to output: String,
-    cancellation: Cancellation
+    _ base: String, omitting: (String) -> Bool, keeping: Set<String> = [], adding: [TreeEntry], epoch: Int,
+    to output: String, cancellation: Cancellation
   ) throws(BuildError) -> Extent {
     let reader = try ArchiveReader(base)
     let writer = try ArchiveWriter(output, .tar, epoch: epoch)
@@ -26,7 +28,7 @@ enum Tree {
       case .symbolicLink(let target): links[entry.path] = target
       default: break
       }
-      if replaced.contains(entry.path) { continue }
+      if replaced.contains(entry.path), !keeping.contains(entry.path) { continue }
       extent.add(entry.size)
       try writer.copy(reader, entry)
     }

@@ -33,8 +33,10 @@ struct TreeIndex: Sendable {
   }
 
   /// What the kernel would find at a path: links on the way lead where they do in the tree, and never out of it. A link at
-  /// the end is itself, unless it is followed. Nil where links lead nowhere.
-  func place(of path: String, followingLast: Bool = false) -> String? {
+  /// the end is itself, unless it is followed. Nil where links lead nowhere. `passing` is told of each link that is followed.
+  func place(
+    of path: String, followingLast: Bool = false, passing: (String) -> Void = { _ in }
+  ) -> String? {
     var walk = PathWalk(TreePath.parts(path))
     var done: [String] = []
     while let step = walk.next() {
@@ -48,6 +50,7 @@ struct TreeIndex: Sendable {
         done.append(part)
         continue
       }
+      passing((done + [part]).joined(separator: "/"))
       do throws(PathWalk.Circle) {
         if try walk.follow(target) { done = [] }
       } catch {

@@ -28,9 +28,16 @@ struct ServiceLinks: Sendable {
   var name: String { "\(domain): services" }
   var input: Step.Input { .init(step: name, file: Self.file) }
 
-  /// Whether systemctl may look at a file: the recipe's elsewhere make no difference.
+  /// Endings of units' names (systemd.unit(5)).
+  private static let kinds = [
+    "automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer",
+  ].map { ".\($0)" }
+
+  /// Whether systemctl may look at a file: the recipe's elsewhere make no difference. Links of packages may lead to a unit,
+  /// and to the folder of what is added to one, wherever it is.
   private static func isUnit(_ path: String) -> Bool {
     path.contains("systemd") || path.contains("init.d") || path.contains("/rc")
+      || TreePath.parts(path).contains { part in kinds.contains { part.hasSuffix($0) || part.hasSuffix("\($0).d") } }
   }
 
   private var units: [TreeEntry] { system.entries.filter { Self.isUnit($0.path) } }
@@ -38,7 +45,7 @@ struct ServiceLinks: Sendable {
 
   func step(epoch: Int, versions: [String: String]) -> Step {
     Step(
-      name: name, kind: "service-links", version: 2,
+      name: name, kind: "service-links", version: 3,
       settings: ["\(epoch)", system.serviceScript, GuestSystem.describe(units)] + ownUnits.settings,
       inputs: [.init(step: root, file: DebianRoot.archive)], outputs: [Self.file]
     ) { context throws(BuildError) in try make(context) }
@@ -50,8 +57,9 @@ struct ServiceLinks: Sendable {
     let own = try ownUnits.contents(index, spool: "\(context.scratch)/files")
     let replaced = Set(own.map(\.path))
     let tar = "\(context.scratch)/tree.tar"
+    let (wanted, shared) = Self.wanted(index)
     try Tree.merge(
-      archive, omitting: { path in !Self.matters(path) },
+      archive, omitting: { path in !Self.matters(path) && !wanted.contains(path) }, keeping: shared,
       adding: (units + GuestSystem.hostKeys(index)).filter { !replaced.contains($0.path) } + own, epoch: context.epoch,
       to: tar, cancellation: context.cancellation)
     let script = """
@@ -73,6 +81,31 @@ struct ServiceLinks: Sendable {
   private static func matters(_ path: String) -> Bool {
     !path.contains("/") || path.hasPrefix("etc/") || path.hasPrefix("usr/lib/systemd/")
       || path.hasPrefix("usr/local/lib/systemd/") || path.hasPrefix("lib/systemd/")
+  }
+
+  /// Where systemctl looks for units, and for what packages would have it switch.
+  private static let folders = ["etc", "usr/local/lib", "usr/lib", "lib"].flatMap { folder in
+    ["system", "system.attached", "system-preset"].map { "\(folder)/systemd/\($0)" }
+  }
+
+  /// What is in these folders, and whatever links from there lead to, with the links on the way; `shared` are files of which
+  /// something that is unpacked is another name.
+  private static func wanted(_ index: TreeIndex) -> (all: Set<String>, shared: Set<String>) {
+    var (all, shared): (Set<String>, Set<String>) = ([], [])
+    var waiting = folders + index.entries.values.filter { $0.kind.isHardLink && matters($0.path) }.map(\.path)
+    while let path = waiting.popLast() {
+      let place = index.place(of: path, followingLast: true) { all.insert($0) }
+      guard let place, all.insert(place).inserted else { continue }
+      switch index.entries[place]?.kind {
+      // An archive need not have a folder itself.
+      case .directory?, nil: waiting += index.entries.keys.filter { $0.hasPrefix("\(place)/") }
+      case .hardLink(let first)?:
+        shared.insert(first)
+        waiting.append(first)
+      case .file?, .symbolicLink?, .other?: break
+      }
+    }
+    return (all, shared)
   }
 
   /// Makes the same changes to a file system.
