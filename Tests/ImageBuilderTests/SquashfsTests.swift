@@ -121,11 +121,65 @@ struct SquashfsTests {
       #expect(try directory.text("alone/\(file)") == directory.text("layered/\(file)"))
     }
     #expect(zip(base.blocks, alone.blocks).filter { $0 != $1 }.count == 1)
-    #expect(base.blocks.count == 41 && base.blocks.filter { $0.digest == nil }.count == 35)
+    #expect(base.count == 41 && base.blocks.count == 6)
     // One block of 128 KiB is all that was compressed.
     #expect(try Files.status("\(directory.path)/layered/scratch/fresh")?.size == Self.block)
     let same = try Self.compress(directory, "base.img", as: "same", base: "base")
     #expect(same == base)
+  }
+
+  /// Compresses a result of an earlier step, whose digest is known, and makes a volume of it.
+  private static func volume(_ directory: TemporaryDirectory, of image: String) throws -> String {
+    let input = Step.Input(step: "image", file: image)
+    try CompressedDisk(title: "one: disk", source: .step(input), compression: .disks(.standard)).step(versions: [:])
+      .run(try context(directory, "one"))
+    try ImagesVolume(
+      images: [.init(domain: "one", compressed: "one")], ramBytes: 64 << 20, compression: .disks(.standard),
+      seed: SHA256.hash("one")
+    ).step(epoch: 1_000_000, versions: [:]).run(try context(directory, "volume"))
+    return "\(directory.path)/volume/\(ImagesVolume.squashfs)"
+  }
+
+  @Test("A disk of one TiB that is holes is what is in it")
+  func huge() throws {
+    let directory = try TemporaryDirectory()
+    try Files.makeDirectories("\(directory.path)/image")
+    let file = try FileDescriptor(opening: "\(directory.path)/image/huge", [.readWrite, .create])
+    try file.truncate(to: 1 << 40)
+    for offset in [0, 5 << 30, (1 << 40) - 4096] { try file.writeAll([1, 2, 3], at: offset) }
+    let squashfs = try Self.volume(directory, of: "huge")
+    // Three blocks, and two runs of holes between them.
+    #expect(try directory.text("one/\(CompressedDisk.table)").split(separator: "\n").count == 5)
+    let text = try Command(["unsquashfs", "-lln", "-UTC", squashfs]).run(cancellation: Cancellation()).text
+    #expect(text.contains(" \((1 << 40) + (1 << 20)) 1970-01-12 13:46 squashfs-root/images.pv"), "\(text)")
+    // What squashfs has of each block, a hole or not.
+    let size = try #require(try Files.status(squashfs)).size
+    #expect((32 << 20)...(33 << 20) ~= size, "\(size)")
+  }
+
+  @Test("Blocks are where they were, however much of a list lies before them")
+  func scattered() throws {
+    let directory = try TemporaryDirectory()
+    try Files.makeDirectories("\(directory.path)/image")
+    let file = try FileDescriptor(opening: "\(directory.path)/image/disk", [.readWrite, .create])
+    try file.truncate(to: 2 << 30)
+    // A metadata block has the sizes of 2048 blocks; one has the inode before them, and the volume has a MiB before its disk.
+    let places = [0, 1, 2024, 2025, 2026, 2027, 4072, 4073, 4074, 4075, 9000, 16_000, 16_383].map { $0 * Self.block }
+    for place in places { try file.writeAll(Array("block at \(place)".utf8), at: place) }
+    let squashfs = try Self.volume(directory, of: "disk")
+    let unpacked = try Command(["unsquashfs", "-d", "\(directory.path)/tree", squashfs]).run(
+      cancellation: Cancellation())
+    #expect(unpacked.status.isSuccess, "\(unpacked.text)")
+    let pv = try FileDescriptor(opening: "\(directory.path)/tree/\(ImagesVolume.volumeFile)")
+    #expect(try pv.length() == (2 << 30) + VolumeGroupImage.dataOffset)
+    for place in places {
+      let text = "block at \(place)"
+      let found = try pv.read(upTo: text.utf8.count + 1, at: VolumeGroupImage.dataOffset + place)
+      #expect(String(decoding: found, as: UTF8.self) == "\(text)\0")
+    }
+    var (ranges, next) = (0, 0)
+    while let data = try pv.data(from: next) { (ranges, next) = (ranges + 1, data.upperBound) }
+    #expect(ranges <= places.count + 1)
   }
 
   @Test("An empty image is refused")
@@ -138,8 +192,12 @@ struct SquashfsTests {
 
   @Test("What is no list of blocks, or no squashfs of one file, is not taken for one")
   func damaged() throws {
-    #expect(BlockTable(text: "-\n-\n")?.blocks.count == 2)
-    for text in ["x\n", "- -\n", "\(SHA256.hash("a")) x\n", "\(SHA256.hash("a"))\n"] {
+    #expect(BlockTable(text: "- 2\n- 1\n")?.text == "- 3\n")
+    #expect(BlockTable(text: "\(SHA256.hash("a")) 1\n- 2\n")?.text == "\(SHA256.hash("a")) 1\n- 2\n")
+    for text in [
+      "x\n", "-\n", "- -\n", "- 0\n", "- -1\n", "- \(Int.max)\n- 1\n", "- \(1 << 40)\n- 1\n", "\(SHA256.hash("a")) x\n",
+      "\(SHA256.hash("a"))\n",
+    ] {
       #expect(BlockTable(text: text) == nil, "\(text)")
     }
     let directory = try TemporaryDirectory()

@@ -29,7 +29,7 @@ struct CompressedDisk: Sendable {
     }
     if let base { inputs += [Self.blocks, Self.table].map { .init(step: base, file: $0) } }
     return Step(
-      name: name, kind: "compressed-disk", version: 1, settings: settings, inputs: inputs,
+      name: name, kind: "compressed-disk", version: 2, settings: settings, inputs: inputs,
       outputs: [Self.blocks, Self.table], memory: BuildMemory.Estimate.compression
     ) { context throws(BuildError) in try make(context) }
   }
@@ -63,11 +63,13 @@ struct CompressedDisk: Sendable {
     return table
   }
 
-  /// Where the bytes of a block are.
-  private enum Place {
-    case hole
-    case known(offset: Int, SquashfsFile.SizeWord)
-    case fresh
+  /// A block of an image that is not all zeros.
+  private struct Found {
+    /// How many come before it, with those of zeros.
+    let index: Int
+    let digest: SHA256.Digest
+    /// Where it is compressed already; nil where it is to be.
+    let known: (offset: Int, word: SquashfsFile.SizeWord)?
   }
 
   private func compress(
@@ -76,10 +78,9 @@ struct CompressedDisk: Sendable {
     context.progress("comparing")
     let fresh = "\(context.scratch)/fresh"
     let places = known?.table.places ?? [:]
-    var found: [(place: Place, digest: SHA256.Digest?)] = []
-    try split(image, fresh, context.cancellation) { digest in
-      guard let digest else { return found.append((.hole, nil)) }
-      found.append((places[digest].map { .known(offset: $0.offset, $0.word) } ?? .fresh, digest))
+    var found: [Found] = []
+    let count = try split(image, fresh, context.cancellation) { index, digest in
+      found.append(Found(index: index, digest: digest, known: places[digest]))
     } isWanted: {
       places[$0] == nil
     }
@@ -88,27 +89,28 @@ struct CompressedDisk: Sendable {
     var table = BlockTable()
     var (next, position) = (0, compressed.start)
     var pieces: [(isKnown: Bool, offset: Int, bytes: Int)] = []
-    for (place, digest) in found {
-      var (isKnown, offset, word) = (true, 0, SquashfsFile.SizeWord.hole)
-      switch place {
-      case .hole: break
-      case .known(let start, let size): (offset, word) = (start, size)
-      case .fresh:
+    for block in found {
+      let (offset, word): (Int, SquashfsFile.SizeWord)
+      if let known = block.known {
+        (offset, word) = known
+      } else {
         guard next < compressed.words.count else {
           throw BuildError(.content, "\(title): mksquashfs made fewer blocks than it was given")
         }
-        (isKnown, offset, word) = (false, position, compressed.words[next])
+        (offset, word) = (position, compressed.words[next])
         next += 1
         position += word.bytes
       }
-      table.blocks.append(.init(digest: digest, word: word))
-      if word.bytes == 0 { continue }
+      table.appendHoles(block.index - table.count)
+      table.append(block.digest, word)
+      let isKnown = block.known != nil
       if let last = pieces.last, last.isKnown == isKnown, last.offset + last.bytes == offset {
         pieces[pieces.count - 1].bytes += word.bytes
       } else {
         pieces.append((isKnown, offset, word.bytes))
       }
     }
+    table.appendHoles(count - table.count)
     let (text, list) = (table.text, pieces)
     let target = "\(context.output)/\(Self.table)"
     let sources = (known: known?.path ?? "/dev/null", fresh: compressed.path)
@@ -127,12 +129,14 @@ struct CompressedDisk: Sendable {
     }
   }
 
-  /// Goes through the blocks of an image in their order; those that are wanted go to `fresh`, one after the other. The last
-  /// one is filled up with zeros.
+  /// Goes through the blocks of an image in their order, and tells of those that are not all zeros; of these, those that are
+  /// wanted go to `fresh`, one after the other. The last one is filled up with zeros. What is a hole of the file is not read.
+  ///
+  /// - Returns: how many blocks there are.
   private func split(
-    _ image: String, _ fresh: String, _ cancellation: Cancellation, _ tell: (SHA256.Digest?) -> Void,
+    _ image: String, _ fresh: String, _ cancellation: Cancellation, _ tell: (Int, SHA256.Digest) -> Void,
     isWanted: (SHA256.Digest) -> Bool
-  ) throws(BuildError) {
+  ) throws(BuildError) -> Int {
     let size = compression.blockBytes
     let doing = "\(title): cannot read \(image)"
     let file = try attempt(doing) { () throws(SystemError) in try FileDescriptor(opening: image) }
@@ -145,12 +149,16 @@ struct CompressedDisk: Sendable {
     }
     var data = 0..<0
     var isShort = false
-    for start in stride(from: 0, to: length, by: size) {
+    var start = 0
+    while start < length, !isShort {
       try cancellation.check()
       do throws(SystemError) {
-        if data.upperBound <= start { data = try file.data(from: start) ?? (Int.max - 1)..<Int.max }
+        if data.upperBound <= start {
+          guard let next = try file.data(from: start) else { break }
+          data = next
+        }
         guard data.lowerBound < start + size else {
-          tell(nil)
+          start = data.lowerBound / size * size
           continue
         }
         let wanted = min(size, length - start)
@@ -161,20 +169,19 @@ struct CompressedDisk: Sendable {
           bytes += more
         }
         isShort = bytes.count < wanted
-        if isShort { break }
-        if bytes.allSatisfy({ $0 == 0 }) {
-          tell(nil)
-          continue
+        if !isShort, !bytes.allSatisfy({ $0 == 0 }) {
+          bytes += [UInt8](repeating: 0, count: size - bytes.count)
+          let digest = SHA256.hash(bytes)
+          if isWanted(digest) { try target.writeAll(bytes) }
+          tell(start / size, digest)
         }
-        bytes += [UInt8](repeating: 0, count: size - bytes.count)
-        let digest = SHA256.hash(bytes)
-        if isWanted(digest) { try target.writeAll(bytes) }
-        tell(digest)
+        start += size
       } catch {
         throw BuildError(error, doing)
       }
     }
     if isShort { throw changed(image) }
+    return (length + size - 1) / size
   }
 
   private func changed(_ image: String) -> BuildError {

@@ -51,7 +51,7 @@ struct ImagesVolume: Sendable {
     let layout: VolumeGroupImage.Layout
     do throws(VolumeGroupImage.Failure) {
       layout = try VolumeGroupImage.layout(
-        images: zip(images, disks).map { ($0.domain, $1.table.blocks.count * size) }, volumeGroup: Self.volumeGroup,
+        images: zip(images, disks).map { ($0.domain, $1.table.count * size) }, volumeGroup: Self.volumeGroup,
         ramBytes: ramBytes, seed: seed)
     } catch {
       throw BuildError(.badFile, "\(error)")
@@ -73,8 +73,8 @@ struct ImagesVolume: Sendable {
     writer.appendZeros(VolumeGroupImage.dataOffset / size - first.words.count)
     for (disk, extents) in zip(disks, layout.extents) {
       try context.cancellation.check()
-      try writer.append(disk.table.blocks.map(\.word), from: disk.path)
-      writer.appendZeros(extents * VolumeGroupImage.extentSize / size - disk.table.blocks.count)
+      try writer.append(disk.table, from: disk.path)
+      writer.appendZeros(extents * VolumeGroupImage.extentSize / size - disk.table.count)
     }
     // LVM takes no physical volume without extents.
     if disks.isEmpty { writer.appendZeros(VolumeGroupImage.extentSize / size) }
