@@ -7,7 +7,8 @@ public enum FileDigest {
   /// The `ChunkedDigest` of the file at `path`, on all processors.
   ///
   /// The file is read from its beginning to its end by one thread at a time, which optical drives need. Each thread
-  /// holds one chunk in memory. `progress` is called on this thread with the bytes hashed so far, now and then.
+  /// holds one chunk in memory. Chunks in a file's holes are not read. `progress` is called on this thread with the
+  /// bytes hashed so far, now and then.
   public static func chunked(
     _ path: String, threads: Int = min(Processors.online, 8), progress: (Int) -> Void = { _ in }
   ) throws(SystemError) -> SHA256.Digest {
@@ -57,17 +58,26 @@ private final class ChunkWork: Sendable {
     var failure: SystemError?
   }
 
+  private struct Reading {
+    /// The next chunk.
+    var next = 0
+    /// The stretch of bytes that was found last and is no hole.
+    var data = 0..<0
+  }
+
   let chunkCount: Int
   private let path: String
   private let file: FileDescriptor
   private let length: Int
-  private let reader = Mutex(0)  // the next chunk to read; held while reading, so that reads are sequential
+  private let mayHaveHoles: Bool
+  private let reader = Mutex(Reading())  // held while reading, so that reads are sequential
   private let state: Mutex<State>
 
   init(_ path: String) throws(SystemError) {
     self.path = path
     file = try FileDescriptor(opening: path)
     length = try file.length()
+    mayHaveHoles = try file.status().kind == .regular
     chunkCount = ChunkedDigest.chunkCount(of: length)
     state = Mutex(State(digests: Array(repeating: nil, count: chunkCount)))
   }
@@ -86,12 +96,12 @@ private final class ChunkWork: Sendable {
 
   /// Hashes chunks until none is left or a thread failed.
   private func run(_ progress: (Int) -> Void) {
-    while let (index, bytes) = nextChunk() {
-      let digest = SHA256.hash(bytes)
+    while let (index, count, bytes) = nextChunk() {
+      let digest = bytes.map { SHA256.hash($0) } ?? Self.zeros(count)
       progress(
         state.withLock { state in
           state.digests[index] = digest
-          state.hashed += bytes.count
+          state.hashed += count
           return state.hashed
         })
     }
@@ -103,19 +113,38 @@ private final class ChunkWork: Sendable {
     return ChunkedDigest.combine(digests.compactMap { $0 })
   }
 
-  private func nextChunk() -> (Int, [UInt8])? {
-    reader.withLock { next in
-      guard next < chunkCount, state.withLock({ $0.failure == nil }) else { return nil }
-      let index = next
-      next += 1
+  private static let zerosOfChunk = SHA256.hash([UInt8](repeating: 0, count: ChunkedDigest.chunkSize))
+
+  private static func zeros(_ count: Int) -> SHA256.Digest {
+    count == ChunkedDigest.chunkSize ? zerosOfChunk : SHA256.hash([UInt8](repeating: 0, count: count))
+  }
+
+  /// The next chunk's number, how many bytes it has, and these; nil for those in a hole.
+  private func nextChunk() -> (Int, Int, [UInt8]?)? {
+    reader.withLock { reading in
+      guard reading.next < chunkCount, state.withLock({ $0.failure == nil }) else { return nil }
+      let index = reading.next
+      reading.next += 1
       let start = index * ChunkedDigest.chunkSize
+      let count = min(ChunkedDigest.chunkSize, length - start)
       do throws(SystemError) {
-        return (index, try readChunk(at: start, count: min(ChunkedDigest.chunkSize, length - start)))
+        if try isHole(start, count, &reading) { return (index, count, nil) }
+        return (index, count, try readChunk(at: start, count: count))
       } catch {
         state.withLock { $0.failure = error }
         return nil
       }
     }
+  }
+
+  private func isHole(_ start: Int, _ count: Int, _ reading: inout Reading) throws(SystemError) -> Bool {
+    guard mayHaveHoles else { return false }
+    if reading.data.upperBound <= start {
+      reading.data = try file.data(from: start) ?? (Int.max - 1)..<Int.max
+      // Behind its end there is no data either.
+      if try file.length() < length { throw SystemError("read to the end of", path: path, errno: .inputOutput) }
+    }
+    return reading.data.lowerBound >= start + count
   }
 
   private func readChunk(at start: Int, count: Int) throws(SystemError) -> [UInt8] {
