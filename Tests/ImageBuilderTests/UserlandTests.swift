@@ -11,37 +11,6 @@ import Testing
 struct UserlandTests {
   private static let libraries = "usr/lib/x86_64-linux-gnu"
 
-  /// An ELF file that is linked with libraries: a header, a segment with all of the file, its dynamic section.
-  private static func program(_ needed: [String]) -> [UInt8] {
-    var strings: [UInt8] = [0]
-    var dynamic = ByteWriter()
-    for name in needed {
-      dynamic.little(1 as UInt64)
-      dynamic.little(UInt64(strings.count))
-      strings += Array(name.utf8) + [0]
-    }
-    let base: UInt64 = 0x40_0000
-    let tables = 64 + 2 * 56
-    let place = UInt64(tables + (needed.count + 2) * 16)
-    for word in [5, base + place, 0, 0] { dynamic.little(word as UInt64) }
-    var file = ByteWriter()
-    file.raw([0x7F, 0x45, 0x4C, 0x46, 2, 1, 1] + [UInt8](repeating: 0, count: 9))
-    for half in [3, 62] as [UInt16] { file.little(half) }
-    file.little(1 as UInt32)
-    for word in [0, 64, 0] as [UInt64] { file.little(word) }
-    file.little(0 as UInt32)
-    for half in [64, 56, 2, 64, 0, 0] as [UInt16] { file.little(half) }
-    let all = place + UInt64(strings.count)
-    for (type, offset, size) in [(1, 0, all), (2, UInt64(tables), UInt64(dynamic.bytes.count))]
-      as [(UInt32, UInt64, UInt64)]
-    {
-      file.little(type)
-      file.little(5 as UInt32)
-      for word in [offset, base + offset, base + offset, size, size, 4096] { file.little(word) }
-    }
-    return file.bytes + dynamic.bytes + strings
-  }
-
   private static func list(_ package: String, _ files: [String]) -> TreeEntry {
     .text("var/lib/dpkg/info/\(package).list", "/.\n/usr\n/usr/bin\n" + files.map { "/\($0)\n" }.joined())
   }
@@ -49,7 +18,7 @@ struct UserlandTests {
   private static func link(_ name: String, _ target: String) -> TreeEntry { .link("\(libraries)/\(name)", to: target) }
 
   private static func entry(_ path: String, _ needed: [String] = [], permissions: UInt32 = 0o755) -> TreeEntry {
-    .bytes(path, program(needed), permissions: permissions)
+    .bytes(path, SampleProgram.linked(with: needed), permissions: permissions)
   }
 
   /// A small Debian: bash and ls want libtinfo and libselinux, dpkg wants libmd, `su` PAM with its modules, which want
@@ -95,7 +64,7 @@ struct UserlandTests {
   ) throws -> Userland.Choice {
     let directory = try TemporaryDirectory()
     let tar = try root(directory, more: more)
-    try Files.write(Self.program(["liburing.so.2"]), to: "\(directory.path)/roost-vmm")
+    try Files.write(SampleProgram.linked(with: ["liburing.so.2"]), to: "\(directory.path)/roost-vmm")
     let text = """
       name: lab
       control-domain: {suite: trixie, userland: \(kind), packages: \(packages)}
@@ -179,10 +148,10 @@ struct UserlandTests {
 
   @Test("What an ELF file is linked with is read, and a damaged one refused at every length")
   func elf() throws {
-    let bytes = Self.program(["libc.so.6", "libblkid.so.1"])
+    let bytes = SampleProgram.linked(with: ["libc.so.6", "libblkid.so.1"])
     #expect(try SharedObject.needed(bytes) == ["libc.so.6", "libblkid.so.1"])
     #expect(try SharedObject.needed(Array("#!/bin/sh\n".utf8)) == [])
-    #expect(try SharedObject.needed(Self.program([])) == [])
+    #expect(try SharedObject.needed(SampleProgram.linked(with: [])) == [])
     for length in 64..<bytes.count {
       #expect(throws: TruncatedInput.self, "\(length)") { try SharedObject.needed(Array(bytes.prefix(length))) }
     }

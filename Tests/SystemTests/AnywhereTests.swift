@@ -160,6 +160,29 @@ struct AnywhereTests {
     }
   }
 
+  @Test("Persistent: guests do not begin in memory where the disk that is their home is not there")
+  func persistent() throws {
+    let direct = try Direct()
+    defer { try? Files.removeTree(direct.directory) }
+    try EmulatorPanic.startingOver { attempt in
+      var options = direct.options("\(direct.commandLine) roost.persistent")
+      options.iso = try Environment.image()
+      let machine = try Appliance.start(options, log: "persistent-\(attempt)")
+      try watching(machine) {
+        try follow(machine, [Self.isWhole, Self.screen])
+        try machine.type("x")
+        try machine.wait(for: "#", seconds: 60)
+        try machine.type("roost storage status\r")
+        try machine.wait(for: "is the home of this medium's guests", seconds: 60)
+        // The guest without a disk needs none.
+        try machine.type("roost events --domain hatchling --until ready; roost list\r")
+        try machine.wait(for: "hatchling", seconds: 120)
+        try machine.type("echo running: $(roost list | grep -cE '^(debian|bookworm) .* (starting|running|ready) ')\r")
+        try machine.wait(for: "running: 0", seconds: 60)
+      }
+    }
+  }
+
   @Test("The memory test starts from the menu by UEFI and by BIOS")
   func memoryTest() throws {
     let firmware = try #require(

@@ -84,6 +84,12 @@ extension FuzzTarget {
       for method in BootMethod.allCases { _ = try? KernelFile.method(of: bytes, wanted: method, path: "k") }
     })
 
+  /// A program or library of a root file system, and what it is linked with.
+  static let program = FuzzTarget(
+    "program",
+    seeds: { [SampleProgram.linked(with: ["libc.so.6", "libblkid.so.1"]), SampleProgram.linked(with: [])] },
+    run: { input in _ = try? SharedObject.needed(input.rest()) })
+
   /// The head of a disk's image.
   static let diskImage = FuzzTarget(
     "disk-image",

@@ -7,6 +7,7 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 }
 
 Fuzzer.main([
-  .recipe, .manifest, .request, .kernelFile, .diskImage, .qcow2, .archive, .identity, .roster, .partitionTable,
+  .recipe, .manifest, .request, .kernelFile, .program, .diskImage, .qcow2, .archive, .identity, .roster,
+  .partitionTable,
   .imageHead, .debianFields, .recipeLock, .ociDocuments, .ociLayers,
 ])

@@ -1,0 +1,1 @@
+../../ImageBuilderTests/SampleProgram.swift
