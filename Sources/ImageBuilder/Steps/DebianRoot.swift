@@ -60,6 +60,13 @@ struct DebianRoot: Sendable {
   ]
   private static let keptPaths = ["/usr/share/doc/*/copyright"]
 
+  /// Tells dpkg in the root of these. mmdebstrap would filter each of the essential packages as well, by a program that
+  /// takes longer than their installation; of those the finishing script removes it.
+  private static let exclusion =
+    "mkdir -p \"$1/etc/dpkg/dpkg.cfg.d\"; printf '%s\\n' "
+    + (excludedPaths.map { "'path-exclude=\($0)'" } + keptPaths.map { "'path-include=\($0)'" }).joined(separator: " ")
+    + " >\"$1/etc/dpkg/dpkg.cfg.d/99roost\""
+
   /// Modules that a machine without a desktop never loads.
   private static let excludedModules = [
     "sound", "drivers/media", "drivers/gpu", "drivers/staging", "drivers/net/wireless", "drivers/iio",
@@ -109,10 +116,9 @@ struct DebianRoot: Sendable {
 
   func step(epoch: Int, versions: [String: String], isForced: Bool) -> Step {
     Step(
-      name: name, kind: "debian-root", version: 3,
-      settings: [role.rawValue, suite, "\(epoch)", versions["mmdebstrap"] ?? "", hook]
-        + (locked.map { $0.archives + $0.packages.map(\.line) } ?? [mirror ?? "default"]) + allPackages
-        + Self.excludedPaths + Self.keptPaths,
+      name: name, kind: "debian-root", version: 4,
+      settings: [role.rawValue, suite, "\(epoch)", versions["mmdebstrap"] ?? "", Self.exclusion, hook]
+        + (locked.map { $0.archives + $0.packages.map(\.line) } ?? [mirror ?? "default"]) + allPackages,
       inputs: [], outputs: outputs, memory: BuildMemory.Estimate.packages, isForced: isForced
     ) { context throws(BuildError) in try make(context) }
   }
@@ -137,12 +143,11 @@ struct DebianRoot: Sendable {
       // apt drops to the user _apt only where that may read the new root, and the owners of two directories would tell.
       "--setup-hook=echo 'APT::Sandbox::User \"root\";' >>\"$MMDEBSTRAP_APT_CONFIG\"",
     ]
-    arguments += packageHooks.map { "--setup-hook=\($0)" }
+    arguments += ([Self.exclusion] + packageHooks).map { "--setup-hook=\($0)" }
     arguments += [
-      "--customize-hook=\(hookPath) \"$1\"", "--customize-hook=sync-out /var/cache/apt/archives \(downloaded)",
+      "--extract-hook=\(hookPath) start \"$1\"", "--customize-hook=\(hookPath) finish \"$1\"",
+      "--customize-hook=sync-out /var/cache/apt/archives \(downloaded)",
     ]
-    arguments += Self.excludedPaths.map { "--dpkgopt=path-exclude=\($0)" }
-    arguments += Self.keptPaths.map { "--dpkgopt=path-include=\($0)" }
     arguments += [suite, tar]
     if let mirror, locked == nil { arguments.append(mirror) }
 
@@ -247,18 +252,44 @@ extension DebianRoot {
   /// Copyright files in a package's archive.
   private static let copyrights = "./usr/share/doc/*/copyright"
 
-  /// Runs when the packages are in place: the kernel, and what would differ between two builds.
+  /// Runs twice: when the essential packages are unpacked it begins to unpack the kernel's, which is the largest, beside what
+  /// apt installs; when all packages are in place it waits for that, and clears what would differ between two builds.
   private var hook: String {
     var lines = [
-      "#!/bin/sh", "set -eu", "root=$1", "export APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\"",
-      "cd \"$root/var/cache/apt/archives\"",
+      "#!/bin/sh", "set -eu", "phase=$1", "root=$2", "export APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\"",
+      "archives=\"$root/var/cache/apt/archives\"", "job=\"$root/run/roost-kernel\"",
+      "if [ \"$phase\" = start ]; then",
+      "  mkdir -p \"$job\"",
+      "  (",
+      "    status=0",
+      "    \"$0\" kernel \"$root\" || status=$?",
+      "    echo \"$status\" >\"$job/ending\"",
+      "    mv \"$job/ending\" \"$job/status\"",
+      "  ) >\"$job/log\" 2>&1 </dev/null &",
+      "  echo $! >\"$job/pid\"",
+      "  exit 0",
+      "fi",
+      "if [ \"$phase\" = kernel ]; then",
+      "  cd \"$job\"",
+      "  for package in \"$archives\"/linux-image-*.deb; do [ ! -e \"$package\" ] || ln \"$package\" .; done",
     ]
-    lines += fetchingKernel
+    lines +=
+      (fetchingKernel + [
+        "dpkg-deb --fsys-tarfile \"$newest\" \\",
+        "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules' '\(Self.copyrights)'",
+        "mkdir -p \"$root/\(PackageInventory.unpackedDirectory)\"",
+        "dpkg-deb -f \"$newest\" >\"$root/\(PackageInventory.unpackedDirectory)/$image\"",
+      ]).map { "  \($0)" }
     lines += [
-      "dpkg-deb --fsys-tarfile \"$newest\" \\",
-      "  | tar -x -C \"$root\" --wildcards './boot/vmlinuz-*' './*lib/modules' '\(Self.copyrights)'",
-      "mkdir -p \"$root/\(PackageInventory.unpackedDirectory)\"",
-      "dpkg-deb -f \"$newest\" >\"$root/\(PackageInventory.unpackedDirectory)/$image\"",
+      "  exit 0",
+      "fi",
+      "while [ ! -e \"$job/status\" ] && kill -0 \"$(cat \"$job/pid\")\" 2>/dev/null; do sleep 0.1; done",
+      "if [ \"$(cat \"$job/status\" 2>/dev/null)\" != 0 ]; then cat \"$job/log\" >&2; exit 1; fi",
+      "for package in \"$job\"/*.deb; do",
+      "  [ -e \"$archives/${package##*/}\" ] || mv \"$package\" \"$archives\"",
+      "done",
+      "rm -rf \"$job\"",
+      "cd \"$archives\"",
     ]
     if role == .control {
       let programs = bootPrograms.map { (package: $0.package, files: ["./\($0.path)"]) }
@@ -283,6 +314,10 @@ extension DebianRoot {
       "rm -f \"$root\"/etc/*- \"$root\"/var/lib/dpkg/*-old \"$root\"/var/cache/debconf/*-old",
       "rm -f \"$root\"/var/cache/ldconfig/aux-cache \"$root\"/var/lib/systemd/random-seed",
       "rm -rf \"$root\"/usr/share/man \"$root\"/usr/share/info",
+      // Alternatives that lead to manual pages.
+      "find \"$root/etc/alternatives\" -lname '/usr/share/man/*' -delete",
+      "rm -f \"$root\"/var/lib/dpkg/alternatives/*.[0-9].gz",
+      "for directory in locale lintian bug; do rm -rf \"$root/usr/share/$directory\"/*; done",
       "find \"$root/usr/share/doc\" -mindepth 2 ! -type d ! -name copyright -delete",
       "find \"$root/usr/share/doc\" -mindepth 1 -type d -empty -delete",
       "find \"$root/var/log\" -type f -delete",
