@@ -60,14 +60,15 @@ struct UserlandTests {
   }
 
   private func choose(
-    _ kind: String, packages: String = "[]", more: [TreeEntry] = []
+    _ kind: String, packages: String = "[]", files: String = "[]", more: [TreeEntry] = []
   ) throws -> Userland.Choice {
     let directory = try TemporaryDirectory()
     let tar = try root(directory, more: more)
     try Files.write(SampleProgram.linked(with: ["liburing.so.2"]), to: "\(directory.path)/roost-vmm")
+    try Files.write("from elsewhere", to: "\(directory.path)/probe")
     let text = """
       name: lab
-      control-domain: {suite: trixie, userland: \(kind), packages: \(packages)}
+      control-domain: {suite: trixie, userland: \(kind), packages: \(packages), files: \(files)}
       domains: [{name: a, memory: 32 MiB, source: {hatchling: {}}}]
       """
     let recipe = try Recipe.parse(text, file: "lab.yaml", directory: directory.path)
@@ -116,6 +117,12 @@ struct UserlandTests {
     #expect(short(try choose("gnu", packages: "[nmap]")) == ["dpkg"])
     let busybox = try choose("busybox", packages: "[nmap]")
     #expect(short(busybox) == ["dpkg", "bash", "sh", "ls", "su", "editor"])
+  }
+
+  @Test("Where the recipe brings files, which may be programs, all libraries stay; its texts are none")
+  func files() throws {
+    #expect(short(try choose("gnu", files: "[{path: /opt/probe, from: probe}]")) == ["dpkg"])
+    #expect(short(try choose("gnu", files: "[{path: /etc/motd, text: hello}]")).contains("libmvec.so.1"))
   }
 
   @Test("A library that a needed one wants stays, also where it does so in a circle")

@@ -6,12 +6,15 @@ internal import Recipe
 /// are linked with.
 struct Userland: Sendable, Hashable {
   let kind: Recipe.ControlDomain.Userland
-  /// The recipe's own packages may load libraries that no program is linked with: then all libraries stay.
+  /// The recipe's own packages may load libraries that no program is linked with, and its files are not looked into: then all
+  /// libraries stay.
   let keepsLibraries: Bool
 
   init(_ system: Recipe.ControlDomain) {
     kind = system.userland
-    keepsLibraries = !system.packages.isEmpty
+    keepsLibraries =
+      !system.packages.isEmpty
+      || system.customization.files.contains { if case .file = $0.content { true } else { false } }
   }
 
   var settings: [String] {
@@ -19,19 +22,20 @@ struct Userland: Sendable, Hashable {
       + Self.plugIns.flatMap { [$0.folder, $0.library] }
   }
 
-  /// Packages that are left out but for their copyright files: who changes a system that is read-only?
+  /// Packages that are left out but for their copyright files: those that manage packages, of whose files nothing else is
+  /// there either; and what busybox does instead.
   var packages: [String] {
-    let common = ["debconf", "dpkg", "init-system-helpers", "passwd"]
+    let common = ["debconf", "dpkg", "init-system-helpers"]
     guard kind == .busybox else { return common }
     return common + [
       "bash", "bsdutils", "coreutils", "dash", "debianutils", "diffutils", "findutils", "grep", "gzip", "hostname",
-      "less", "libcap2-bin", "login", "mawk", "mount", "ncurses-base", "ncurses-bin", "procps", "sed",
+      "less", "libcap2-bin", "login", "mawk", "mount", "ncurses-base", "ncurses-bin", "passwd", "procps", "sed",
       "sysvinit-utils", "tar", "util-linux",
     ] + (keepsLibraries ? [] : ["libpam-modules-bin", "libpam-runtime"])
   }
 
-  /// Files of other packages for the same reason: the linker's and character sets' tools, hardware and protocols that are
-  /// none of an appliance's.
+  /// Files of other packages that nobody calls: the linker's and character sets' tools, hardware and protocols that are none
+  /// of an appliance's.
   private var programs: [String] {
     [
       "usr/bin/iconv", "usr/bin/localedef", "usr/bin/rdma", "usr/bin/zdump", "usr/sbin/arpd", "usr/sbin/dcb",
@@ -54,9 +58,9 @@ struct Userland: Sendable, Hashable {
   private static let folders = ["usr/bin/", "usr/sbin/"]
   static let busybox = "usr/bin/busybox"
 
-  /// Applets that are no tool for a read-only system with an init of its own.
+  /// Applets for other packages and another init than are here.
   private static let unwantedApplets: Set<String> = [
-    "busybox", "dpkg", "dpkg-deb", "halt", "init", "linuxrc", "passwd", "poweroff", "reboot", "rpm", "rpm2cpio",
+    "busybox", "dpkg", "dpkg-deb", "halt", "init", "linuxrc", "poweroff", "reboot", "rpm", "rpm2cpio",
   ]
 
   /// What a root has of it.
