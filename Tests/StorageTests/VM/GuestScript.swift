@@ -87,6 +87,13 @@ let guestPrelude = #"""
   echo 1 >/proc/sys/kernel/sysrq
   for module in loop squashfs dm_mod dm_thin_pool dm_mirror ext4 virtio_pci virtio_blk; do modprobe $module || echo "no module $module"; done
   medium=/run/roost/medium/roost
+  # Where something stands that is blocked for two minutes.
+  (
+    until dmesg | grep -q 'blocked for more than'; do sleep 10; done
+    dmesg | grep -A 30 'blocked for more than'
+    echo w >/proc/sysrq-trigger
+    dmesg | tail -n 100
+  ) &
 
   check() { # name, command...
     name=$1; shift
