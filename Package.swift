@@ -164,7 +164,8 @@ let package = Package(
         "Control", "Manifest", "Identity", "Platform", "Binary", "CZlib", "TestMachine", "roost", "roost-vmm",
       ],
       swiftSettings: strict),
-    .testTarget(name: "ManualTests", dependencies: ["Manual", "Platform", "roost"], swiftSettings: strict),
+    .testTarget(
+      name: "ManualTests", dependencies: ["Manual", "Platform", "roost", "roost-appliance"], swiftSettings: strict),
     .testTarget(
       name: "GatewayTests",
       dependencies: [

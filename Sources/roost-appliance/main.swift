@@ -22,23 +22,25 @@ let usage = """
 
   """
 
-func run(_ program: Program, _ arguments: ArraySlice<String>) -> Never {
+/// `name` is what it is called by.
+func run(_ program: Program, as name: String, _ arguments: ArraySlice<String>) -> Never {
   switch program {
   case .roost: RoostCommands.run(arguments)
   case .roostd: exitProcess(DaemonProgram.run(arguments))
-  case .initial: exitProcess(InitProgram.run(CommandLine.arguments))
+  case .initial: exitProcess(InitProgram.run([name] + arguments))
   case .storage: exitProcess(StorageCommands.run(arguments))
   }
 }
 
 let arguments = CommandLine.arguments
-let name = arguments.first?.split(separator: "/").last.map(String.init) ?? ""
+let path = arguments.first ?? ""
+let name = path.split(separator: "/").last.map(String.init) ?? ""
 if ProcessEnvironment.processID == 1 || PowerAction(rawValue: name) != nil {
-  run(.initial, arguments.dropFirst())
+  run(.initial, as: path, arguments.dropFirst())
 } else if let program = Program(rawValue: name) {
-  run(program, arguments.dropFirst())
+  run(program, as: path, arguments.dropFirst())
 } else if let program = arguments.dropFirst().first.flatMap(Program.init(rawValue:)) {
-  run(program, arguments.dropFirst(2))
+  run(program, as: program.rawValue, arguments.dropFirst(2))
 } else if ["-h", "--help"].contains(arguments.dropFirst().first) {
   StandardStream.output.write(usage)
 } else {

@@ -4,8 +4,7 @@ import Testing
 
 @Suite("Manual pages")
 struct ManualTests {
-  private static let program =
-    "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/.build/debug/roost"
+  private static let program = "\(BuiltProgram.folder)/roost"
 
   private static let description = """
     {"serializationVersion": 0, "command": {

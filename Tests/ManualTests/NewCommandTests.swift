@@ -4,19 +4,8 @@ import Testing
 /// `roost new` as a user runs it.
 @Suite("roost new")
 struct NewCommandTests {
-  private static let program =
-    "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/.build/debug/roost"
-
-  /// What the command says, and how it ends.
   private func run(_ words: [String]) throws -> (status: Platform.ExitStatus, text: String) {
-    let pipe = try Pipe()
-    var request = ChildRequest([Self.program, "new"] + words)
-    request.descriptors = [-1, pipe.writer.rawValue, pipe.writer.rawValue]
-    let child = try ChildProcess.start(request)
-    let reader = try pipe.reader.duplicate()
-    _ = consume pipe
-    let text = String(decoding: try reader.readToEnd(), as: UTF8.self)
-    return (try child.wait(), text)
+    try BuiltProgram.run(["\(BuiltProgram.folder)/roost", "new"] + words)
   }
 
   @Test("It writes the recipe and says what comes next; a file that is there stays as it is")
